@@ -1,0 +1,118 @@
+//! What a native verb does: look, begin, follow, take back. Nothing blocks for long inside an
+//! action; what takes time goes on by itself and is polled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dsl::value::Value;
+use indexmap::IndexMap;
+
+use crate::event::Failure;
+use crate::inventory::{Inventory, Node};
+use crate::port::Ports;
+
+/// A verb done in Rust. Its types, effect and claims stand in its header in kup text, not here.
+#[async_trait]
+pub trait Action: Send + Sync {
+    /// Returns the verb's words, as its header has them.
+    fn name(&self) -> &'static str;
+
+    /// Looks, without changing anything, whether the work is done already. Called when the plan
+    /// is made, before each attempt, and when a run is resumed. A verb that only reads answers
+    /// [`Check::Needs`].
+    async fn check(&self, cx: &Context) -> Result<Check, Failure>;
+
+    /// Begins the work. What `check` found is in `before`. May be called again after a crash with
+    /// the outcome of the last call unknown: it must find what it began, or be idempotent.
+    async fn start(&self, cx: &Context, before: &Value) -> Result<Progress, Failure>;
+
+    /// Looks how the work goes on. Called until it is done or failed, also by another process than
+    /// the one that began it.
+    async fn poll(&self, cx: &Context, handle: &Value) -> Result<Progress, Failure> {
+        let _ = (cx, handle);
+        Ok(Progress::Done(Value::None))
+    }
+
+    /// Takes the change back. Only called for verbs whose header says `undo itself`.
+    async fn undo(&self, cx: &Context, before: &Value) -> Result<(), Failure> {
+        let _ = (cx, before);
+        Ok(())
+    }
+}
+
+/// What a look has shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Check {
+    /// The work is done; what shows it, e.g. `kubelet is v1.34.2`.
+    Done(String),
+    /// There is work.
+    Needs {
+        /// What is now, e.g. `v1.33.4`; may be empty.
+        now: String,
+        /// What will be, e.g. `v1.34.2`; may be empty.
+        then: String,
+        /// What an undo must know.
+        before: Value,
+    },
+}
+
+/// How far the work is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// It goes on.
+    Pending {
+        /// How to find it again; journaled when it first appears.
+        handle: Value,
+        /// What it waits for, e.g. `pod shop/db-1: PDB shop/db wants 2 healthy, has 2`.
+        reason: String,
+        /// When to look again.
+        again: Duration,
+    },
+    /// It is done; what it gives back.
+    Done(Value),
+}
+
+/// What an action is given.
+#[derive(Clone)]
+pub struct Context {
+    /// The ports.
+    pub ports: Ports,
+    /// The cluster as it was when the run began.
+    pub inventory: Arc<Inventory>,
+    /// The run's id; names what the run leaves on nodes.
+    pub run: String,
+    /// The step's durable key.
+    pub key: String,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// The node the step is about.
+    pub node: Option<Node>,
+    /// The arguments by parameter.
+    pub args: IndexMap<String, Value>,
+    /// Whether it must run detached on its node.
+    pub long: bool,
+    /// The folder that relative paths of the playbook start from.
+    pub folder: std::path::PathBuf,
+}
+
+/// All native verbs by name.
+#[derive(Clone, Default)]
+pub struct Actions(IndexMap<&'static str, Arc<dyn Action>>);
+
+impl Actions {
+    /// Collects actions.
+    pub fn new(actions: impl IntoIterator<Item = Arc<dyn Action>>) -> Actions {
+        Actions(actions.into_iter().map(|a| (a.name(), a)).collect())
+    }
+
+    /// Returns the action of a verb.
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn Action>> {
+        self.0.get(name)
+    }
+
+    /// Returns the names of all verbs.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.0.keys().copied()
+    }
+}

@@ -1,0 +1,195 @@
+//! Everything that can be told about a run. The journal is a list of these, the machine's state is
+//! their fold, and every reader (terminal, JSON, replay) sees the same ones.
+
+use dsl::value::Value;
+
+use crate::plan::{ScopeId, StepId};
+
+/// Something that happened, or is about to: an event is on disk before its effect begins.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The run began.
+    RunStarted,
+    /// Somebody continued the run after a pause or a crash.
+    RunResumed {
+        /// Who.
+        by: String,
+    },
+    /// A scope's first step may begin.
+    ScopeOpened(ScopeId),
+    /// All of a scope is done.
+    ScopeClosed(ScopeId),
+    /// A step will not be performed; why.
+    StepSkipped(StepId, String),
+    /// An attempt begins: the step is probed first.
+    AttemptStarted(StepId, u32),
+    /// The probe found work; `before` is what an undo will need. The action is started now.
+    WorkFound {
+        /// The step.
+        step: StepId,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// What is now.
+        now: String,
+        /// What will be.
+        then: String,
+        /// What the action must know to take its change back.
+        before: Value,
+    },
+    /// The action has begun something that goes on by itself; the handle finds it again.
+    WorkBegan {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: u32,
+        /// How to find it.
+        handle: Value,
+    },
+    /// The step waits for something; told when the reason changes.
+    StepWaiting {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: u32,
+        /// For what.
+        reason: String,
+    },
+    /// An attempt failed and another one follows at `until` (milliseconds of the run).
+    AttemptFailed {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+        /// When the next one begins.
+        until: u64,
+    },
+    /// The step is done.
+    StepDone {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: u32,
+        /// Whether it changed anything, or found its work done.
+        changed: bool,
+        /// What it gave back; text for people if the verb only looks.
+        value: Value,
+    },
+    /// The step failed for good.
+    StepFailed {
+        /// The step.
+        step: StepId,
+        /// The last attempt.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+    },
+    /// The undo of a step begins.
+    UndoStarted {
+        /// The step whose change is taken back.
+        step: StepId,
+        /// The attempt at undoing, from 1.
+        attempt: u32,
+    },
+    /// An attempt at undoing failed and another follows at `until`.
+    UndoRetried {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+        /// When the next one begins.
+        until: u64,
+    },
+    /// The change was taken back.
+    UndoDone(StepId),
+    /// The change cannot be taken back.
+    UndoFailed(StepId, Failure),
+    /// The run holds; nothing new begins. What to do is in the text.
+    RunPaused(String),
+    /// The run takes back what it did, in reverse order.
+    RollbackStarted {
+        /// Who or what asked.
+        by: String,
+    },
+    /// Nothing new begins, what runs may end.
+    Stopping {
+        /// Who or what asked.
+        by: String,
+    },
+    /// The run is over.
+    RunFinished(Outcome),
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything is done.
+    Done,
+    /// It holds, and can be resumed.
+    Paused,
+    /// It failed, and what it had done was taken back.
+    Compensated,
+    /// It failed, and something of what it had done is still there.
+    Failed,
+}
+
+/// Why a step failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What may be done about it.
+    pub class: Class,
+    /// What went wrong: a fragment that can follow "failed:".
+    pub message: String,
+    /// The end of the output, if a command was run; printable text only.
+    pub output: String,
+    /// What a person could do next.
+    pub hint: String,
+}
+
+/// What may be done about a failure. What is not known is never retried blindly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It may go away by itself: try again.
+    Transient,
+    /// Nobody knows whether the change was made: probe, then decide.
+    Unknown,
+    /// Trying again will not help.
+    Final,
+}
+
+impl Failure {
+    /// Makes a failure that may go away by itself.
+    pub fn transient(message: impl Into<String>) -> Failure {
+        Failure {
+            class: Class::Transient,
+            message: message.into(),
+            output: String::new(),
+            hint: String::new(),
+        }
+    }
+
+    /// Makes a failure whose effect is not known.
+    pub fn unknown(message: impl Into<String>) -> Failure {
+        Failure { class: Class::Unknown, ..Failure::transient(message) }
+    }
+
+    /// Makes a failure that trying again will not mend.
+    pub fn last(message: impl Into<String>) -> Failure {
+        Failure { class: Class::Final, ..Failure::transient(message) }
+    }
+
+    /// Adds the end of a command's output.
+    pub fn with_output(mut self, output: impl Into<String>) -> Failure {
+        self.output = output.into();
+        self
+    }
+
+    /// Adds what a person could do next.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = hint.into();
+        self
+    }
+}

@@ -1,0 +1,10 @@
+//! Plans and runs checked programs: a [`plan::Plan`] is made of a program and an
+//! [`inventory::Inventory`]; a machine turns the plan into [`event::Event`]s and effects; actions
+//! perform the effects through [`port::Ports`].
+
+pub mod action;
+pub mod event;
+pub mod inventory;
+pub mod machine;
+pub mod plan;
+pub mod port;
