@@ -1,1 +1,49 @@
-//! skeleton
+//! The vocabulary of kup: half in kup text (`kup/*.kup`, embedded here), half in Rust (`actions/`).
+//! A verb done in Rust is a `native task` header there and one action of the same name here.
+
+use engine::action::Actions;
+
+mod actions;
+
+/// The modules whose verbs are in scope without `use`.
+pub const PRELUDE: &[&str] = &["std/run", "std/node"];
+
+/// Returns every verb that is done in Rust.
+pub fn actions() -> Actions {
+    actions::all()
+}
+
+/// Returns the modules written in kup: the path that `use` names, and the text.
+pub fn modules() -> &'static [(&'static str, &'static str)] {
+    &[
+        ("std/etcd", include_str!("../kup/etcd.kup")),
+        ("std/kubeadm", include_str!("../kup/kubeadm.kup")),
+        ("std/node", include_str!("../kup/node.kup")),
+        ("std/preflight", include_str!("../kup/preflight.kup")),
+        ("std/run", include_str!("../kup/run.kup")),
+        ("std/validate", include_str!("../kup/validate.kup")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_modules_is_the_folder() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/kup");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .map(|name| format!("std/{}", name.strip_suffix(".kup").unwrap()))
+            .collect();
+        files.sort();
+        let table: Vec<&str> = modules().iter().map(|(path, _)| *path).collect();
+        assert_eq!(table, files);
+    }
+
+    #[test]
+    fn the_prelude_names_modules() {
+        assert!(PRELUDE.iter().all(|path| modules().iter().any(|(known, _)| known == path)));
+    }
+}
