@@ -1,0 +1,105 @@
+//! A running simulation: the machines that a shape asks for, and the tasks that move them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use indexmap::IndexMap;
+
+use crate::etcd::Member;
+use crate::faults::Fault;
+use crate::node::Node;
+use crate::shape::{Packages, Shape};
+use crate::world::{Shared, World, lock};
+
+/// A simulated cluster.
+#[derive(Clone)]
+pub struct Cluster {
+    /// Its world, for those who look behind the ports.
+    pub world: Shared,
+}
+
+/// Makes the runtime that a simulation needs: one thread, and a clock that leaps.
+#[expect(clippy::expect_used, reason = "a process that cannot make a runtime can do nothing")]
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime of one thread can be made")
+}
+
+impl Cluster {
+    /// Starts a cluster. Must be called inside [`runtime`]; the same shape, seed and faults give the
+    /// same sequence of everything.
+    pub fn start(shape: Shape, seed: u64, faults: Vec<Fault>) -> Cluster {
+        let mut world = World::new(shape, seed, faults);
+        for index in 1..=world.shape.control_plane {
+            let packages = world.shape.packages;
+            add_machine(&mut world, format!("cp{index}"), true, packages);
+        }
+        for pool in world.shape.pools.clone() {
+            for index in 1..=pool.count {
+                add_machine(&mut world, format!("{}{index}", pool.name), false, pool.packages);
+            }
+        }
+        Cluster { world: Arc::new(Mutex::new(world)) }
+    }
+
+    /// Returns the names of the nodes, control planes first.
+    pub fn node_names(&self) -> Vec<String> {
+        lock(&self.world).nodes.keys().cloned().collect()
+    }
+}
+
+fn add_machine(world: &mut World, name: String, control_plane: bool, package_manager: Packages) {
+    let version = world.shape.version.clone();
+    let bare = version.trim_start_matches('v');
+    let release = match package_manager {
+        Packages::Apt => "1.1",
+        Packages::Dnf => "150500.1.1",
+    };
+    let names = ["kubeadm", "kubelet", "kubectl"];
+    let packages: IndexMap<String, String> =
+        names.iter().map(|p| (p.to_string(), format!("{bare}-{release}"))).collect();
+    let holds: BTreeSet<String> = match package_manager {
+        Packages::Apt => names.iter().map(ToString::to_string).collect(),
+        Packages::Dnf => BTreeSet::new(),
+    };
+    let node = Node {
+        name: name.clone(),
+        control_plane,
+        etcd: control_plane,
+        package_manager,
+        packages,
+        holds,
+        repo_minor: format!("v1.{}", world.shape.minor()),
+        kubelet_running: version,
+        kubelet_active: true,
+        boot_id: world.random.uuid(),
+        machine_id: world.random.hex(32),
+        up: true,
+        files: BTreeMap::new(),
+    };
+    if node.etcd {
+        world.etcd.members.insert(name.clone(), Member { up: true });
+    }
+    world.nodes.insert(name, node);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_makes_the_same_machines() {
+        runtime().block_on(async {
+            let shape = Shape::parse("3+2@v1.33.4").unwrap();
+            let one = Cluster::start(shape.clone(), 7, Vec::new());
+            let two = Cluster::start(shape, 7, Vec::new());
+            assert_eq!(one.node_names(), ["cp1", "cp2", "cp3", "w1", "w2"]);
+            let ids =
+                |c: &Cluster| lock(&c.world).nodes.values().map(|n| n.boot_id.clone()).collect::<Vec<_>>();
+            assert_eq!(ids(&one), ids(&two));
+        });
+    }
+}

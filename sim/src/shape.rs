@@ -1,0 +1,196 @@
+//! The shape of a cluster: how many nodes of which kind, on which version. Written `3+5@v1.33.4`, or
+//! as a TOML file with pools.
+
+use std::fmt;
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+
+/// What cluster to simulate.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// The version that all components begin with, such as `v1.33.4`.
+    pub version: String,
+    /// The number of control plane nodes, named `cp1`, `cp2`, ...
+    pub control_plane: usize,
+    /// Where etcd runs.
+    #[serde(default)]
+    pub etcd: EtcdPlace,
+    /// The operating system that the API shows, such as `Debian GNU/Linux 12 (bookworm)`.
+    #[serde(default = "default_os")]
+    pub os: String,
+    /// The package manager of the control plane nodes.
+    #[serde(default)]
+    pub packages: Packages,
+    /// The workers.
+    #[serde(default, rename = "pool")]
+    pub pools: Vec<Pool>,
+}
+
+/// Workers that are alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// Its name; the nodes are `NAME1`, `NAME2`, ...
+    pub name: String,
+    /// How many.
+    pub count: usize,
+    /// Labels of each node.
+    #[serde(default)]
+    pub labels: IndexMap<String, String>,
+    /// Taints of each node, as `key=value:Effect`.
+    #[serde(default)]
+    pub taints: Vec<String>,
+    /// GPUs of each node.
+    #[serde(default)]
+    pub gpu: u64,
+    /// Who installs packages.
+    #[serde(default)]
+    pub packages: Packages,
+    /// Zones, dealt out in turn.
+    #[serde(default)]
+    pub zones: Vec<String>,
+}
+
+/// Where etcd runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EtcdPlace {
+    /// A static pod on each control plane node.
+    #[default]
+    Stacked,
+}
+
+/// A package manager.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Packages {
+    /// Debian, Ubuntu.
+    #[default]
+    Apt,
+    /// Fedora, RHEL and their kin.
+    Dnf,
+}
+
+/// Why a text is not a shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShapeError(String);
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ShapeError {}
+
+impl Shape {
+    /// Reads `3+5@v1.33.4`: three control plane nodes and five workers on that version.
+    pub fn parse(text: &str) -> Result<Shape, ShapeError> {
+        let wrong = || ShapeError(format!("`{text}` is not a cluster: write it like `3+5@v1.33.4`"));
+        let (nodes, version) = text.split_once('@').ok_or_else(wrong)?;
+        let (control_plane, workers) = nodes.split_once('+').unwrap_or((nodes, "0"));
+        let workers = workers.parse().map_err(|_| wrong())?;
+        let pool = Pool { name: "w".to_string(), count: workers, ..Pool::default() };
+        let shape = Shape {
+            version: version.to_string(),
+            control_plane: control_plane.parse().map_err(|_| wrong())?,
+            etcd: EtcdPlace::Stacked,
+            os: default_os(),
+            packages: Packages::Apt,
+            pools: if workers == 0 { Vec::new() } else { vec![pool] },
+        };
+        shape.checked()
+    }
+
+    /// Reads a shape file.
+    pub fn from_toml(text: &str) -> Result<Shape, ShapeError> {
+        let shape: Shape =
+            toml::from_str(text).map_err(|e| ShapeError(e.to_string().trim_end().to_string()))?;
+        shape.checked()
+    }
+
+    /// Returns the minor release, such as 33.
+    pub fn minor(&self) -> u32 {
+        minor(&self.version).unwrap_or_default()
+    }
+
+    /// Returns the number of workers.
+    pub fn workers(&self) -> usize {
+        self.pools.iter().map(|p| p.count).sum()
+    }
+
+    fn checked(self) -> Result<Shape, ShapeError> {
+        if minor(&self.version).is_none() {
+            return Err(ShapeError(format!("`{}` is not a version: write it like `v1.33.4`", self.version)));
+        }
+        if self.control_plane == 0 {
+            return Err(ShapeError("a cluster needs a control plane node".to_string()));
+        }
+        let mut names: Vec<&str> = self.pools.iter().map(|p| p.name.as_str()).collect();
+        names.push("cp");
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(ShapeError(format!("two pools are named `{}`", pair[0])));
+        }
+        for taint in self.pools.iter().flat_map(|p| &p.taints) {
+            let effect = taint.rsplit_once(':').map(|(_, effect)| effect);
+            if !matches!(effect, Some("NoSchedule" | "PreferNoSchedule" | "NoExecute")) {
+                return Err(ShapeError(format!(
+                    "`{taint}` is not a taint: write it like `key=value:NoSchedule`"
+                )));
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Returns the minor of a version such as `v1.33.4`.
+pub(crate) fn minor(version: &str) -> Option<u32> {
+    let (minor, patch) = version.strip_prefix("v1.")?.split_once('.')?;
+    let digits = patch.split_once('-').map_or(patch, |(patch, _)| patch);
+    digits.parse::<u32>().ok()?;
+    minor.parse().ok()
+}
+
+fn default_os() -> String {
+    "Debian GNU/Linux 12 (bookworm)".to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_form_names_nodes_and_version() {
+        let shape = Shape::parse("3+5@v1.33.4").unwrap();
+        assert_eq!((shape.control_plane, shape.workers(), shape.minor()), (3, 5, 33));
+        assert!(Shape::parse("1@v1.34.0-rc.1").unwrap().pools.is_empty());
+        for wrong in ["3+5", "0+5@v1.33.4", "3+5@1.33", "a+b@v1.33.4"] {
+            assert!(Shape::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_names_pools() {
+        let shape = Shape::from_toml(
+            r#"
+            version = "v1.33.4"
+            control_plane = 3
+            [[pool]]
+            name = "gpu"
+            count = 2
+            gpu = 8
+            taints = ["nvidia.com/gpu=present:NoSchedule"]
+            packages = "dnf"
+            zones = ["a", "b"]
+            "#,
+        )
+        .unwrap();
+        assert_eq!(shape.pools[0].gpu, 8);
+        assert_eq!(shape.pools[0].packages, Packages::Dnf);
+        let twice = "version = \"v1.33.4\"\ncontrol_plane = 1\n[[pool]]\nname = \"cp\"\ncount = 1\n";
+        assert_eq!(Shape::from_toml(twice).unwrap_err().to_string(), "two pools are named `cp`");
+    }
+}
