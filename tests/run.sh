@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# tests/run.sh: installs what the tests need and passes them all: style, the pure and simulated
+# levels, then the contract and the upgrade on a real cluster where this machine can hold one.
+#   KUP_LAB=no tests/run.sh    without the real cluster
+#   KUP_CACHE=DIR              where cargo's target and the lab's parts are kept (default ~/.cache/kup)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+started=$SECONDS
+say() { printf '\n== [%4ds] %s\n' $((SECONDS - started)) "$*"; }
+cache=${KUP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kup}
+mkdir -p "$cache"
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+
+# A Debian or Ubuntu machine as root gets what is missing; elsewhere the tests say what they lack.
+need() { # need COMMAND PACKAGE: remember the package if the command is not there
+  command -v "$1" > /dev/null || missing+=("$2")
+}
+missing=()
+need cc gcc; need ssh openssh-client; need git git
+[ -x /usr/sbin/sshd ] || missing+=(openssh-server)
+if [ "$(uname -s)" = Linux ]; then need jq jq; need gpg gpg; need mkfs.ext4 e2fsprogs; need ip iproute2; need python3 python3; need nsenter util-linux; fi
+if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+  say "installing ${missing[*]}"
+  apt-get update -q > /dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" > /dev/null
+fi
+
+say "style"
+cargo fmt --all --check
+cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+say "pure and simulated levels"
+cargo test --workspace --locked --quiet --no-run
+levels=$SECONDS
+cargo test --workspace --locked
+say "pure and simulated levels took $((SECONDS - levels)) s"
+
+if [ "${KUP_LAB:-}" = no ]; then
+  lab="not run: KUP_LAB=no"
+elif ! why=$(tests/lab/can.sh); then
+  lab="not run: $why"
+else
+  say "the lab: a real cluster"
+  cargo build --release --locked --quiet
+  export KUP="$CARGO_TARGET_DIR/release/kup"
+  tests/lab/down.sh > /dev/null 2>&1 || true
+  tests/lab/build.sh
+  cargo test --locked --test lab -- --test-threads=1 --nocapture
+  tests/lab/down.sh
+  lab="passed on a real cluster"
+fi
+say "done"
+echo "lab: $lab"
