@@ -5,6 +5,7 @@
 pub mod action;
 pub mod event;
 pub mod inventory;
+pub mod journal;
 pub mod machine;
 pub mod plan;
 pub mod port;

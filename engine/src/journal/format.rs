@@ -1,0 +1,372 @@
+//! What a line of the journal looks like. The types here mirror [`Event`] and are the wire format,
+//! version 1: a change to an event must not change what old journals say.
+//!
+//! ```text
+//! {"kup":"journal","v":1,"run":..,"plan":..,"seed":..,"check":"<sha256 of the line without this>"}
+//! {"seq":1,"at":0,"event":{"type":"run_started"},"chain":"<sha256 of chain 0 + the line without this>"}
+//! {"seq":2,"at":0,"event":{..},"chain":"<sha256 of chain 1 + ..>"}       chain 0 = "kup journal 1 " + plan
+//! ```
+//!
+//! "The line without this" is the line up to the last `,"chain":` and the closing brace, so that
+//! `printf %s%s CHAIN LINE | sha256sum` checks it by hand.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::JournalError;
+use super::value::WireValue;
+use crate::event::{Class, Event, Failure, Outcome};
+use crate::plan::{Plan, ScopeId, StepId};
+
+/// The version of the format that this kup writes.
+pub const VERSION: u32 = 1;
+
+/// The first line: whose journal this is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The run's id.
+    pub run: String,
+    /// The cluster's UID; empty for plain hosts.
+    pub cluster: String,
+    /// The machine that began the run.
+    pub host: String,
+    /// Who began it.
+    pub user: String,
+    /// When, as RFC 3339.
+    pub started: String,
+    /// The plan's digest.
+    pub plan: String,
+    /// The machine's seed.
+    pub seed: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireHeader {
+    kup: String,
+    v: u32,
+    #[serde(flatten)]
+    header: Header,
+}
+
+/// A line after the first, without its chain.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WireRecord {
+    pub(super) seq: u64,
+    pub(super) at: u64,
+    pub(super) event: WireEvent,
+}
+
+/// An [`Event`] on the wire: steps and scopes by their durable keys.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum WireEvent {
+    RunStarted,
+    RunResumed { by: String },
+    ScopeOpened { scope: String },
+    ScopeClosed { scope: String },
+    StepSkipped { step: String, reason: String },
+    AttemptStarted { step: String, attempt: u32 },
+    WorkFound { step: String, attempt: u32, now: String, then: String, before: WireValue },
+    WorkBegan { step: String, attempt: u32, handle: WireValue },
+    StepWaiting { step: String, attempt: u32, reason: String },
+    AttemptFailed { step: String, attempt: u32, failure: WireFailure, until: u64 },
+    StepDone { step: String, attempt: u32, changed: bool, value: WireValue },
+    StepFailed { step: String, attempt: u32, failure: WireFailure },
+    UndoStarted { step: String, attempt: u32 },
+    UndoRetried { step: String, attempt: u32, failure: WireFailure, until: u64 },
+    UndoDone { step: String },
+    UndoFailed { step: String, failure: WireFailure },
+    RunPaused { reason: String },
+    RollbackStarted { by: String },
+    Stopping { by: String },
+    RunFinished { outcome: WireOutcome },
+}
+
+/// A [`Failure`] on the wire.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireFailure {
+    class: WireClass,
+    message: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    output: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    hint: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WireClass {
+    Transient,
+    Unknown,
+    Final,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WireOutcome {
+    Done,
+    Paused,
+    Compensated,
+    Failed,
+}
+
+impl Header {
+    /// Returns the first line, with its newline.
+    pub(super) fn write(&self) -> Result<String, JournalError> {
+        let wire = WireHeader { kup: "journal".to_string(), v: VERSION, header: self.clone() };
+        let body = serde_json::to_string(&wire).map_err(JournalError::content)?;
+        Ok(seal(&body, "check", &digest("", &body)))
+    }
+
+    /// Reads the first line.
+    pub(super) fn read(line: &str) -> Result<Header, JournalError> {
+        let not_ours = || JournalError::Damaged {
+            offset: 0,
+            reason: "the first line is not the header of a journal".to_string(),
+        };
+        // The version first: a later one may have another shape.
+        let any: serde_json::Value = serde_json::from_str(line).map_err(|_| not_ours())?;
+        if any.get("kup").and_then(|k| k.as_str()) != Some("journal") {
+            return Err(not_ours());
+        }
+        let version = any.get("v").and_then(serde_json::Value::as_u64).ok_or_else(not_ours)?;
+        if version != u64::from(VERSION) {
+            return Err(JournalError::Version(version));
+        }
+        let (body, check) = unseal(line, "check").ok_or_else(not_ours)?;
+        if digest("", &body) != check {
+            let reason = "the header does not match its checksum".to_string();
+            return Err(JournalError::Damaged { offset: 0, reason });
+        }
+        let wire: WireHeader = serde_json::from_str(&body).map_err(|_| not_ours())?;
+        Ok(wire.header)
+    }
+
+    /// Returns what the first record's chain starts from.
+    pub(super) fn chain(&self) -> String {
+        format!("kup journal {VERSION} {}", self.plan)
+    }
+}
+
+/// Returns the hex sha256 of the previous chain and a body.
+pub(super) fn digest(previous: &str, body: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(previous.as_bytes());
+    hash.update(body.as_bytes());
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Returns the line: the body with one more field.
+pub(super) fn seal(body: &str, field: &str, hash: &str) -> String {
+    let open = body.strip_suffix('}').unwrap_or(body);
+    format!("{open},\"{field}\":\"{hash}\"}}\n")
+}
+
+/// Takes the last field off a line; `None` if it does not look like it.
+pub(super) fn unseal<'a>(line: &'a str, field: &str) -> Option<(String, &'a str)> {
+    let rest = line.strip_suffix("\"}")?;
+    let (open, hash) = rest.rsplit_once(&format!(",\"{field}\":\""))?;
+    let hex = hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'));
+    hex.then(|| (format!("{open}}}"), hash))
+}
+
+/// The durable names of a plan's steps and scopes, both ways.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    steps: IndexMap<String, StepId>,
+    scopes: IndexMap<String, ScopeId>,
+}
+
+impl Keys {
+    /// Collects the names of a plan. Of scopes with equal keys the second is `key#2`, and so on.
+    pub fn new(plan: &Plan) -> Keys {
+        let steps = plan.ids().map(|id| (plan.step(id).key.clone(), id)).collect();
+        let mut scopes = IndexMap::new();
+        for (id, scope) in (0..).map(ScopeId).zip(&plan.scopes) {
+            let mut name = scope.key.clone();
+            let mut n = 1;
+            while scopes.contains_key(&name) {
+                n += 1;
+                name = format!("{}#{n}", scope.key);
+            }
+            scopes.insert(name, id);
+        }
+        Keys { steps, scopes }
+    }
+
+    /// Returns an event as JSON, as the journal has it.
+    pub fn json(&self, event: &Event) -> serde_json::Value {
+        // Only maps with keys that are not text fail to serialize, and there are none.
+        serde_json::to_value(WireEvent::write(event, self)).unwrap_or_default()
+    }
+
+    // Both maps are dense and in the order of the ids, so the id is the index.
+    fn step_name(&self, id: StepId) -> String {
+        self.steps.get_index(id.0 as usize).map_or_else(|| format!("#{}", id.0), |(key, _)| key.clone())
+    }
+
+    fn scope_name(&self, id: ScopeId) -> String {
+        self.scopes.get_index(id.0 as usize).map_or_else(|| format!("#{}", id.0), |(key, _)| key.clone())
+    }
+
+    fn step(&self, key: &str) -> Result<StepId, JournalError> {
+        let missing = || JournalError::Content(format!("the plan has no step `{key}`"));
+        self.steps.get(key).copied().ok_or_else(missing)
+    }
+
+    fn scope(&self, key: &str) -> Result<ScopeId, JournalError> {
+        let missing = || JournalError::Content(format!("the plan has no scope `{key}`"));
+        self.scopes.get(key).copied().ok_or_else(missing)
+    }
+}
+
+impl WireEvent {
+    /// Writes an event.
+    pub(super) fn write(event: &Event, keys: &Keys) -> WireEvent {
+        let key = |id: &StepId| keys.step_name(*id);
+        let scope = |id: &ScopeId| keys.scope_name(*id);
+        match event {
+            Event::RunStarted => WireEvent::RunStarted,
+            Event::RunResumed { by } => WireEvent::RunResumed { by: by.clone() },
+            Event::ScopeOpened(id) => WireEvent::ScopeOpened { scope: scope(id) },
+            Event::ScopeClosed(id) => WireEvent::ScopeClosed { scope: scope(id) },
+            Event::StepSkipped(id, reason) => {
+                WireEvent::StepSkipped { step: key(id), reason: reason.clone() }
+            }
+            Event::AttemptStarted(id, attempt) => {
+                WireEvent::AttemptStarted { step: key(id), attempt: *attempt }
+            }
+            Event::WorkFound { step, attempt, now, then, before } => WireEvent::WorkFound {
+                step: key(step),
+                attempt: *attempt,
+                now: now.clone(),
+                then: then.clone(),
+                before: before.into(),
+            },
+            Event::WorkBegan { step, attempt, handle } => {
+                WireEvent::WorkBegan { step: key(step), attempt: *attempt, handle: handle.into() }
+            }
+            Event::StepWaiting { step, attempt, reason } => {
+                WireEvent::StepWaiting { step: key(step), attempt: *attempt, reason: reason.clone() }
+            }
+            Event::AttemptFailed { step, attempt, failure, until } => WireEvent::AttemptFailed {
+                step: key(step),
+                attempt: *attempt,
+                failure: failure.into(),
+                until: *until,
+            },
+            Event::StepDone { step, attempt, changed, value } => WireEvent::StepDone {
+                step: key(step),
+                attempt: *attempt,
+                changed: *changed,
+                value: value.into(),
+            },
+            Event::StepFailed { step, attempt, failure } => {
+                WireEvent::StepFailed { step: key(step), attempt: *attempt, failure: failure.into() }
+            }
+            Event::UndoStarted { step, attempt } => {
+                WireEvent::UndoStarted { step: key(step), attempt: *attempt }
+            }
+            Event::UndoRetried { step, attempt, failure, until } => WireEvent::UndoRetried {
+                step: key(step),
+                attempt: *attempt,
+                failure: failure.into(),
+                until: *until,
+            },
+            Event::UndoDone(id) => WireEvent::UndoDone { step: key(id) },
+            Event::UndoFailed(id, failure) => {
+                WireEvent::UndoFailed { step: key(id), failure: failure.into() }
+            }
+            Event::RunPaused(reason) => WireEvent::RunPaused { reason: reason.clone() },
+            Event::RollbackStarted { by } => WireEvent::RollbackStarted { by: by.clone() },
+            Event::Stopping { by } => WireEvent::Stopping { by: by.clone() },
+            Event::RunFinished(outcome) => WireEvent::RunFinished {
+                outcome: match outcome {
+                    Outcome::Done => WireOutcome::Done,
+                    Outcome::Paused => WireOutcome::Paused,
+                    Outcome::Compensated => WireOutcome::Compensated,
+                    Outcome::Failed => WireOutcome::Failed,
+                },
+            },
+        }
+    }
+
+    /// Reads an event; keys that the plan does not have are an error.
+    pub(super) fn read(self, keys: &Keys) -> Result<Event, JournalError> {
+        let id = |key: &str| keys.step(key);
+        let scope = |key: &str| keys.scope(key);
+        Ok(match self {
+            WireEvent::RunStarted => Event::RunStarted,
+            WireEvent::RunResumed { by } => Event::RunResumed { by },
+            WireEvent::ScopeOpened { scope: key } => Event::ScopeOpened(scope(&key)?),
+            WireEvent::ScopeClosed { scope: key } => Event::ScopeClosed(scope(&key)?),
+            WireEvent::StepSkipped { step, reason } => Event::StepSkipped(id(&step)?, reason),
+            WireEvent::AttemptStarted { step, attempt } => Event::AttemptStarted(id(&step)?, attempt),
+            WireEvent::WorkFound { step, attempt, now, then, before } => {
+                Event::WorkFound { step: id(&step)?, attempt, now, then, before: before.read()? }
+            }
+            WireEvent::WorkBegan { step, attempt, handle } => {
+                Event::WorkBegan { step: id(&step)?, attempt, handle: handle.read()? }
+            }
+            WireEvent::StepWaiting { step, attempt, reason } => {
+                Event::StepWaiting { step: id(&step)?, attempt, reason }
+            }
+            WireEvent::AttemptFailed { step, attempt, failure, until } => {
+                Event::AttemptFailed { step: id(&step)?, attempt, failure: failure.into(), until }
+            }
+            WireEvent::StepDone { step, attempt, changed, value } => {
+                Event::StepDone { step: id(&step)?, attempt, changed, value: value.read()? }
+            }
+            WireEvent::StepFailed { step, attempt, failure } => {
+                Event::StepFailed { step: id(&step)?, attempt, failure: failure.into() }
+            }
+            WireEvent::UndoStarted { step, attempt } => Event::UndoStarted { step: id(&step)?, attempt },
+            WireEvent::UndoRetried { step, attempt, failure, until } => {
+                Event::UndoRetried { step: id(&step)?, attempt, failure: failure.into(), until }
+            }
+            WireEvent::UndoDone { step } => Event::UndoDone(id(&step)?),
+            WireEvent::UndoFailed { step, failure } => Event::UndoFailed(id(&step)?, failure.into()),
+            WireEvent::RunPaused { reason } => Event::RunPaused(reason),
+            WireEvent::RollbackStarted { by } => Event::RollbackStarted { by },
+            WireEvent::Stopping { by } => Event::Stopping { by },
+            WireEvent::RunFinished { outcome } => Event::RunFinished(match outcome {
+                WireOutcome::Done => Outcome::Done,
+                WireOutcome::Paused => Outcome::Paused,
+                WireOutcome::Compensated => Outcome::Compensated,
+                WireOutcome::Failed => Outcome::Failed,
+            }),
+        })
+    }
+}
+
+impl From<&Failure> for WireFailure {
+    fn from(failure: &Failure) -> WireFailure {
+        WireFailure {
+            class: match failure.class {
+                Class::Transient => WireClass::Transient,
+                Class::Unknown => WireClass::Unknown,
+                Class::Final => WireClass::Final,
+            },
+            message: failure.message.clone(),
+            output: failure.output.clone(),
+            hint: failure.hint.clone(),
+        }
+    }
+}
+
+impl From<WireFailure> for Failure {
+    fn from(wire: WireFailure) -> Failure {
+        Failure {
+            class: match wire.class {
+                WireClass::Transient => Class::Transient,
+                WireClass::Unknown => Class::Unknown,
+                WireClass::Final => Class::Final,
+            },
+            message: wire.message,
+            output: wire.output,
+            hint: wire.hint,
+        }
+    }
+}
