@@ -4,8 +4,22 @@ use std::sync::Arc;
 
 use engine::action::{Action, Actions};
 
+// The verbs.
+mod run_command;
+mod run_script;
+
+// What they share.
+mod argument;
+mod detached;
+mod failure;
+mod host;
+mod once;
+#[cfg(test)]
+mod testing;
+
 /// Returns all of them.
 pub(crate) fn all() -> Actions {
-    let verbs: Vec<Arc<dyn Action>> = vec![];
+    let verbs: Vec<Arc<dyn Action>> =
+        vec![Arc::new(run_command::RunCommand), Arc::new(run_script::RunScript)];
     Actions::new(verbs)
 }

@@ -1,0 +1,49 @@
+//! Arguments as Rust types. The checker has typed them already, so a wrong one is kup's own mistake;
+//! still it becomes a failure of the step and not of the run.
+
+use dsl::value::{Minor, Value, Version};
+use engine::action::Context;
+use engine::event::Failure;
+
+fn wrong(name: &str, wanted: &str) -> Failure {
+    Failure::last(format!("the argument `{name}` is not {wanted}"))
+}
+
+/// Returns a version.
+pub(super) fn version(cx: &Context, name: &str) -> Result<Version, Failure> {
+    match cx.args.get(name) {
+        Some(Value::Version(version)) => Ok(version.clone()),
+        _ => Err(wrong(name, "a version")),
+    }
+}
+
+/// Returns a minor release; of a version, the one it belongs to.
+pub(super) fn minor(cx: &Context, name: &str) -> Result<Minor, Failure> {
+    match cx.args.get(name) {
+        Some(Value::Minor(minor)) => Ok(*minor),
+        Some(Value::Version(version)) => Ok(version.minor()),
+        _ => Err(wrong(name, "a minor release")),
+    }
+}
+
+/// Returns a text or a path.
+pub(super) fn text<'a>(cx: &'a Context, name: &str) -> Result<&'a str, Failure> {
+    cx.args.get(name).and_then(Value::as_text).ok_or_else(|| wrong(name, "a text"))
+}
+
+/// Returns a text that need not be given.
+pub(super) fn optional_text<'a>(cx: &'a Context, name: &str) -> Option<&'a str> {
+    cx.args.get(name).and_then(Value::as_text)
+}
+
+/// Returns a list of words.
+pub(super) fn words(cx: &Context, name: &str) -> Result<Vec<String>, Failure> {
+    match cx.args.get(name) {
+        Some(Value::List(items)) => items
+            .iter()
+            .map(|item| item.as_text().map(str::to_string).ok_or_else(|| wrong(name, "a list of words")))
+            .collect(),
+        Some(Value::Word(word)) => Ok(vec![word.clone()]),
+        _ => Err(wrong(name, "a list of words")),
+    }
+}
