@@ -9,3 +9,4 @@ pub mod journal;
 pub mod machine;
 pub mod plan;
 pub mod port;
+pub mod retry;

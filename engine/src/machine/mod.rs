@@ -7,11 +7,118 @@
 //!                                  +--> effects, the shadows of events
 //! ```
 
+mod decide;
+mod rollback;
+mod state;
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
 use dsl::value::Value;
 
 use crate::action::Check;
-use crate::event::Failure;
-use crate::plan::StepId;
+use crate::event::{Event, Failure};
+use crate::plan::{Plan, StepId, Vertex};
+
+use self::decide::Then;
+use self::rollback::Unwind;
+pub use self::state::{Mode, Phase, ScopeRecord, State, StepRecord, StepState};
+use self::timers::Timers;
+
+/// Runs one plan. The driver's only law: take all events and make them durable before taking the
+/// effects.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    plan: Arc<Plan>,
+    seed: u64,
+    state: State,
+    events: VecDeque<Event>,
+    effects: VecDeque<Effect>,
+    timers: Timers,
+    /// What may begin, in the order in which it became free.
+    ready: VecDeque<Vertex>,
+    /// Whether somebody drives this run: between a `Begin` and the end.
+    active: bool,
+    /// Steps that run, as far as is known, but whose answers are no longer waited for.
+    abandoned: HashSet<StepId>,
+    /// How often somebody has interrupted.
+    interrupts: u32,
+    /// What follows once nothing runs any more.
+    then: Then,
+    unwind: Unwind,
+    freed: Vec<Vertex>,
+}
+
+impl Machine {
+    /// Makes the machine of a run that has not begun.
+    pub fn new(plan: Arc<Plan>, seed: u64) -> Machine {
+        Machine {
+            state: State::new(&plan),
+            plan,
+            seed,
+            events: VecDeque::new(),
+            effects: VecDeque::new(),
+            timers: Timers::default(),
+            ready: VecDeque::new(),
+            active: false,
+            abandoned: HashSet::new(),
+            interrupts: 0,
+            then: Then::default(),
+            unwind: Unwind::default(),
+            freed: Vec::new(),
+        }
+    }
+
+    /// Makes the machine of a run from its journal: each event with the time it happened at. It
+    /// does nothing until it is told to begin, or to roll back.
+    pub fn replay(plan: Arc<Plan>, seed: u64, events: impl IntoIterator<Item = (u64, Event)>) -> Machine {
+        let mut machine = Machine::new(plan, seed);
+        for (now, event) in events {
+            machine.apply(now, &event);
+        }
+        machine
+    }
+
+    /// Folds one event of a journal in, as [`Machine::replay`] does.
+    pub fn apply(&mut self, now: u64, event: &Event) {
+        self.state.apply(&self.plan, now, event, &mut self.freed);
+        self.freed.clear();
+    }
+
+    /// Takes what happened, at `now` milliseconds of the run.
+    pub fn handle(&mut self, now: u64, input: Input) {
+        self.decide(now, input);
+    }
+
+    /// Returns the next event to make durable.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Returns the next thing to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Returns when to send a [`Input::Tick`], if nothing else happens before.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        self.timers.next()
+    }
+
+    /// Returns the state: the fold of all events so far.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Returns the plan.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+}
 
 /// What the driver tells the machine.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,514 @@
+//! All policy of a run that goes forward: what begins, what an answer means, what follows a failure,
+//! and how a run comes to its end. Each decision is an event; effects are the shadows of events.
+
+use dsl::program::{Effect as Touches, OnFailure};
+use dsl::value::Value;
+
+use super::state::lane_of;
+use super::timers::Timer;
+use super::{Effect, Input, Machine, Mode, Phase, StepState};
+use crate::action::Check;
+use crate::event::{Class, Event, Failure, Outcome};
+use crate::plan::{ScopeId, ScopeKind, StepId, Vertex, Work};
+use crate::retry;
+
+/// What follows once nothing runs any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Nothing was asked for.
+    #[default]
+    Nothing,
+    /// The run holds; why.
+    Pause(String),
+    /// What was done is taken back; who asked.
+    Rollback(String),
+    /// The run is over.
+    Abort,
+}
+
+impl Machine {
+    pub(super) fn decide(&mut self, now: u64, input: Input) {
+        match input {
+            Input::Begin { by } => self.begin(now, by),
+            Input::Probed(step, attempt, check) => self.probed(now, step, attempt, check),
+            Input::Began(step, attempt, handle) => self.began(now, step, attempt, handle),
+            Input::Waiting(step, attempt, reason) => self.waiting(now, step, attempt, reason),
+            Input::Done(step, attempt, value) => self.done(now, step, attempt, value),
+            Input::Failed(step, attempt, failure) => {
+                if self.phase(step, attempt).is_some() {
+                    self.attempt_failed(now, step, attempt, failure);
+                }
+            }
+            Input::Undone(step, attempt, result) => self.undone(now, step, attempt, result),
+            Input::Tick => self.tick(now),
+            Input::Interrupt { by } => self.interrupt(now, by),
+            Input::Rollback { by } => self.roll_back(now, by),
+        }
+        self.go_on(now);
+    }
+
+    /// Tells an event and folds it in; what it frees waits in line.
+    pub(super) fn emit(&mut self, now: u64, event: Event) {
+        self.state.apply(&self.plan, now, &event, &mut self.freed);
+        self.ready.extend(self.freed.drain(..));
+        self.events.push_back(event);
+    }
+
+    // What the driver says.
+
+    fn begin(&mut self, now: u64, by: String) {
+        if self.active || matches!(self.state.mode(), Mode::Finished(Outcome::Done | Outcome::Compensated)) {
+            return;
+        }
+        self.active = true;
+        self.interrupts = 0;
+        self.then = Then::Nothing;
+        self.abandoned.clear();
+        let event = if self.state.has_begun() { Event::RunResumed { by } } else { Event::RunStarted };
+        self.emit(now, event);
+        if self.state.is_unwinding() {
+            self.resume_unwinding();
+        } else {
+            self.pick_up(now);
+        }
+    }
+
+    /// Finds everything that can go on, after a pause or a crash. The only place that looks at all
+    /// steps.
+    fn pick_up(&mut self, now: u64) {
+        let plan = self.plan.clone();
+        self.ready.clear();
+        for (i, scope) in plan.scopes.iter().enumerate() {
+            let id = ScopeId(i as u32);
+            let record = *self.state.scope(id);
+            if !record.opened && self.state.is_free(scope.open) {
+                self.ready.push_back(Vertex::Open(id));
+            } else if record.opened && !record.closed && self.state.is_free(scope.close) {
+                self.ready.push_back(Vertex::Close(id));
+            }
+        }
+        for id in plan.ids() {
+            match self.state.step(id).state {
+                StepState::Running { .. } => self.follow_up(now, id),
+                StepState::BackingOff { until, .. } => self.timers.set(Timer::Backoff(id), until),
+                StepState::Waiting | StepState::Failed => {
+                    if self.state.is_free(plan.step(id).vertex) {
+                        self.ready.push_back(Vertex::Step(id));
+                    }
+                }
+                StepState::Done
+                | StepState::Skipped
+                | StepState::Undoing { .. }
+                | StepState::Undone
+                | StepState::UndoFailed => {}
+            }
+        }
+        for (i, scope) in plan.scopes.iter().enumerate() {
+            let id = ScopeId(i as u32);
+            if matches!(scope.kind, ScopeKind::Each(_)) && self.state.scope(id).opened {
+                self.admit(now, id);
+            }
+        }
+    }
+
+    /// Goes on with a step that was under way: what was begun is followed, anything else is probed.
+    fn follow_up(&mut self, now: u64, id: StepId) {
+        let record = self.state.step(id);
+        let StepState::Running { attempt, phase } = record.state else { return };
+        let effect = match (phase, &record.handle) {
+            (Phase::Following, Some(handle)) => Effect::Follow { step: id, attempt, handle: handle.clone() },
+            (Phase::Probing | Phase::Starting | Phase::Following, _) => Effect::Probe(id, attempt),
+        };
+        self.effects.push_back(effect);
+        self.timers.set(Timer::Timeout(id), now.saturating_add(self.plan.step(id).timeout));
+    }
+
+    fn probed(&mut self, now: u64, step: StepId, attempt: u32, check: Check) {
+        if self.phase(step, attempt) != Some(Phase::Probing) {
+            return;
+        }
+        match check {
+            Check::Done(note) => self.step_done(now, step, attempt, Value::Text(note)),
+            Check::Needs { .. } if self.state.mode() == Mode::Stopping => {
+                // Its work has not begun, and nothing new begins: it stays as it is, and a resumed
+                // run probes the same attempt again.
+                self.timers.clear(Timer::Timeout(step));
+                self.abandoned.insert(step);
+            }
+            Check::Needs { now: is, then, before } => {
+                let found = Event::WorkFound { step, attempt, now: is, then, before: before.clone() };
+                self.emit(now, found);
+                self.effects.push_back(Effect::Start { step, attempt, before });
+            }
+        }
+    }
+
+    fn began(&mut self, now: u64, step: StepId, attempt: u32, handle: Value) {
+        if self.phase(step, attempt) == Some(Phase::Starting) {
+            self.emit(now, Event::WorkBegan { step, attempt, handle: handle.clone() });
+            self.effects.push_back(Effect::Follow { step, attempt, handle });
+        }
+    }
+
+    fn waiting(&mut self, now: u64, step: StepId, attempt: u32, reason: String) {
+        if self.phase(step, attempt).is_some() && self.state.step(step).reason != reason {
+            self.emit(now, Event::StepWaiting { step, attempt, reason });
+        }
+    }
+
+    fn done(&mut self, now: u64, step: StepId, attempt: u32, value: Value) {
+        if matches!(self.phase(step, attempt), Some(Phase::Starting | Phase::Following)) {
+            self.step_done(now, step, attempt, value);
+        }
+    }
+
+    fn step_done(&mut self, now: u64, step: StepId, attempt: u32, value: Value) {
+        self.timers.clear(Timer::Timeout(step));
+        // A probe that finds the work done after an earlier one found work sees our own change: it
+        // counts, or nobody would take it back.
+        let changed = self.state.step(step).found && self.plan.step(step).effect != Touches::Reads;
+        self.emit(now, Event::StepDone { step, attempt, changed, value });
+    }
+
+    fn attempt_failed(&mut self, now: u64, step: StepId, attempt: u32, failure: Failure) {
+        self.timers.clear(Timer::Timeout(step));
+        let record = self.state.step(step);
+        let policy = self.plan.step(step);
+        let round = attempt - record.first + 1;
+        let may = match failure.class {
+            Class::Transient => true,
+            // Twice in a row: its probe cannot tell, and what is unknown is never repeated blindly.
+            Class::Unknown => !record.unknown || policy.effect == Touches::Reads,
+            Class::Final => false,
+        };
+        if !may || round > policy.retry.times {
+            self.step_failed(now, step, attempt, failure);
+            return;
+        }
+        let at_once = failure.class == Class::Unknown;
+        let wait = if at_once { 0 } else { retry::delay(&policy.retry, self.seed, step, attempt, round) };
+        let until = now.saturating_add(wait);
+        self.emit(now, Event::AttemptFailed { step, attempt, failure, until });
+        if self.state.mode() != Mode::Going {
+            return;
+        }
+        if at_once {
+            self.attempt(now, step);
+        } else {
+            self.timers.set(Timer::Backoff(step), until);
+        }
+    }
+
+    fn step_failed(&mut self, now: u64, step: StepId, attempt: u32, failure: Failure) {
+        let plan = self.plan.clone();
+        let what = plan.step(step);
+        let story = format!("`{}` failed: {}", what.key, failure.message);
+        self.emit(now, Event::StepFailed { step, attempt, failure });
+        if self.state.mode() != Mode::Going {
+            return;
+        }
+        let by = format!("the failure of `{}`", what.key);
+        let then = match &plan.on_failure {
+            OnFailure::Pause(text) if text.is_empty() => Then::Pause(story),
+            OnFailure::Pause(text) => Then::Pause(format!("{story}; {text}")),
+            OnFailure::Rollback => Then::Rollback(by.clone()),
+            OnFailure::Abort => Then::Abort,
+            OnFailure::Continue(budget) => {
+                let failed = self.state.failed_lanes();
+                if lane_of(&plan, what.scope).is_none() {
+                    Then::Pause(story)
+                } else if failed > *budget as usize {
+                    Then::Pause(format!("{story}; {failed} lanes have failed, the playbook allows {budget}"))
+                } else {
+                    return;
+                }
+            }
+        };
+        self.stop(now, by, then);
+    }
+
+    fn tick(&mut self, now: u64) {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Backoff(step) => self.attempt(now, step),
+                Timer::Soak(each) => self.admit(now, each),
+                Timer::Timeout(step) => {
+                    let attempt = self.state.step(step).attempt;
+                    let limit = Value::Duration(self.plan.step(step).timeout);
+                    let reason = &self.state.step(step).reason;
+                    let failure = Failure::transient(if reason.is_empty() {
+                        format!("no end after {limit}")
+                    } else {
+                        format!("no end after {limit}, waiting for {reason}")
+                    });
+                    self.effects.push_back(Effect::Cancel(step, attempt));
+                    self.attempt_failed(now, step, attempt, failure);
+                }
+                Timer::UndoTimeout(step) => self.undo_timed_out(now, step),
+                Timer::UndoBackoff(step) => self.undo(now, step),
+            }
+        }
+    }
+
+    fn interrupt(&mut self, now: u64, by: String) {
+        if !self.active {
+            return;
+        }
+        self.interrupts += 1;
+        let story = format!("interrupted by {by}");
+        match self.state.mode() {
+            Mode::Stopping => match &self.then {
+                Then::Rollback(_) | Then::Nothing => self.then = Then::Pause(story),
+                Then::Pause(_) | Then::Abort => {}
+            },
+            Mode::Going | Mode::RollingBack => self.stop(now, by, Then::Pause(story)),
+            Mode::Paused | Mode::Finished(_) => {}
+        }
+        match self.interrupts {
+            0 | 1 => {}
+            2 => self.cancel_what_is_safe(),
+            _ => {
+                let text = match std::mem::take(&mut self.then) {
+                    Then::Pause(text) => text,
+                    Then::Nothing | Then::Rollback(_) | Then::Abort => "interrupted".to_string(),
+                };
+                self.pause(now, text);
+            }
+        }
+    }
+
+    /// Stops waiting for what runs, except for what is `long`: dpkg and kubeadm are never left
+    /// halfway while somebody could still watch them.
+    fn cancel_what_is_safe(&mut self) {
+        let plan = self.plan.clone();
+        for id in plan.ids() {
+            let StepState::Running { attempt, .. } = self.state.step(id).state else { continue };
+            if !plan.step(id).long && self.abandoned.insert(id) {
+                self.timers.clear(Timer::Timeout(id));
+                self.effects.push_back(Effect::Cancel(id, attempt));
+            }
+        }
+    }
+
+    fn roll_back(&mut self, now: u64, by: String) {
+        if self.active {
+            match self.state.mode() {
+                Mode::Going => self.stop(now, by.clone(), Then::Rollback(by)),
+                Mode::Stopping if !self.state.is_unwinding() => self.then = Then::Rollback(by),
+                Mode::Stopping | Mode::RollingBack | Mode::Paused | Mode::Finished(_) => {}
+            }
+            return;
+        }
+        if !self.state.has_begun() || self.state.mode() == Mode::Finished(Outcome::Compensated) {
+            return;
+        }
+        self.active = true;
+        self.interrupts = 0;
+        self.abandoned.clear();
+        self.emit(now, Event::RunResumed { by: by.clone() });
+        if self.state.is_unwinding() {
+            self.resume_unwinding();
+            return;
+        }
+        self.stop(now, by.clone(), Then::Rollback(by));
+        // What goes on by itself is seen to its end first; anything else is taken back as it is.
+        let plan = self.plan.clone();
+        for id in plan.ids() {
+            match self.state.step(id).state {
+                StepState::Running { phase: Phase::Following, .. } => self.follow_up(now, id),
+                StepState::Running { .. } => {
+                    self.abandoned.insert(id);
+                }
+                StepState::Waiting
+                | StepState::BackingOff { .. }
+                | StepState::Done
+                | StepState::Failed
+                | StepState::Skipped
+                | StepState::Undoing { .. }
+                | StepState::Undone
+                | StepState::UndoFailed => {}
+            }
+        }
+    }
+
+    // What the machine does of itself.
+
+    /// Begins all that may begin, and ends the run where there is nothing left.
+    fn go_on(&mut self, now: u64) {
+        while self.active && self.state.mode() == Mode::Going {
+            let Some(vertex) = self.ready.pop_front() else { break };
+            self.reach(now, vertex);
+        }
+        if !self.active {
+            return;
+        }
+        let running = self.state.running() - self.abandoned.len();
+        match self.state.mode() {
+            Mode::Going => {
+                if running == 0 && self.state.backing_off() == 0 && self.timers.is_empty() {
+                    let text = self.failed_lanes();
+                    self.pause(now, text);
+                }
+            }
+            Mode::Stopping if running == 0 && !self.undo_runs() => match std::mem::take(&mut self.then) {
+                Then::Nothing => self.pause(now, "stopped".to_string()),
+                Then::Pause(text) => self.pause(now, text),
+                Then::Rollback(by) => self.start_unwinding(now, by),
+                Then::Abort => self.finish(now, Outcome::Failed),
+            },
+            Mode::RollingBack => self.unwind(now),
+            Mode::Stopping | Mode::Paused | Mode::Finished(_) => {}
+        }
+    }
+
+    /// All that stands before this vertex is done.
+    fn reach(&mut self, now: u64, vertex: Vertex) {
+        let plan = self.plan.clone();
+        match vertex {
+            Vertex::Open(id) => {
+                let scope = plan.scope(id);
+                // A lane is opened by its `each`, which counts.
+                let is_lane = matches!(scope.kind, ScopeKind::Lane { .. });
+                if is_lane || self.state.scope(id).opened || self.is_out_of_service(id) {
+                    return;
+                }
+                self.emit(now, Event::ScopeOpened(id));
+                if let ScopeKind::Each(_) = scope.kind {
+                    self.admit(now, id);
+                }
+            }
+            Vertex::Close(id) => {
+                if self.state.scope(id).closed {
+                    return;
+                }
+                self.emit(now, Event::ScopeClosed(id));
+                if id == ScopeId(0) {
+                    self.finish(now, Outcome::Done);
+                } else if let Some(each) = super::state::each_of(&plan, id) {
+                    self.admit(now, each);
+                }
+            }
+            Vertex::Step(id) => {
+                let step = plan.step(id);
+                let state = self.state.step(id).state;
+                if !matches!(state, StepState::Waiting | StepState::Failed)
+                    || self.is_out_of_service(step.scope)
+                {
+                    return;
+                }
+                match &step.work {
+                    Work::Runs | Work::Change { .. } => self.attempt(now, id),
+                    Work::Done(why) | Work::NotNeeded(why) => {
+                        self.emit(now, Event::StepSkipped(id, why.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens as many lanes as the canaries and the window allow. A lane that failed keeps its place:
+    /// its node is out of service.
+    fn admit(&mut self, now: u64, id: ScopeId) {
+        let plan = self.plan.clone();
+        let ScopeKind::Each(lanes) = &plan.scope(id).kind else { return };
+        if self.is_out_of_service(id) {
+            return;
+        }
+        while self.state.mode() == Mode::Going {
+            let record = *self.state.scope(id);
+            let (opened, closed) = (record.lanes_opened as usize, record.lanes_closed as usize);
+            let Some(lane) = lanes.lanes.get(opened) else { return };
+            if lanes.canary > 0 && opened >= lanes.canary {
+                if closed < lanes.canary {
+                    return;
+                }
+                let ripe = record.canaries_done.saturating_add(lanes.soak);
+                if now < ripe {
+                    self.timers.set(Timer::Soak(id), ripe);
+                    return;
+                }
+            }
+            let window = lanes.windows.get(record.wave as usize).copied().unwrap_or(1).max(1);
+            if opened - closed >= window {
+                return;
+            }
+            self.emit(now, Event::ScopeOpened(*lane));
+        }
+    }
+
+    /// Begins the next attempt of a step with a look.
+    fn attempt(&mut self, now: u64, id: StepId) {
+        let attempt = self.state.step(id).attempt + 1;
+        self.emit(now, Event::AttemptStarted(id, attempt));
+        self.effects.push_back(Effect::Probe(id, attempt));
+        self.timers.set(Timer::Timeout(id), now.saturating_add(self.plan.step(id).timeout));
+    }
+
+    /// Begins nothing new; `then` follows when nothing runs any more.
+    fn stop(&mut self, now: u64, by: String, then: Then) {
+        self.then = then;
+        self.timers.retain(|timer| matches!(timer, Timer::Timeout(_) | Timer::UndoTimeout(_)));
+        self.emit(now, Event::Stopping { by });
+    }
+
+    pub(super) fn pause(&mut self, now: u64, text: String) {
+        self.emit(now, Event::RunPaused(text));
+        self.finish(now, Outcome::Paused);
+    }
+
+    pub(super) fn finish(&mut self, now: u64, outcome: Outcome) {
+        self.emit(now, Event::RunFinished(outcome));
+        self.active = false;
+        self.timers.retain(|_| false);
+        self.ready.clear();
+        self.unwind = super::Unwind::default();
+    }
+
+    /// Returns how far the attempt is, if its answer is still waited for.
+    fn phase(&self, step: StepId, attempt: u32) -> Option<Phase> {
+        let record = self.plan.steps.get(step.0 as usize).map(|_| self.state.step(step))?;
+        match record.state {
+            StepState::Running { attempt: now, phase } if now == attempt => {
+                (self.active && !self.abandoned.contains(&step)).then_some(phase)
+            }
+            StepState::Running { .. }
+            | StepState::Waiting
+            | StepState::BackingOff { .. }
+            | StepState::Done
+            | StepState::Failed
+            | StepState::Skipped
+            | StepState::Undoing { .. }
+            | StepState::Undone
+            | StepState::UndoFailed => None,
+        }
+    }
+
+    /// Returns whether a lane around this scope has failed.
+    fn is_out_of_service(&self, scope: ScopeId) -> bool {
+        if self.state.failed_lanes() == 0 {
+            return false;
+        }
+        let mut at = Some(scope);
+        while let Some(id) = at {
+            if self.state.scope(id).failed {
+                return true;
+            }
+            at = self.plan.scope(id).parent;
+        }
+        false
+    }
+
+    /// Says which lanes have failed, when nothing else is left to do.
+    fn failed_lanes(&self) -> String {
+        let failed =
+            self.plan.scopes.iter().enumerate().filter(|(i, _)| self.state.scope(ScopeId(*i as u32)).failed);
+        let names: Vec<&str> = failed.map(|(_, scope)| scope.key.as_str()).collect();
+        match names.as_slice() {
+            [] => "nothing that is left can begin".to_string(),
+            [one] => format!("`{one}` failed, all else that could be done is done"),
+            [first, ..] => {
+                format!("{} lanes failed, `{first}` first; all else that could be done is done", names.len())
+            }
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! The state of a run: nothing but the fold of its events. No policy lives here; whoever folds the
+//! same events over the same plan has the same state.
+//!
+//! ```text
+//! step         event            becomes
+//! ------------ ---------------- ------------------------------
+//! Waiting      AttemptStarted   Running(probing)
+//! Waiting      StepSkipped      Skipped
+//! Running      WorkFound        Running(starting)
+//! Running      WorkBegan        Running(following)
+//! Running      AttemptFailed    BackingOff
+//! Running      StepDone         Done
+//! Running      StepFailed       Failed
+//! Running      RunResumed       Running(probing | following)
+//! BackingOff   AttemptStarted   Running(probing)
+//! Failed       AttemptStarted   Running(probing)
+//! Done         UndoStarted      Undoing
+//! Failed       UndoStarted      Undoing
+//! Running      UndoStarted      Undoing
+//! BackingOff   UndoStarted      Undoing
+//! UndoFailed   UndoStarted      Undoing
+//! Undoing      UndoRetried      Undoing
+//! Undoing      UndoDone         Undone
+//! Undoing      UndoFailed       UndoFailed
+//!
+//! mode         event            becomes
+//! ------------ ---------------- ------------------------------
+//! Going        Stopping         Stopping
+//! any          RollbackStarted  RollingBack
+//! RollingBack  Stopping         Stopping
+//! any          RunPaused        Paused
+//! any          RunFinished      Finished
+//! any          RunResumed       Going, or RollingBack once a rollback has begun
+//! ```
+
+use dsl::value::Value;
+use petgraph::stable_graph::NodeIndex;
+
+use crate::event::{Class, Event, Outcome};
+use crate::plan::{Plan, ScopeId, ScopeKind, StepId, Vertex};
+
+/// The state of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    begun: bool,
+    unwinding: bool,
+    mode: Mode,
+    steps: Vec<StepRecord>,
+    scopes: Vec<ScopeRecord>,
+    /// How many predecessors of each vertex are not done yet.
+    pending: Vec<u32>,
+    running: u32,
+    backing_off: u32,
+    failed_lanes: u32,
+    undo_failures: u32,
+    /// How many steps have come to an end; numbers them in that order.
+    ended: u32,
+}
+
+/// What the run as a whole is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It goes on.
+    Going,
+    /// It holds.
+    Paused,
+    /// Nothing new begins, what runs may end.
+    Stopping,
+    /// It takes back what it did.
+    RollingBack,
+    /// It is over.
+    Finished(Outcome),
+}
+
+/// Where a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepState {
+    /// Nothing has happened yet.
+    Waiting,
+    /// An attempt is under way.
+    Running {
+        /// The attempt, from 1.
+        attempt: u32,
+        /// How far it is.
+        phase: Phase,
+    },
+    /// An attempt failed, another follows.
+    BackingOff {
+        /// The attempt that failed.
+        attempt: u32,
+        /// When the next one begins, in milliseconds of the run.
+        until: u64,
+    },
+    /// It is done.
+    Done,
+    /// It failed for good.
+    Failed,
+    /// It was not to be performed.
+    Skipped,
+    /// Its change is being taken back.
+    Undoing {
+        /// The attempt at undoing, from 1.
+        attempt: u32,
+    },
+    /// Its change was taken back.
+    Undone,
+    /// Its change could not be taken back.
+    UndoFailed,
+}
+
+/// How far an attempt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It is asked whether there is work.
+    Probing,
+    /// The work is being begun.
+    Starting,
+    /// The work goes on by itself and is followed.
+    Following,
+}
+
+/// What is known of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepRecord {
+    /// Where it stands.
+    pub state: StepState,
+    /// The last attempt; numbers are never used twice, not even after a resume.
+    pub attempt: u32,
+    /// The attempt that its present allowance of attempts began with.
+    pub first: u32,
+    /// Whether a probe has ever found work: from then on the world may have changed.
+    pub found: bool,
+    /// Whether it changed something.
+    pub changed: bool,
+    /// What the first probe that found work saw; what an undo must know.
+    pub before: Value,
+    /// How to find what was begun.
+    pub handle: Option<Value>,
+    /// What it waits for; empty if for nothing.
+    pub reason: String,
+    /// Whether nobody knows how the last attempt ended.
+    pub unknown: bool,
+    /// The last attempt at undoing.
+    pub undo_attempt: u32,
+    /// Its place among the steps that came to an end, from 1; 0: it has not.
+    pub ended: u32,
+}
+
+/// What is known of a scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScopeRecord {
+    /// Its first step may begin.
+    pub opened: bool,
+    /// All of it is done.
+    pub closed: bool,
+    /// A lane: one of its steps has failed for good.
+    pub failed: bool,
+    /// An `each`: how many lanes were opened.
+    pub lanes_opened: u32,
+    /// An `each`: how many lanes ended well.
+    pub lanes_closed: u32,
+    /// An `each`: which of its windows holds.
+    pub wave: u32,
+    /// An `each`: how many lanes ended well within this window.
+    pub in_wave: u32,
+    /// An `each`: when its last canary ended well.
+    pub canaries_done: u64,
+}
+
+impl State {
+    /// Makes the state of a run that has not begun.
+    pub(super) fn new(plan: &Plan) -> State {
+        use petgraph::visit::{EdgeRef, IntoEdgeReferences};
+        let size = plan.graph.node_indices().map(|v| v.index() + 1).max().unwrap_or(0);
+        let mut pending = vec![0; size];
+        for edge in plan.graph.edge_references() {
+            pending[edge.target().index()] += 1;
+        }
+        let step = StepRecord {
+            state: StepState::Waiting,
+            attempt: 0,
+            first: 1,
+            found: false,
+            changed: false,
+            before: Value::None,
+            handle: None,
+            reason: String::new(),
+            unknown: false,
+            undo_attempt: 0,
+            ended: 0,
+        };
+        State {
+            begun: false,
+            unwinding: false,
+            mode: Mode::Going,
+            steps: vec![step; plan.steps.len()],
+            scopes: vec![ScopeRecord::default(); plan.scopes.len()],
+            pending,
+            running: 0,
+            backing_off: 0,
+            failed_lanes: 0,
+            undo_failures: 0,
+            ended: 0,
+        }
+    }
+
+    /// Returns whether the run has begun.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Returns whether the run takes, or has taken, back what it did; it never goes forward again.
+    pub fn is_unwinding(&self) -> bool {
+        self.unwinding
+    }
+
+    /// Returns what the run is about.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Returns what is known of a step.
+    pub fn step(&self, id: StepId) -> &StepRecord {
+        &self.steps[id.0 as usize]
+    }
+
+    /// Returns what is known of a scope.
+    pub fn scope(&self, id: ScopeId) -> &ScopeRecord {
+        &self.scopes[id.0 as usize]
+    }
+
+    /// Returns how many steps run.
+    pub fn running(&self) -> usize {
+        self.running as usize
+    }
+
+    /// Returns how many steps wait for their next attempt.
+    pub fn backing_off(&self) -> usize {
+        self.backing_off as usize
+    }
+
+    /// Returns how many lanes have failed since the run began or was resumed.
+    pub fn failed_lanes(&self) -> usize {
+        self.failed_lanes as usize
+    }
+
+    /// Returns how many steps' changes could not be taken back.
+    pub(super) fn undo_failures(&self) -> usize {
+        self.undo_failures as usize
+    }
+
+    /// Returns whether all that stands before a vertex is done.
+    pub(super) fn is_free(&self, vertex: NodeIndex) -> bool {
+        self.pending[vertex.index()] == 0
+    }
+
+    /// Folds one event in; what may begin because of it is added to `freed`.
+    pub(super) fn apply(&mut self, plan: &Plan, now: u64, event: &Event, freed: &mut Vec<Vertex>) {
+        match event {
+            Event::RunStarted => {
+                self.begun = true;
+                self.mode = Mode::Going;
+            }
+            Event::RunResumed { by: _ } => self.resume(),
+            Event::ScopeOpened(id) => {
+                self.scopes[id.0 as usize].opened = true;
+                if let Some(each) = each_of(plan, *id) {
+                    self.scopes[each.0 as usize].lanes_opened += 1;
+                }
+                self.complete(plan, plan.scope(*id).open, freed);
+            }
+            Event::ScopeClosed(id) => {
+                self.scopes[id.0 as usize].closed = true;
+                if let Some(each) = each_of(plan, *id) {
+                    self.lane_closed(plan, now, each);
+                }
+                self.complete(plan, plan.scope(*id).close, freed);
+            }
+            Event::StepSkipped(id, _) => {
+                self.set(*id, StepState::Skipped);
+                self.complete(plan, plan.step(*id).vertex, freed);
+            }
+            Event::AttemptStarted(id, attempt) => {
+                let fresh = !matches!(self.step(*id).state, StepState::BackingOff { .. });
+                self.set(*id, StepState::Running { attempt: *attempt, phase: Phase::Probing });
+                let record = &mut self.steps[id.0 as usize];
+                record.attempt = *attempt;
+                record.handle = None;
+                record.reason.clear();
+                if fresh {
+                    record.first = *attempt;
+                    record.unknown = false;
+                }
+            }
+            Event::WorkFound { step, attempt, before, now: _, then: _ } => {
+                self.set(*step, StepState::Running { attempt: *attempt, phase: Phase::Starting });
+                let record = &mut self.steps[step.0 as usize];
+                if !record.found {
+                    record.found = true;
+                    record.before = before.clone();
+                }
+            }
+            Event::WorkBegan { step, attempt, handle } => {
+                self.set(*step, StepState::Running { attempt: *attempt, phase: Phase::Following });
+                self.steps[step.0 as usize].handle = Some(handle.clone());
+            }
+            Event::StepWaiting { step, attempt: _, reason } => {
+                self.steps[step.0 as usize].reason.clone_from(reason);
+            }
+            Event::AttemptFailed { step, attempt, failure, until } => {
+                self.set(*step, StepState::BackingOff { attempt: *attempt, until: *until });
+                let record = &mut self.steps[step.0 as usize];
+                record.unknown = failure.class == Class::Unknown;
+                record.reason.clear();
+            }
+            Event::StepDone { step, attempt: _, changed, value: _ } => {
+                self.set(*step, StepState::Done);
+                self.end(*step);
+                self.steps[step.0 as usize].changed = *changed;
+                self.complete(plan, plan.step(*step).vertex, freed);
+            }
+            Event::StepFailed { step, attempt: _, failure: _ } => {
+                self.set(*step, StepState::Failed);
+                self.end(*step);
+                if let Some(lane) = lane_of(plan, plan.step(*step).scope) {
+                    let lane = &mut self.scopes[lane.0 as usize];
+                    self.failed_lanes += u32::from(!lane.failed);
+                    lane.failed = true;
+                }
+            }
+            Event::UndoStarted { step, attempt } => {
+                self.set(*step, StepState::Undoing { attempt: *attempt });
+                self.steps[step.0 as usize].undo_attempt = *attempt;
+            }
+            Event::UndoRetried { step, attempt, failure: _, until: _ } => {
+                self.set(*step, StepState::Undoing { attempt: *attempt });
+            }
+            Event::UndoDone(id) => self.set(*id, StepState::Undone),
+            Event::UndoFailed(id, _) => self.set(*id, StepState::UndoFailed),
+            Event::RunPaused(_) => self.mode = Mode::Paused,
+            Event::RollbackStarted { by: _ } => {
+                self.unwinding = true;
+                self.mode = Mode::RollingBack;
+            }
+            Event::Stopping { by: _ } => self.mode = Mode::Stopping,
+            Event::RunFinished(outcome) => self.mode = Mode::Finished(*outcome),
+        }
+    }
+
+    fn resume(&mut self) {
+        self.mode = if self.unwinding { Mode::RollingBack } else { Mode::Going };
+        self.failed_lanes = 0;
+        for scope in &mut self.scopes {
+            scope.failed = false;
+        }
+        for record in &mut self.steps {
+            // What was being started when kup ended is not known: it is probed again.
+            if let StepState::Running { attempt, phase: Phase::Starting } = record.state {
+                record.state = StepState::Running { attempt, phase: Phase::Probing };
+            }
+        }
+    }
+
+    fn set(&mut self, id: StepId, to: StepState) {
+        let record = &mut self.steps[id.0 as usize];
+        let from = std::mem::replace(&mut record.state, to);
+        self.count(from, false);
+        self.count(to, true);
+    }
+
+    fn count(&mut self, state: StepState, more: bool) {
+        let counter = match state {
+            StepState::Running { .. } => &mut self.running,
+            StepState::BackingOff { .. } => &mut self.backing_off,
+            StepState::UndoFailed => &mut self.undo_failures,
+            StepState::Waiting
+            | StepState::Done
+            | StepState::Failed
+            | StepState::Skipped
+            | StepState::Undoing { .. }
+            | StepState::Undone => return,
+        };
+        *counter = if more { *counter + 1 } else { *counter - 1 };
+    }
+
+    fn end(&mut self, id: StepId) {
+        self.ended += 1;
+        let record = &mut self.steps[id.0 as usize];
+        record.ended = self.ended;
+        record.reason.clear();
+    }
+
+    fn lane_closed(&mut self, plan: &Plan, now: u64, each: ScopeId) {
+        let ScopeKind::Each(lanes) = &plan.scope(each).kind else { return };
+        let record = &mut self.scopes[each.0 as usize];
+        record.lanes_closed += 1;
+        record.in_wave += 1;
+        if record.lanes_closed as usize == lanes.canary {
+            record.canaries_done = now;
+        }
+        let wave = record.wave as usize;
+        if wave + 1 < lanes.windows.len() && record.in_wave as usize >= lanes.windows[wave] {
+            record.wave += 1;
+            record.in_wave = 0;
+        }
+    }
+
+    fn complete(&mut self, plan: &Plan, vertex: NodeIndex, freed: &mut Vec<Vertex>) {
+        let before = freed.len();
+        for next in plan.graph.neighbors(vertex) {
+            let pending = &mut self.pending[next.index()];
+            *pending -= 1;
+            if *pending == 0 {
+                freed.push(plan.graph[next]);
+            }
+        }
+        // petgraph names the newest edge first; what was written first shall begin first.
+        freed[before..].reverse();
+    }
+}
+
+/// Returns the `each` that a scope is a lane of.
+pub(super) fn each_of(plan: &Plan, scope: ScopeId) -> Option<ScopeId> {
+    match plan.scope(scope).kind {
+        ScopeKind::Lane { .. } => plan.scope(scope).parent,
+        ScopeKind::Playbook
+        | ScopeKind::Stage(_)
+        | ScopeKind::Each(_)
+        | ScopeKind::Task(_)
+        | ScopeKind::Parallel => None,
+    }
+}
+
+/// Returns the innermost lane that a scope is or stands in.
+pub(super) fn lane_of(plan: &Plan, scope: ScopeId) -> Option<ScopeId> {
+    let mut at = Some(scope);
+    while let Some(id) = at {
+        if matches!(plan.scope(id).kind, ScopeKind::Lane { .. }) {
+            return Some(id);
+        }
+        at = plan.scope(id).parent;
+    }
+    None
+}
