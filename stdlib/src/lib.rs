@@ -3,7 +3,13 @@
 
 use engine::action::Actions;
 
+pub mod hosts;
+pub mod inventory;
+
 mod actions;
+mod api;
+#[cfg(test)]
+mod testing;
 
 /// The modules whose verbs are in scope without `use`.
 pub const PRELUDE: &[&str] = &["std/run", "std/node"];

@@ -1,0 +1,421 @@
+//! Reads the inventory: what the API says of its nodes, joined with a hosts file, and what each
+//! machine says of itself.
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use engine::event::Failure;
+use engine::inventory::{Inventory, Node, PackageManager};
+use engine::port::{Command, Ports};
+use futures::StreamExt;
+use indexmap::IndexMap;
+use k8s_openapi::api::core::v1::{self as core, Namespace};
+use kube::api::{Api, ListParams};
+use thiserror::Error;
+
+use crate::api;
+use crate::hosts::{self, Host, Role};
+
+/// How many machines are asked at once.
+const AT_ONCE: usize = 32;
+
+/// How long a machine may take to say who it is.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why there is no inventory.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InventoryError {
+    /// Neither a cluster nor hosts were given.
+    #[error("there is neither a cluster nor a hosts file\nhint: give kup a kubeconfig, or `--hosts FILE`")]
+    Nothing,
+    /// The API could not be read.
+    #[error("{}{}", .0.message, hint(&.0.hint))]
+    Api(Failure),
+    /// A node has a name that kup cannot use.
+    #[error("{0}")]
+    Name(String),
+    /// Hosts that are no nodes of the cluster, each with the node whose name is nearest.
+    #[error("{}", strays(.0))]
+    NoNode(Vec<(String, Option<String>)>),
+    /// Machines that did not answer, each with the reason.
+    #[error("{}", lines(.0, "cannot reach"))]
+    Unreachable(Vec<(String, String)>),
+    /// ssh reaches another machine than the node: the ssh name and the node's.
+    #[error("{}", wrong(.0))]
+    WrongMachine(Vec<(String, String)>),
+}
+
+fn hint(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("\nhint: {text}") }
+}
+
+fn strays(hosts: &[(String, Option<String>)]) -> String {
+    let line = |(host, near): &(String, Option<String>)| match near {
+        Some(node) => format!("host `{host}` is no node of the cluster\nhint: did you mean node `{node}`?"),
+        None => format!("host `{host}` is no node of the cluster"),
+    };
+    hosts.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn lines(nodes: &[(String, String)], what: &str) -> String {
+    nodes.iter().map(|(node, why)| format!("{what} {node}: {why}")).collect::<Vec<_>>().join("\n")
+}
+
+fn wrong(pairs: &[(String, String)]) -> String {
+    let line = |(ssh, node): &(String, String)| format!("ssh {ssh} reaches another machine than node {node}");
+    let text = pairs.iter().map(line).collect::<Vec<_>>().join("\n");
+    text + "\nhint: name the right machine in a hosts file"
+}
+
+/// Reads the cluster, the hosts file and every machine. Changes nothing.
+pub async fn read(ports: &Ports, hosts: Option<&[Host]>) -> Result<Inventory, InventoryError> {
+    let mut inventory = match (&ports.kube, hosts) {
+        (Some(kube), _) => cluster(kube).await.map_err(InventoryError::Api)?,
+        (None, Some(hosts)) => bare(hosts),
+        (None, None) => return Err(InventoryError::Nothing),
+    };
+    for name in inventory.nodes.keys() {
+        hosts::check_name(name).map_err(InventoryError::Name)?;
+    }
+    if let Some(hosts) = hosts {
+        join(&mut inventory, hosts)?;
+    }
+    inventory.nodes.sort_by(|_, a, _, b| order(a, b));
+    ask_machines(ports, &mut inventory).await?;
+    Ok(inventory)
+}
+
+/// Control planes first, then by name, where a number counts as a number: `w2` before `w10`.
+fn order(a: &Node, b: &Node) -> Ordering {
+    b.control_plane.cmp(&a.control_plane).then_with(|| natural(&a.name).cmp(&natural(&b.name)))
+}
+
+/// Cuts a name into its words and numbers; the name itself comes last, so that no two are equal.
+fn natural(name: &str) -> (Vec<(String, u128)>, &str) {
+    let mut parts: Vec<(String, u128)> = Vec::new();
+    let mut in_word = false;
+    for c in name.chars() {
+        match (c.to_digit(10), parts.last_mut()) {
+            (Some(digit), Some((_, number))) => {
+                *number = number.saturating_mul(10).saturating_add(u128::from(digit));
+                in_word = false;
+            }
+            (Some(digit), None) => parts.push((String::new(), u128::from(digit))),
+            (None, Some((word, _))) if in_word => word.push(c),
+            (None, _) => {
+                parts.push((c.to_string(), 0));
+                in_word = true;
+            }
+        }
+    }
+    (parts, name)
+}
+
+/// Reads what the API knows of the cluster; no machine is asked.
+pub(crate) async fn cluster(kube: &kube::Client) -> Result<Inventory, Failure> {
+    let nodes = Api::<core::Node>::all(kube.clone());
+    let namespaces = Api::<Namespace>::all(kube.clone());
+    let (nodes, pods, system) = futures::try_join!(
+        api::list("list the nodes", &nodes, ListParams::default()),
+        api::static_pods(kube),
+        api::call("read namespace kube-system", namespaces.get(api::SYSTEM)),
+    )?;
+    let mut inventory =
+        Inventory { cluster: system.metadata.uid.unwrap_or_default(), ..Inventory::default() };
+    for node in nodes {
+        let node = from_api(node);
+        inventory.nodes.insert(node.name.clone(), node);
+    }
+    for pod in &pods {
+        let Some(node) = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) else { continue };
+        let Some(node) = inventory.nodes.get_mut(node) else { continue };
+        match api::label(&pod.metadata, "component") {
+            Some("etcd") => node.etcd = true,
+            Some("kube-apiserver") => node.apiserver = api::image_version(pod, "kube-apiserver"),
+            _ => {}
+        }
+    }
+    inventory.version = inventory.nodes.values().filter_map(|node| node.apiserver.clone()).min();
+    if inventory.version.is_none() {
+        // A managed control plane, or one that is not made of static pods.
+        let version = api::call("read the API's version", kube.apiserver_version()).await?;
+        inventory.version = version.git_version.parse().ok();
+    }
+    Ok(inventory)
+}
+
+fn from_api(node: core::Node) -> Node {
+    let name = node.metadata.name.clone().unwrap_or_default();
+    let labels: IndexMap<String, String> =
+        node.metadata.labels.clone().unwrap_or_default().into_iter().collect();
+    let spec = node.spec.unwrap_or_default();
+    let status = node.status.unwrap_or_default();
+    let info = status.node_info.unwrap_or_default();
+    let taints = spec.taints.unwrap_or_default().into_iter().map(|taint| {
+        let value = taint.value.unwrap_or_default();
+        format!("{}={value}:{}", taint.key, taint.effect)
+    });
+    let gpu = status.allocatable.unwrap_or_default();
+    let gpu = gpu
+        .iter()
+        .filter(|(resource, _)| is_gpu(resource))
+        .filter_map(|(_, count)| count.0.parse::<u64>().ok());
+    let ready = status.conditions.unwrap_or_default();
+    Node {
+        ssh: name.clone(),
+        name,
+        control_plane: ["control-plane", "master"]
+            .iter()
+            .any(|role| labels.contains_key(&format!("node-role.kubernetes.io/{role}"))),
+        etcd: false,
+        kubelet: info.kubelet_version.parse().ok(),
+        apiserver: None,
+        ready: ready.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+        unschedulable: spec.unschedulable.unwrap_or_default(),
+        labels,
+        taints: taints.collect(),
+        gpu: gpu.sum(),
+        os: info.os_image,
+        arch: info.architecture,
+        kernel: info.kernel_version,
+        runtime: info.container_runtime_version,
+        packages: None,
+        machine_id: info.machine_id,
+    }
+}
+
+/// Returns whether an extended resource counts GPUs: `nvidia.com/gpu`, `amd.com/gpu`,
+/// `gpu.intel.com/i915`, and NVIDIA's slices `nvidia.com/mig-1g.5gb`.
+fn is_gpu(resource: &str) -> bool {
+    resource.ends_with(".com/gpu")
+        || resource.starts_with("nvidia.com/mig-")
+        || matches!(resource, "gpu.intel.com/i915" | "gpu.intel.com/xe")
+}
+
+/// Makes nodes of a hosts file alone.
+fn bare(hosts: &[Host]) -> Inventory {
+    let nodes = hosts.iter().map(|host| {
+        let node = Node { name: host.name.clone(), ssh: host.name.clone(), ..Node::default() };
+        (host.name.clone(), node)
+    });
+    Inventory { nodes: nodes.collect(), ..Inventory::default() }
+}
+
+fn join(inventory: &mut Inventory, hosts: &[Host]) -> Result<(), InventoryError> {
+    let mut strays = Vec::new();
+    for host in hosts {
+        match inventory.nodes.get_mut(&host.name) {
+            Some(node) => {
+                node.ssh.clone_from(&host.ssh);
+                node.control_plane |= host.roles.contains(&Role::ControlPlane);
+                node.etcd |= host.roles.contains(&Role::Etcd);
+            }
+            None => strays.push((host.name.clone(), nearest(&host.name, inventory.nodes.keys()))),
+        }
+    }
+    if strays.is_empty() { Ok(()) } else { Err(InventoryError::NoNode(strays)) }
+}
+
+/// Returns the name that is most like another one, if any is like it at all. A host that is given by
+/// its full name, or a node that is, counts as near.
+fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a String>) -> Option<String> {
+    let first = |name: &str| name.split('.').next().unwrap_or_default().to_string();
+    let far = |other: &String| if first(other) == first(name) { 0 } else { distance(name, other) };
+    let (other, distance) = names.map(|other| (other, far(other))).min_by_key(|(_, distance)| *distance)?;
+    (distance <= 1 + name.len() / 3).then(|| other.clone())
+}
+
+/// Counts the letters to insert, drop or change.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, right) in b.iter().enumerate() {
+            let change = diagonal + usize::from(left != *right);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// What a machine says of itself.
+struct Machine {
+    id: String,
+    os: String,
+    packages: Option<PackageManager>,
+}
+
+/// Asks every machine who it is, many at once, and reports all that are unfit together.
+async fn ask_machines(ports: &Ports, inventory: &mut Inventory) -> Result<(), InventoryError> {
+    let questions: Vec<_> =
+        inventory.nodes.values().map(|node| ask(ports, node.name.clone(), node.ssh.clone())).collect();
+    let answers: Vec<_> = futures::stream::iter(questions).buffered(AT_ONCE).collect().await;
+    let mut silent = Vec::new();
+    let mut wrong = Vec::new();
+    for (name, answer) in answers {
+        let machine = match answer {
+            Ok(machine) => machine,
+            Err(reason) => {
+                silent.push((name, reason));
+                continue;
+            }
+        };
+        let Some(node) = inventory.nodes.get_mut(&name) else { continue };
+        if !node.machine_id.is_empty() && node.machine_id != machine.id {
+            wrong.push((node.ssh.clone(), name));
+            continue;
+        }
+        node.machine_id = machine.id;
+        node.packages = machine.packages;
+        if node.os.is_empty() {
+            node.os = machine.os;
+        }
+    }
+    // A wrong machine is the graver finding: every command would go there.
+    match (wrong.is_empty(), silent.is_empty()) {
+        (false, _) => Err(InventoryError::WrongMachine(wrong)),
+        (true, false) => Err(InventoryError::Unreachable(silent)),
+        (true, true) => Ok(()),
+    }
+}
+
+async fn ask(ports: &Ports, name: String, ssh: String) -> (String, Result<Machine, String>) {
+    let shell = ports.shells.on(&ssh);
+    let command = Command::read(["cat", "/etc/machine-id", "/etc/os-release"]);
+    let answer = match tokio::time::timeout(PATIENCE, shell.run(&command)).await {
+        Ok(Ok(output)) if output.ok() => Ok(machine(&output.stdout)),
+        Ok(Ok(output)) => Err(output.stderr.trim().to_string()),
+        Ok(Err(engine::port::ShellError::Unreachable { reason, .. })) => Err(reason),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {}s", PATIENCE.as_secs())),
+    };
+    (name, answer)
+}
+
+fn machine(text: &str) -> Machine {
+    let mut lines = text.lines();
+    let id = lines.next().unwrap_or_default().trim().to_string();
+    let fields: IndexMap<&str, &str> = lines
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.trim(), value.trim().trim_matches(['"', '\''])))
+        .collect();
+    let field = |key: &str| fields.get(key).copied().unwrap_or_default();
+    let family = [field("ID"), field("ID_LIKE")].join(" ");
+    let packages = family.split_whitespace().find_map(|id| match id {
+        "debian" | "ubuntu" => Some(PackageManager::Apt),
+        "fedora" | "rhel" | "centos" | "rocky" | "almalinux" | "amzn" | "ol" => Some(PackageManager::Dnf),
+        _ => None,
+    });
+    Machine { id, os: field("PRETTY_NAME").to_string(), packages }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Cluster, Scripted, ports};
+
+    const ASK: &str = "cat /etc/machine-id /etc/os-release";
+
+    fn machine_of(name: &str) -> String {
+        format!("id-{name}\nNAME=Debian\nID=debian\nPRETTY_NAME=\"Debian 13\"\n")
+    }
+
+    fn cluster() -> (Cluster, Scripted) {
+        let cluster = Cluster::new();
+        let mut shells = Scripted::default();
+        for name in ["w10", "w2", "cp1"] {
+            cluster.node(name, "v1.33.4", name == "cp1");
+            shells = shells.says(name, ASK, &machine_of(name));
+        }
+        cluster.control_plane("cp1", "v1.34.2");
+        (cluster, shells)
+    }
+
+    async fn look(
+        cluster: &Cluster,
+        shells: &Scripted,
+        hosts: Option<&str>,
+    ) -> Result<Inventory, InventoryError> {
+        let hosts = hosts.map(|text| hosts::parse(text).unwrap());
+        read(&ports(Some(cluster), shells, &Default::default()), hosts.as_deref()).await
+    }
+
+    #[tokio::test]
+    async fn control_planes_come_first_and_numbers_count_as_numbers() {
+        let (cluster, shells) = cluster();
+        let inventory = look(&cluster, &shells, None).await.unwrap();
+        assert_eq!(inventory.nodes.keys().collect::<Vec<_>>(), ["cp1", "w2", "w10"]);
+        assert_eq!(inventory.cluster, "cluster-1");
+        assert_eq!(inventory.version, Some("v1.34.2".parse().unwrap()));
+        let cp1 = &inventory.nodes["cp1"];
+        assert!(cp1.control_plane && cp1.etcd && cp1.ready);
+        assert_eq!(cp1.apiserver, Some("v1.34.2".parse().unwrap()));
+        assert_eq!(cp1.kubelet, Some("v1.33.4".parse().unwrap()));
+        assert_eq!(cp1.packages, Some(PackageManager::Apt));
+        assert_eq!(inventory.nodes["w2"].ssh, "w2");
+    }
+
+    #[tokio::test]
+    async fn all_machines_that_do_not_answer_are_told_at_once() {
+        let (cluster, _) = cluster();
+        let shells = Scripted::default().says("cp1", ASK, &machine_of("cp1"));
+        let error = look(&cluster, &shells, None).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot reach w2: connection refused\ncannot reach w10: connection refused"
+        );
+    }
+
+    #[tokio::test]
+    async fn ssh_that_reaches_another_machine_is_an_error() {
+        let (cluster, shells) = cluster();
+        let shells = shells.says("other", ASK, &machine_of("w10"));
+        let hosts = "[[host]]\nname = \"w2\"\nssh = \"other\"";
+        let error = look(&cluster, &shells, Some(hosts)).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("ssh other reaches another machine than node w2\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_no_node_is_told_with_the_nearest_one() {
+        let (cluster, shells) = cluster();
+        let error = look(&cluster, &shells, Some("[[host]]\nname = \"cp2\"")).await.unwrap_err();
+        let text = "host `cp2` is no node of the cluster\nhint: did you mean node `cp1`?";
+        assert_eq!(error.to_string(), text);
+        let error = look(&cluster, &shells, Some("[[host]]\nname = \"w2.example.com\"")).await.unwrap_err();
+        assert!(error.to_string().contains("did you mean node `w2`?"));
+    }
+
+    #[tokio::test]
+    async fn hosts_alone_are_nodes_without_a_cluster() {
+        let shells =
+            Scripted::default().says("root@a", ASK, "id-a\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n");
+        let hosts = hosts::parse("[[host]]\nname = \"a\"\nssh = \"root@a\"\nroles = [\"etcd\"]").unwrap();
+        let inventory = read(&ports(None, &shells, &Default::default()), Some(&hosts)).await.unwrap();
+        let a = &inventory.nodes["a"];
+        assert_eq!((a.packages, a.etcd, a.control_plane), (Some(PackageManager::Dnf), true, false));
+        assert_eq!((inventory.cluster.as_str(), inventory.version), ("", None));
+        let nothing = read(&ports(None, &shells, &Default::default()), None).await;
+        assert_eq!(nothing, Err(InventoryError::Nothing));
+    }
+
+    #[tokio::test]
+    async fn a_managed_control_plane_is_known_by_its_version_alone() {
+        let cluster = Cluster::new();
+        cluster.node("w1", "v1.33.4-gke.1", false);
+        cluster.version("v1.33.5-gke.100");
+        let inventory = super::cluster(&cluster.client()).await.unwrap();
+        assert_eq!(inventory.version, Some("v1.33.5-gke.100".parse().unwrap()));
+    }
+
+    #[test]
+    fn gpus_of_all_vendors_count() {
+        for resource in ["nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "nvidia.com/mig-1g.5gb"] {
+            assert!(is_gpu(resource), "{resource}");
+        }
+        assert!(!is_gpu("cpu") && !is_gpu("nvidia.com/gpu.shared-note"));
+    }
+}
