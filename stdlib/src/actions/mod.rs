@@ -5,8 +5,11 @@ use std::sync::Arc;
 use engine::action::{Action, Actions};
 
 // The verbs.
+mod cordon;
+mod drain;
 mod run_command;
 mod run_script;
+mod uncordon;
 
 // What they share.
 mod argument;
@@ -19,7 +22,12 @@ mod testing;
 
 /// Returns all of them.
 pub(crate) fn all() -> Actions {
-    let verbs: Vec<Arc<dyn Action>> =
-        vec![Arc::new(run_command::RunCommand), Arc::new(run_script::RunScript)];
+    let verbs: Vec<Arc<dyn Action>> = vec![
+        Arc::new(cordon::Cordon),
+        Arc::new(drain::Drain),
+        Arc::new(uncordon::Uncordon),
+        Arc::new(run_command::RunCommand),
+        Arc::new(run_script::RunScript),
+    ];
     Actions::new(verbs)
 }
