@@ -6,6 +6,7 @@ pub mod action;
 pub mod event;
 pub mod inventory;
 pub mod journal;
+pub mod live;
 pub mod machine;
 pub mod plan;
 pub mod port;

@@ -24,6 +24,7 @@ use thiserror::Error;
 
 pub use format::{Header, Keys, VERSION};
 pub use read::{Recorded, Torn};
+pub(crate) use store::sync_folder;
 pub use store::{Folder, Store, run_id};
 pub use stored::Stored;
 pub use write::{Journal, Storage};

@@ -1,0 +1,24 @@
+//! The live side of the ports: a cluster by kubeconfig, nodes by the user's own ssh, this machine,
+//! and its clock.
+
+mod clock;
+mod connect;
+mod deadline;
+mod local;
+mod quote;
+mod session;
+mod ssh;
+
+use std::sync::Arc;
+
+pub use clock::SystemClock;
+pub use connect::{Cluster, Connect, ConnectError, connect};
+pub use local::Local;
+pub use ssh::{Ssh, SshOptions};
+
+use crate::port::Ports;
+
+/// Puts the live ports together.
+pub fn ports(kube: Option<kube::Client>, ssh: SshOptions) -> Ports {
+    Ports { kube, shells: Arc::new(Ssh::new(ssh)), clock: Arc::new(SystemClock::default()) }
+}

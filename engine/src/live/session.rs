@@ -1,0 +1,110 @@
+//! One ssh session: a master connection of the user's own ssh, and commands over it.
+
+use std::io;
+use std::sync::Arc;
+
+use openssh::{Error, Session, Stdio};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// More output than this is no output of a command that kup sends.
+const MOST: u64 = 64 << 20;
+
+/// A connected session.
+#[derive(Clone)]
+pub(super) struct Open {
+    pub(super) session: Arc<Session>,
+    /// Whether the login is root.
+    pub(super) is_root: bool,
+}
+
+/// Why there is no exit code.
+pub(super) enum Broken {
+    /// The command was not begun.
+    Refused(String),
+    /// Nobody knows.
+    Lost(String),
+    /// The file here, or too much output.
+    Sink(String),
+}
+
+impl Open {
+    /// Returns whether the master still lives.
+    pub(super) async fn is_alive(&self) -> bool {
+        self.session.check().await.is_ok()
+    }
+
+    /// Runs a line; standard output goes to `sink`. Returns the exit code and standard error.
+    pub(super) async fn run(
+        &self,
+        line: &str,
+        stdin: &[u8],
+        limit: Option<u64>,
+        sink: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<(i32, Vec<u8>), Broken> {
+        let mut command = self.session.raw_command(line);
+        command.stdin(if stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = match command.spawn().await {
+            Ok(child) => child,
+            // The master lives, so it was the other side that refused another channel.
+            Err(e) if self.is_alive().await => return Err(Broken::Refused(told(&e))),
+            Err(e) => return Err(Broken::Lost(told(&e))),
+        };
+        let (input, output, errors) = (child.stdin().take(), child.stdout().take(), child.stderr().take());
+        let feed = async {
+            if let Some(mut input) = input {
+                // A program may end without having read all; its exit code says whether that was well.
+                let _ = input.write_all(stdin).await;
+                let _ = input.shutdown().await;
+            }
+        };
+        let drain = async {
+            let Some(output) = output else { return Ok(false) };
+            let most = limit.unwrap_or(u64::MAX);
+            let copied = tokio::io::copy(&mut output.take(most), sink).await?;
+            sink.flush().await?;
+            Ok::<bool, io::Error>(copied == most)
+        };
+        let complain = async {
+            let mut text = Vec::new();
+            if let Some(errors) = errors {
+                let _ = errors.take(MOST).read_to_end(&mut text).await;
+            }
+            text
+        };
+        let ((), drained, text) = tokio::join!(feed, drain, complain);
+        if drained.map_err(|e| Broken::Sink(e.to_string()))? {
+            return Err(Broken::Sink("printed more than a command may".to_string()));
+        }
+        match child.wait().await {
+            // Without a code the remote shell was killed: by a signal at our wrapper, or with its host.
+            Ok(status) => {
+                status.code().map(|code| (code, text)).ok_or(Broken::Lost("no exit code".to_string()))
+            }
+            // The crate takes 127 for an error of its own.
+            Err(Error::Remote(e)) if e.kind() == io::ErrorKind::NotFound => Ok((127, text)),
+            Err(e) => Err(Broken::Lost(told(&e))),
+        }
+    }
+
+    /// Runs a line and returns its exit code, output and errors.
+    pub(super) async fn output(&self, line: &str, stdin: &[u8]) -> Result<(i32, Vec<u8>, Vec<u8>), Broken> {
+        let mut output = Vec::new();
+        let (code, errors) = self.run(line, stdin, Some(MOST), &mut output).await?;
+        Ok((code, output, errors))
+    }
+}
+
+/// Returns what ssh said, with the causes, on one line.
+pub(super) fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        let more = e.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = e.source();
+    }
+    text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ")
+}

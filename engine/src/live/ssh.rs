@@ -1,0 +1,261 @@
+//! Nodes by ssh: the user's own program with its configuration, agent and jump hosts; host keys are
+//! always checked. One session a node, made when it is first needed and kept.
+
+use std::collections::HashMap;
+use std::fs::DirBuilder;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use openssh::{ControlPersist, KnownHosts, SessionBuilder};
+use tokio::sync::Semaphore;
+
+use super::local::{Local, Part};
+use super::quote;
+use super::session::{Broken, Open, told};
+use crate::port::{Command, Output, Shell, ShellError, Shells};
+
+/// sshd lets 10 channels through one connection; a command that was given up may still hold one.
+const CHANNELS: usize = 8;
+/// How many connections are made at once, so that a fleet does not look like an attack.
+const CONNECTING: usize = 16;
+/// ssh appends up to 46 bytes to the folder, and a socket's path may have 104.
+const LONGEST: usize = 56;
+
+/// How to reach nodes.
+#[derive(Clone, Debug, Default)]
+pub struct SshOptions {
+    /// A file for `ssh -F` instead of the user's own configuration.
+    pub config: Option<PathBuf>,
+    /// Where control sockets go if the path is short enough: the run's folder.
+    pub control: Option<PathBuf>,
+}
+
+/// All nodes, and this machine.
+pub struct Ssh {
+    shared: Arc<Shared>,
+    hosts: Mutex<HashMap<String, Arc<Host>>>,
+}
+
+struct Shared {
+    options: SshOptions,
+    folder: Mutex<Option<PathBuf>>,
+    connecting: Semaphore,
+}
+
+struct Host {
+    name: String,
+    shared: Arc<Shared>,
+    channels: Semaphore,
+    open: tokio::sync::Mutex<Option<Open>>,
+}
+
+impl Ssh {
+    /// Makes the shells; nothing is connected yet.
+    pub fn new(options: SshOptions) -> Ssh {
+        let connecting = Semaphore::new(CONNECTING);
+        let shared = Shared { options, folder: Mutex::new(None), connecting };
+        Ssh { shared: Arc::new(shared), hosts: Mutex::new(HashMap::new()) }
+    }
+}
+
+impl Shells for Ssh {
+    fn on(&self, ssh: &str) -> Arc<dyn Shell> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = hosts.entry(ssh.to_string()).or_insert_with(|| {
+            Arc::new(Host {
+                name: ssh.to_string(),
+                shared: self.shared.clone(),
+                channels: Semaphore::new(CHANNELS),
+                open: tokio::sync::Mutex::new(None),
+            })
+        });
+        host.clone()
+    }
+
+    fn here(&self) -> Arc<dyn Shell> {
+        Arc::new(Local)
+    }
+}
+
+impl Shared {
+    /// Returns the folder of the control sockets; made when first asked for.
+    fn folder(&self) -> std::io::Result<PathBuf> {
+        let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = &*folder {
+            return Ok(folder.clone());
+        }
+        // ssh would expand `%` in the path of a socket.
+        let fits = |p: &&PathBuf| {
+            p.is_absolute() && p.as_os_str().len() <= LONGEST && !p.to_string_lossy().contains('%')
+        };
+        let made = match self.options.control.as_ref().filter(fits) {
+            Some(path) => {
+                DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+                path.clone()
+            }
+            None => private_folder()?,
+        };
+        *folder = Some(made.clone());
+        Ok(made)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let folder = self.folder.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        // Only the one in /tmp is ours to remove, and only when the sessions have left it.
+        if let Some(folder) = folder.filter(|f| Some(f) != self.options.control.as_ref()) {
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Makes a folder of our own under /tmp. `TMPDIR` is of no use: on macOS it is too long for sockets.
+fn private_folder() -> std::io::Result<PathBuf> {
+    let mut n = 0;
+    loop {
+        let path = PathBuf::from(format!("/tmp/kup-{}-{n}", std::process::id()));
+        match DirBuilder::new().mode(0o700).create(&path) {
+            // Whoever made it, it is not ours: never share a folder of control sockets.
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && n < 1000 => n += 1,
+            made => return made.map(|()| path),
+        }
+    }
+}
+
+impl Host {
+    fn unreachable(&self, reason: impl Into<String>) -> ShellError {
+        ShellError::Unreachable { machine: self.name.clone(), reason: reason.into() }
+    }
+
+    /// Returns a living session.
+    async fn session(&self) -> Result<Open, ShellError> {
+        let mut open = self.open.lock().await;
+        if let Some(found) = &*open {
+            if found.is_alive().await {
+                return Ok(found.clone());
+            }
+            *open = None;
+        }
+        let made = self.connect().await?;
+        *open = Some(made.clone());
+        Ok(made)
+    }
+
+    async fn connect(&self) -> Result<Open, ShellError> {
+        // ssh would take it for an option, `-oProxyCommand=..` among them.
+        if self.name.is_empty() || self.name.starts_with('-') || self.name.contains(char::is_whitespace) {
+            return Err(ShellError::Refused(format!("`{}` is not a host", self.name.escape_debug())));
+        }
+        let _turn = self.shared.connecting.acquire().await.map_err(|e| self.unreachable(e.to_string()))?;
+        let folder = self.shared.folder();
+        let folder = folder.map_err(|e| self.unreachable(format!("no place for a control socket: {e}")))?;
+        let mut builder = SessionBuilder::default();
+        builder
+            .known_hosts_check(KnownHosts::Strict)
+            .connect_timeout(Duration::from_secs(10))
+            .server_alive_interval(Duration::from_secs(15))
+            .control_directory(folder)
+            // A kup that was killed leaves no connection behind for longer than this.
+            .control_persist(
+                NonZeroUsize::new(120)
+                    .map_or(ControlPersist::ClosedAfterInitialConnection, ControlPersist::IdleFor),
+            );
+        if let Some(config) = &self.shared.options.config {
+            builder.config_file(config);
+        }
+        // The connect timeout is per hop, and a proxy command has none.
+        let connecting = tokio::time::timeout(Duration::from_secs(60), builder.connect_mux(&self.name));
+        let session = match connecting.await {
+            Ok(Ok(session)) => session,
+            Ok(Err(e)) => return Err(self.unreachable(advised(&told(&e), &self.name))),
+            Err(_) => return Err(self.unreachable("no connection within 60 s")),
+        };
+        let mut open = Open { session: Arc::new(session), is_root: false };
+        let asked = tokio::time::timeout(Duration::from_secs(30), open.output("id -u", &[])).await;
+        open.is_root = match asked {
+            Ok(Ok((0, id, _))) => id.trim_ascii() == b"0",
+            Ok(Ok((code, _, errors))) => {
+                let errors = String::from_utf8_lossy(&errors);
+                return Err(self.unreachable(format!("`id -u` ended with {code}: {}", errors.trim())));
+            }
+            Ok(Err(Broken::Refused(e) | Broken::Lost(e) | Broken::Sink(e))) => {
+                return Err(self.unreachable(e));
+            }
+            Err(_) => return Err(self.unreachable("connected, but `id -u` gave no answer within 30 s")),
+        };
+        Ok(open)
+    }
+
+    fn broken(&self, broken: Broken) -> ShellError {
+        match broken {
+            Broken::Refused(reason) => self.unreachable(reason),
+            Broken::Lost(reason) => ShellError::Lost { machine: self.name.clone(), reason },
+            Broken::Sink(reason) => ShellError::Refused(reason),
+        }
+    }
+
+    async fn bytes(&self, command: &Command) -> Result<(i32, Vec<u8>, Vec<u8>), ShellError> {
+        let _channel = self.channels.acquire().await.map_err(|e| self.unreachable(e.to_string()))?;
+        let open = self.session().await?;
+        let line = quote::line(&quote::words(command, open.is_root)?)?;
+        open.output(&line, &command.stdin).await.map_err(|b| self.broken(b))
+    }
+}
+
+/// Adds what a person could do about a connection that failed.
+fn advised(reason: &str, host: &str) -> String {
+    if reason.contains("Host key verification failed") || reason.contains("IDENTIFICATION HAS CHANGED") {
+        format!("{reason}; connect once by hand with `ssh {host}` and compare the key")
+    } else if reason.contains("Permission denied") {
+        format!("{reason}; kup cannot type passwords: `ssh -o BatchMode=yes {host} true` must work")
+    } else {
+        reason.to_string()
+    }
+}
+
+#[async_trait]
+impl Shell for Host {
+    async fn run(&self, command: &Command) -> Result<Output, ShellError> {
+        let (code, stdout, stderr) = self.bytes(command).await?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Output { code, stdout: text(stdout), stderr: text(stderr) })
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ShellError> {
+        match self.bytes(&quote::cat(path)?).await? {
+            (0, content, _) => Ok(Some(content)),
+            (quote::MISSING, _, _) => Ok(None),
+            (_, _, errors) => Err(failed("read", path, &self.name, &errors)),
+        }
+    }
+
+    async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), ShellError> {
+        match self.bytes(&quote::replace(path, content, mode)?).await? {
+            (0, _, _) => Ok(()),
+            (_, _, errors) => Err(failed("write", path, &self.name, &errors)),
+        }
+    }
+
+    async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {
+        let _channel = self.channels.acquire().await.map_err(|e| self.unreachable(e.to_string()))?;
+        let open = self.session().await?;
+        let line = quote::line(&quote::words(&quote::cat(path)?, open.is_root)?)?;
+        let mut part = Part::create(into).await?;
+        match open.run(&line, &[], None, &mut part.file).await {
+            Ok((0, _)) => part.place(0o600).await,
+            Ok((quote::MISSING, _)) => Err(ShellError::Refused(format!("{} has no `{path}`", self.name))),
+            Ok((_, errors)) => Err(failed("read", path, &self.name, &errors)),
+            Err(broken) => Err(self.broken(broken)),
+        }
+    }
+}
+
+fn failed(what: &str, path: &str, host: &str, errors: &[u8]) -> ShellError {
+    let errors = String::from_utf8_lossy(errors);
+    ShellError::Refused(format!("cannot {what} `{path}` on {host}: {}", errors.trim()))
+}
