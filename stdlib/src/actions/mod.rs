@@ -7,6 +7,8 @@ use engine::action::{Action, Actions};
 // The verbs.
 mod cordon;
 mod drain;
+mod install;
+mod package_repository;
 mod run_command;
 mod run_script;
 mod uncordon;
@@ -17,6 +19,7 @@ mod detached;
 mod failure;
 mod host;
 mod once;
+mod packages;
 #[cfg(test)]
 mod testing;
 
@@ -26,6 +29,8 @@ pub(crate) fn all() -> Actions {
         Arc::new(cordon::Cordon),
         Arc::new(drain::Drain),
         Arc::new(uncordon::Uncordon),
+        Arc::new(package_repository::PackageRepository),
+        Arc::new(install::Install),
         Arc::new(run_command::RunCommand),
         Arc::new(run_script::RunScript),
     ];

@@ -1,0 +1,319 @@
+//! The package manager of a node, apt or dnf: what is installed, what the repository has, what is
+//! held. Versions are compared as Kubernetes versions, never by the beginning of their text.
+
+use dsl::value::Version;
+use engine::event::Failure;
+use engine::inventory::PackageManager;
+use engine::port::Command;
+use indexmap::IndexMap;
+
+use super::failure;
+use super::host::{Host, words};
+
+/// The packages that a Kubernetes repository has for kup.
+pub(super) const KUBERNETES: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
+
+/// A package at an exact version, e.g. `kubeadm` at `1.34.4-1.1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Package {
+    /// Its name.
+    pub(super) name: String,
+    /// Its version with the packager's revision.
+    pub(super) version: String,
+}
+
+/// The package manager of a node.
+pub(super) struct Packages<'a> {
+    host: &'a Host,
+    /// Which one.
+    pub(super) manager: PackageManager,
+}
+
+impl<'a> Packages<'a> {
+    /// Finds out which package manager a node has.
+    pub(super) async fn of(host: &'a Host) -> Result<Packages<'a>, Failure> {
+        if let Some(manager) = host.node.as_ref().and_then(|node| node.packages) {
+            return Ok(Packages { host, manager });
+        }
+        let facts = host.ask(Command::read(["cat", "/etc/machine-id", "/etc/os-release"])).await?;
+        let ids = facts
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .filter(|(k, _)| matches!(*k, "ID" | "ID_LIKE"));
+        for id in ids.flat_map(|(_, value)| value.trim_matches('"').split(' ')) {
+            let manager = match id {
+                "debian" | "ubuntu" => PackageManager::Apt,
+                "fedora" | "rhel" | "centos" | "rocky" | "almalinux" | "amzn" | "ol" => PackageManager::Dnf,
+                _ => continue,
+            };
+            return Ok(Packages { host, manager });
+        }
+        Err(Failure::last(format!("kup does not know the package manager of {}", host.name))
+            .with_hint("kup knows apt and dnf; use `run command` for others"))
+    }
+
+    /// Returns what is installed of these, in their order; what is not installed is missing.
+    pub(super) async fn installed(&self, names: &[String]) -> Result<Vec<Package>, Failure> {
+        let query: &[&str] = match self.manager {
+            PackageManager::Apt => &["dpkg-query", "-W", r"-f=${Package} ${Version} ${db:Status-Status}\n"],
+            PackageManager::Dnf => &["rpm", "-q", "--qf", r"%{NAME} %{VERSION}-%{RELEASE}\n"],
+        };
+        let command = Command::read(query.iter().map(|s| s.to_string()).chain(names.iter().cloned()));
+        // Both exit with an error where one package is missing, and still tell of the others.
+        let output = self.host.run(command.clone()).await?;
+        let mut found = IndexMap::new();
+        for line in output.stdout.lines() {
+            let mut fields = line.split_whitespace();
+            if let (Some(name), Some(version), status) = (fields.next(), fields.next(), fields.next())
+                && matches!(status, None | Some("installed"))
+                && is_version(version)
+            {
+                found.insert(name.to_string(), version.to_string());
+            }
+        }
+        let says = |token: &str| output.stdout.contains(token) || output.stderr.contains(token);
+        if !output.ok() && !says("no packages found matching") && !says("is not installed") {
+            return Err(failure::classify(&words(&command), &output));
+        }
+        Ok(names
+            .iter()
+            .filter_map(|name| Some(Package { name: name.clone(), version: found.get(name)?.clone() }))
+            .collect())
+    }
+
+    /// Returns all that the repository's index has of these, newest revision first for each version.
+    pub(super) async fn available(&self, names: &[String]) -> Result<Vec<Package>, Failure> {
+        let query: &[&str] = match self.manager {
+            PackageManager::Apt => &["apt-cache", "madison"],
+            PackageManager::Dnf => &["dnf", "-q", "list", "--showduplicates"],
+        };
+        let argv = query.iter().map(|s| s.to_string()).chain(names.iter().cloned());
+        let command = match self.manager {
+            PackageManager::Apt => Command::read(argv),
+            PackageManager::Dnf => Command::read(argv.chain(["--disableexcludes=kubernetes".to_string()])),
+        };
+        let output = self.host.run(command.clone()).await?;
+        let says = |token: &str| output.stdout.contains(token) || output.stderr.contains(token);
+        if !output.ok() && !says("Unable to locate package") && !says("No matching") {
+            return Err(failure::classify(&words(&command), &output));
+        }
+        let mut found: Vec<Package> = output.stdout.lines().filter_map(|line| self.listed(line)).collect();
+        found.sort_by_cached_key(|package| std::cmp::Reverse(numbers(&package.version)));
+        Ok(found)
+    }
+
+    fn listed(&self, line: &str) -> Option<Package> {
+        let (name, version) = match self.manager {
+            // ` kubeadm | 1.34.4-1.1 | https://pkgs.k8s.io/core:/stable:/v1.34/deb  Packages`
+            PackageManager::Apt => {
+                let mut fields = line.split('|').map(str::trim);
+                (fields.next()?, fields.next()?)
+            }
+            // `kubeadm.x86_64    1.34.4-150500.1.1    kubernetes`
+            PackageManager::Dnf => {
+                let mut fields = line.split_whitespace();
+                (fields.next()?.rsplit_once('.')?.0, fields.next()?)
+            }
+        };
+        is_version(version).then(|| Package { name: name.to_string(), version: version.to_string() })
+    }
+
+    /// Resolves a Kubernetes version to what the repository calls it; `None` if one package lacks it.
+    pub(super) async fn resolve(
+        &self,
+        names: &[String],
+        version: &Version,
+    ) -> Result<Option<Vec<Package>>, Failure> {
+        let available = self.available(names).await?;
+        let of = |name: &String| {
+            let fits = |p: &&Package| p.name == *name && kubernetes(&p.version).as_ref() == Some(version);
+            available.iter().find(fits).cloned()
+        };
+        Ok(names.iter().map(of).collect())
+    }
+
+    /// Reads the repository's index again.
+    pub(super) async fn update(&self) -> Result<(), Failure> {
+        let command = match self.manager {
+            PackageManager::Apt => Command::change([
+                "apt-get",
+                "update",
+                "-q",
+                "-o",
+                "APT::Update::Error-Mode=any",
+                "-o",
+                "APT::Color=0",
+            ]),
+            PackageManager::Dnf => {
+                Command::change(["dnf", "-q", "makecache", "--disablerepo=*", "--enablerepo=kubernetes"])
+            }
+        };
+        self.host.ask(command).await.map(drop)
+    }
+
+    /// Returns which of these are held. dnf holds nothing: its repository file excludes.
+    pub(super) async fn held(&self, names: &[String]) -> Result<Vec<String>, Failure> {
+        match self.manager {
+            PackageManager::Apt => {
+                let held = self.host.ask(Command::read(["apt-mark", "showhold"])).await?;
+                Ok(names
+                    .iter()
+                    .filter(|name| held.lines().any(|line| line.trim() == *name))
+                    .cloned()
+                    .collect())
+            }
+            PackageManager::Dnf => Ok(Vec::new()),
+        }
+    }
+
+    /// Holds packages, or lets them go.
+    pub(super) async fn hold(&self, verb: Hold, names: &[String]) -> Result<(), Failure> {
+        if names.is_empty() || self.manager == PackageManager::Dnf {
+            return Ok(());
+        }
+        let verb = match verb {
+            Hold::Hold => "hold",
+            Hold::Unhold => "unhold",
+        };
+        let argv = ["apt-mark", verb].map(str::to_string).into_iter().chain(names.iter().cloned());
+        self.host.ask(Command::change(argv)).await.map(drop)
+    }
+
+    /// Returns the one command that installs these.
+    pub(super) fn install(&self, packages: &[Package], way: Way) -> Command {
+        let mut argv: Vec<String> = match (self.manager, way) {
+            (PackageManager::Apt, _) => words_of(
+                "apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 \
+                 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o APT::Color=0",
+            ),
+            (PackageManager::Dnf, Way::Up) => words_of("dnf -y install"),
+            (PackageManager::Dnf, Way::Down) => words_of("dnf -y downgrade"),
+        };
+        match self.manager {
+            PackageManager::Apt => {
+                if way == Way::Down {
+                    argv.push("--allow-downgrades".to_string());
+                }
+                argv.extend(packages.iter().map(|p| format!("{}={}", p.name, p.version)));
+                // needrestart only lists: by itself it restarts kubelet and containerd.
+                Command::change(argv)
+                    .with_env("DEBIAN_FRONTEND", "noninteractive")
+                    .with_env("NEEDRESTART_MODE", "l")
+            }
+            PackageManager::Dnf => {
+                argv.extend(packages.iter().map(|p| format!("{}-{}", p.name, p.version)));
+                argv.push("--disableexcludes=kubernetes".to_string());
+                Command::change(argv)
+            }
+        }
+    }
+}
+
+/// Whether to hold or to let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Hold.
+    Hold,
+    /// Let go.
+    Unhold,
+}
+
+/// Whether an installation may lower a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It may not.
+    Up,
+    /// It may.
+    Down,
+}
+
+/// Returns the Kubernetes version of a package's version: `1.34.4` of `1.34.4-1.1`, `1.35.0-rc.1` of
+/// `1.35.0~rc.1-1.1`.
+pub(super) fn kubernetes(version: &str) -> Option<Version> {
+    let plain = version.split_once(':').map_or(version, |(_epoch, rest)| rest);
+    let upstream = plain.split_once('-').map_or(plain, |(upstream, _revision)| upstream);
+    upstream.replace('~', "-").parse().ok()
+}
+
+/// Returns whether a text is a package's version and nothing else that a command could read.
+fn is_version(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '~' | ':' | '_' | '^');
+    text.starts_with(|c: char| c.is_ascii_digit()) && text.len() <= 80 && text.chars().all(allowed)
+}
+
+/// Returns the package's name if it is one that kup installs.
+pub(super) fn checked_name(name: &str) -> Result<String, Failure> {
+    if KUBERNETES.contains(&name) {
+        return Ok(name.to_string());
+    }
+    Err(Failure::last(format!("`{name}` is not a package of Kubernetes")))
+}
+
+fn numbers(version: &str) -> Vec<u64> {
+    version.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+}
+
+fn words_of(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Bench;
+    use super::*;
+
+    #[test]
+    fn a_package_version_is_read_as_a_kubernetes_version() {
+        let is = |text: &str| kubernetes(text).map(|v| v.to_string());
+        assert_eq!(is("1.34.4-1.1").as_deref(), Some("v1.34.4"));
+        assert_eq!(is("1.35.0~rc.1-1.1").as_deref(), Some("v1.35.0-rc.1"));
+        assert_eq!(is("0:1.34.10-150500.1.1").as_deref(), Some("v1.34.10"));
+        assert_eq!(is("kubernetes"), None);
+    }
+
+    #[tokio::test]
+    async fn a_version_is_not_taken_for_one_that_begins_like_it() {
+        let list = " kubeadm | 1.34.10-1.1 | http://x/v1.34/deb  Packages\n kubeadm | 1.34.1-1.1 | http://x/v1.34/deb  Packages\n kubeadm | 1.34.1-1.10 | http://x  Packages\n";
+        let bench = Bench::default().says("apt-cache madison kubeadm", list);
+        let host = Host::of(&bench.step(&[])).unwrap();
+        let packages = Packages::of(&host).await.unwrap();
+        let resolved = packages.resolve(&["kubeadm".into()], &"v1.34.1".parse().unwrap()).await.unwrap();
+        assert_eq!(resolved.unwrap()[0].version, "1.34.1-1.10");
+        assert_eq!(packages.resolve(&["kubeadm".into()], &"v1.34.0".parse().unwrap()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_installed_is_missing() {
+        let query = r"dpkg-query -W -f=${Package} ${Version} ${db:Status-Status}\n kubeadm kubectl kubelet";
+        let bench = Bench::default().ends(
+            query,
+            1,
+            "kubeadm 1.33.4-1.1 installed\nkubelet 1.33.4-1.1 config-files\n",
+            "dpkg-query: no packages found matching kubectl\n",
+        );
+        let host = Host::of(&bench.step(&[])).unwrap();
+        let names = ["kubeadm", "kubectl", "kubelet"].map(str::to_string);
+        let installed = Packages::of(&host).await.unwrap().installed(&names).await.unwrap();
+        assert_eq!(installed, [Package { name: "kubeadm".into(), version: "1.33.4-1.1".into() }]);
+    }
+
+    #[tokio::test]
+    async fn dnf_is_spoken_where_os_release_says_so() {
+        let bench = Bench::default()
+            .says("cat /etc/machine-id /etc/os-release", "abc\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n")
+            .says(
+                "dnf -q list --showduplicates kubeadm --disableexcludes=kubernetes",
+                "Installed Packages\nkubeadm.x86_64  1.33.4-150500.1.1  @kubernetes\nAvailable Packages\nkubeadm.x86_64 1.34.4-150500.1.1 kubernetes\n",
+            );
+        let mut cx = bench.step(&[]);
+        cx.node.as_mut().unwrap().packages = None;
+        let host = Host::of(&cx).unwrap();
+        let packages = Packages::of(&host).await.unwrap();
+        let found =
+            packages.resolve(&["kubeadm".into()], &"v1.34.4".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(
+            packages.install(&found, Way::Up).argv.join(" "),
+            "dnf -y install kubeadm-1.34.4-150500.1.1 --disableexcludes=kubernetes"
+        );
+    }
+}
