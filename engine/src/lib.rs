@@ -11,3 +11,4 @@ pub mod machine;
 pub mod plan;
 pub mod port;
 pub mod retry;
+pub mod run;

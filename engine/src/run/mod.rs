@@ -1,0 +1,173 @@
+//! The driver: stands between the machine and the world. All events of a round are appended to the
+//! journal, with one sync, before the first effect of the round is performed.
+//!
+//! ```text
+//!            inputs                      events
+//!   people ---------> .-----------.  -----------> journal (synced) ---> sink
+//!   tasks  ---------> |  machine  |
+//!   clock  --Tick---> '-----------'  -----------> tasks: one an effect
+//!                                      effects
+//! ```
+
+mod task;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::action::Actions;
+use crate::event::{Event, Outcome};
+use crate::inventory::Inventory;
+use crate::journal::{Journal, JournalError};
+use crate::machine::{Effect, Input, Machine};
+use crate::plan::StepId;
+use crate::port::Ports;
+
+use self::task::Performer;
+
+/// So many inputs at most share one sync, so that a flood of answers cannot hold back their events.
+const ROUND: usize = 256;
+
+/// A run that is ready to go.
+pub struct Run<'a> {
+    /// The machine: new, or replayed from the journal.
+    pub machine: &'a mut Machine,
+    /// The journal, at its end.
+    pub journal: &'a mut Journal,
+    /// The verbs.
+    pub actions: Actions,
+    /// What they may touch.
+    pub ports: Ports,
+    /// The cluster as it was when the plan was made.
+    pub inventory: Arc<Inventory>,
+    /// The run's id.
+    pub id: String,
+    /// The folder that relative paths of the playbook start from.
+    pub folder: PathBuf,
+}
+
+/// Why a run ended without an outcome. What is recorded holds; `kup resume` goes on from there.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The journal cannot be written: the run ended before the next effect.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Nobody is left who could say anything to the machine.
+    #[error("a bug in kup: the run waits for nothing; go on with `kup resume`")]
+    Stuck,
+}
+
+/// Drives a run to its end. `inputs` carries what people want, [`Input::Begin`] first; `sink` is told
+/// each event, with its time in milliseconds of the run, once it is safe.
+pub async fn drive(
+    run: Run<'_>,
+    mut inputs: mpsc::Receiver<Input>,
+    sink: &mut (dyn FnMut(u64, &Event) + Send),
+) -> Result<Outcome, RunError> {
+    let Run { machine, journal, actions, ports, inventory, id, folder } = run;
+    let clock = ports.clock.clone();
+    // A resumed run goes on where the journal ends; the time in between does not count.
+    let (base, start) = (Duration::from_millis(journal.last_at()), clock.now());
+    let elapsed = || base + clock.now().saturating_sub(start);
+    let (answers, mut answered) = mpsc::unbounded_channel();
+    let plan = machine.plan().clone();
+    let performer = Arc::new(Performer { plan, actions, ports: ports.clone(), inventory, run: id, folder });
+    let mut tasks = Tasks::default();
+    let mut people = true;
+    loop {
+        let mut events = Vec::new();
+        let now = millis(elapsed());
+        while let Some(event) = machine.poll_event() {
+            events.push((now, event));
+        }
+        journal.append(&events)?;
+        let mut outcome = None;
+        for (at, event) in &events {
+            sink(*at, event);
+            if let Event::RunFinished(end) = event {
+                outcome = Some(*end);
+            }
+        }
+        while let Some(effect) = machine.poll_effect() {
+            tasks.perform(effect, &performer, &answers);
+        }
+        if let Some(outcome) = outcome {
+            tasks.set.shutdown().await;
+            return Ok(outcome);
+        }
+        let timeout = machine.poll_timeout();
+        if !people && timeout.is_none() && tasks.set.is_empty() && answered.is_empty() {
+            return Err(RunError::Stuck);
+        }
+        let due = async {
+            match timeout {
+                Some(at) => clock.sleep(Duration::from_millis(at).saturating_sub(elapsed())).await,
+                None => std::future::pending().await,
+            }
+        };
+        // Biased, so that a simulated run is the same each time; people first, so that nobody has to
+        // shout.
+        let first = tokio::select! {
+            biased;
+            input = inputs.recv(), if people => match input {
+                Some(input) => Some(input),
+                None => {
+                    people = false;
+                    None
+                }
+            },
+            Some(input) = answered.recv() => Some(input),
+            Some(_) = tasks.set.join_next() => None,
+            () = due => Some(Input::Tick),
+        };
+        let Some(first) = first else { continue };
+        // One time for the round: an event's deadline and the journal's stamp must agree.
+        let now = millis(elapsed());
+        machine.handle(now, first);
+        for _ in 1..ROUND {
+            let Ok(more) = answered.try_recv() else { break };
+            machine.handle(now, more);
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What is being done: one task a step.
+#[derive(Default)]
+struct Tasks {
+    set: JoinSet<()>,
+    of: HashMap<StepId, AbortHandle>,
+}
+
+impl Tasks {
+    fn perform(
+        &mut self,
+        effect: Effect,
+        performer: &Arc<Performer>,
+        answers: &mpsc::UnboundedSender<Input>,
+    ) {
+        let step = match &effect {
+            Effect::Probe(step, _) | Effect::Cancel(step, _) => *step,
+            Effect::Start { step, .. } | Effect::Follow { step, .. } | Effect::Undo { step, .. } => *step,
+        };
+        // A task that has answered is at its end; one that has not is no longer waited for.
+        if let Some(running) = self.of.remove(&step) {
+            running.abort();
+        }
+        if !matches!(effect, Effect::Cancel(..)) {
+            let task = performer.clone().perform(effect, answers.clone());
+            self.of.insert(step, self.set.spawn(task));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Performs one effect: asks the action, and turns what it says into inputs of the machine.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dsl::value::Value;
+use futures::FutureExt;
+use indexmap::IndexMap;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::action::{Action, Actions, Check, Context, Progress};
+use crate::event::Failure;
+use crate::inventory::Inventory;
+use crate::machine::{Effect, Input};
+use crate::plan::{Plan, StepId, Undo};
+use crate::port::Ports;
+
+/// What all tasks of a run share.
+pub(super) struct Performer {
+    pub(super) plan: Arc<Plan>,
+    pub(super) actions: Actions,
+    pub(super) ports: Ports,
+    pub(super) inventory: Arc<Inventory>,
+    pub(super) run: String,
+    pub(super) folder: PathBuf,
+}
+
+impl Performer {
+    /// Performs an effect to its answer. A receiver that is gone wants no answers.
+    pub(super) async fn perform(self: Arc<Self>, effect: Effect, answers: UnboundedSender<Input>) {
+        let tell = |input: Input| drop(answers.send(input));
+        match effect {
+            Effect::Probe(step, attempt) => {
+                let (action, cx) = match self.step(step, attempt) {
+                    Ok(found) => found,
+                    Err(failure) => return tell(Input::Failed(step, attempt, failure)),
+                };
+                tell(match guarded(action.check(&cx)).await {
+                    Ok(check) => Input::Probed(step, attempt, check),
+                    Err(failure) => Input::Failed(step, attempt, failure),
+                });
+            }
+            Effect::Start { step, attempt, before } => {
+                let (action, cx) = match self.step(step, attempt) {
+                    Ok(found) => found,
+                    Err(failure) => return tell(Input::Failed(step, attempt, failure)),
+                };
+                match guarded(action.start(&cx, &before)).await {
+                    Ok(Progress::Done(value)) => tell(Input::Done(step, attempt, value)),
+                    // The machine answers with `Follow`, once the handle is on disk.
+                    Ok(Progress::Pending { handle, reason, .. }) => {
+                        tell(Input::Began(step, attempt, handle));
+                        if !reason.is_empty() {
+                            tell(Input::Waiting(step, attempt, reason));
+                        }
+                    }
+                    Err(failure) => tell(Input::Failed(step, attempt, failure)),
+                }
+            }
+            Effect::Follow { step, attempt, handle } => {
+                let (action, cx) = match self.step(step, attempt) {
+                    Ok(found) => found,
+                    Err(failure) => return tell(Input::Failed(step, attempt, failure)),
+                };
+                let waiting = |reason: String| tell(Input::Waiting(step, attempt, reason));
+                tell(match follow(&*action, &cx, handle, waiting).await {
+                    Ok(value) => Input::Done(step, attempt, value),
+                    Err(failure) => Input::Failed(step, attempt, failure),
+                });
+            }
+            Effect::Undo { step, attempt, before } => {
+                tell(Input::Undone(step, attempt, self.undo(step, attempt, &before).await));
+            }
+            // Whoever spawns tasks aborts them.
+            Effect::Cancel(..) => {}
+        }
+    }
+
+    async fn undo(&self, step: StepId, attempt: u32, before: &Value) -> Result<(), Failure> {
+        let what = self.plan.step(step);
+        match &what.undo {
+            Undo::Nothing => Ok(()),
+            Undo::OneWay(why) => Err(Failure::last(format!("it cannot be taken back: {why}"))),
+            Undo::Itself => {
+                let (action, cx) = self.step(step, attempt)?;
+                guarded(action.undo(&cx, before)).await
+            }
+            Undo::Steps(steps) => {
+                for (i, undo) in steps.iter().enumerate() {
+                    // A key of its own: what it leaves on nodes must not be taken for the step's work.
+                    let key = format!("{}/undo/{}", what.key, i + 1);
+                    let action = self.action(&undo.action)?;
+                    let cx = self.context(key, attempt, undo.node.as_deref(), &undo.args, undo.long);
+                    self.whole(&*action, &cx).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Performs an action from its look to its end.
+    async fn whole(&self, action: &dyn Action, cx: &Context) -> Result<(), Failure> {
+        let before = match guarded(action.check(cx)).await? {
+            Check::Done(_) => return Ok(()),
+            Check::Needs { before, .. } => before,
+        };
+        match guarded(action.start(cx, &before)).await? {
+            Progress::Done(_) => Ok(()),
+            Progress::Pending { handle, again, .. } => {
+                cx.ports.clock.sleep(again).await;
+                follow(action, cx, handle, drop).await.map(drop)
+            }
+        }
+    }
+
+    fn step(&self, id: StepId, attempt: u32) -> Result<(Arc<dyn Action>, Context), Failure> {
+        let step = self.plan.step(id);
+        let action = self.action(&step.action)?;
+        Ok((action, self.context(step.key.clone(), attempt, step.node.as_deref(), &step.args, step.long)))
+    }
+
+    fn action(&self, name: &str) -> Result<Arc<dyn Action>, Failure> {
+        self.actions.get(name).cloned().ok_or_else(|| {
+            Failure::last(format!("this kup has no verb `{name}`"))
+                .with_hint("go on with the kup that began the run")
+        })
+    }
+
+    fn context(
+        &self,
+        key: String,
+        attempt: u32,
+        node: Option<&str>,
+        args: &IndexMap<String, Value>,
+        long: bool,
+    ) -> Context {
+        Context {
+            ports: self.ports.clone(),
+            inventory: self.inventory.clone(),
+            run: self.run.clone(),
+            key,
+            attempt,
+            node: node.and_then(|name| self.inventory.nodes.get(name)).cloned(),
+            args: args.clone(),
+            long,
+            folder: self.folder.clone(),
+        }
+    }
+}
+
+/// Polls until the end; tells each new reason for waiting.
+async fn follow(
+    action: &dyn Action,
+    cx: &Context,
+    mut handle: Value,
+    waiting: impl Fn(String),
+) -> Result<Value, Failure> {
+    let mut last = String::new();
+    loop {
+        match guarded(action.poll(cx, &handle)).await? {
+            Progress::Done(value) => return Ok(value),
+            Progress::Pending { handle: next, reason, again } => {
+                if reason != last {
+                    waiting(reason.clone());
+                    last = reason;
+                }
+                handle = next;
+                cx.ports.clock.sleep(again).await;
+            }
+        }
+    }
+}
+
+/// Awaits an action; a panic in it is the failure of its step and not the end of the run.
+async fn guarded<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    match AssertUnwindSafe(future).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => Err(Failure::last(format!("a bug in kup: {}", said(&*panic)))
+            .with_hint("report it with the journal of this run; other steps go on")),
+    }
+}
+
+fn said(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without words")
+}
