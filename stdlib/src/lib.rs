@@ -8,6 +8,8 @@ pub mod inventory;
 
 mod actions;
 mod api;
+mod health;
+mod release;
 #[cfg(test)]
 mod testing;
 

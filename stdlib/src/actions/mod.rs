@@ -5,6 +5,9 @@ use std::sync::Arc;
 use engine::action::{Action, Actions};
 
 // The verbs.
+mod check_nodes_ready;
+mod check_version_skew;
+mod check_versions;
 mod cordon;
 mod drain;
 mod install;
@@ -22,10 +25,14 @@ mod once;
 mod packages;
 #[cfg(test)]
 mod testing;
+mod verdict;
 
 /// Returns all of them.
 pub(crate) fn all() -> Actions {
     let verbs: Vec<Arc<dyn Action>> = vec![
+        Arc::new(verdict::Looks(check_nodes_ready::CheckNodesReady)),
+        Arc::new(verdict::Looks(check_version_skew::CheckVersionSkew)),
+        Arc::new(verdict::Looks(check_versions::CheckVersions)),
         Arc::new(cordon::Cordon),
         Arc::new(drain::Drain),
         Arc::new(uncordon::Uncordon),

@@ -1,0 +1,81 @@
+//! The dated table of Kubernetes' minor releases. It knows the past; what is newer than it is told
+//! as unknown and never refused.
+
+use std::sync::LazyLock;
+
+use dsl::value::Minor;
+use jiff::civil::Date;
+use serde::{Deserialize, Deserializer};
+
+/// A minor release.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Release {
+    /// Which.
+    #[serde(deserialize_with = "minor")]
+    pub(crate) minor: Minor,
+    /// When its `.0` was released.
+    #[cfg(test)]
+    released: Date,
+    /// When its support ends.
+    pub(crate) eol: Date,
+    /// The tag of the etcd image that kubeadm runs with it.
+    pub(crate) etcd: String,
+}
+
+/// The table.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Table {
+    /// The day on which it was last compared with its sources.
+    pub(crate) known_until: Date,
+    release: Vec<Release>,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    // The file is compiled in, and a test reads it.
+    toml::from_str(include_str!("../data/versions.toml")).expect("data/versions.toml is well formed")
+});
+
+impl Table {
+    /// Returns the table.
+    pub(crate) fn get() -> &'static Table {
+        &TABLE
+    }
+
+    /// Returns what is known of a minor release.
+    pub(crate) fn of(&self, minor: Minor) -> Option<&Release> {
+        self.release.iter().find(|release| release.minor == minor)
+    }
+}
+
+impl Release {
+    /// Returns the minor release of its etcd, e.g. `3.6`.
+    pub(crate) fn etcd_minor(&self) -> &str {
+        self.etcd.rsplit_once('.').map_or(self.etcd.as_str(), |(minor, _)| minor)
+    }
+}
+
+fn minor<'de, D: Deserializer<'de>>(from: D) -> Result<Minor, D::Error> {
+    String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_every_minor_once_and_in_order() {
+        let table = Table::get();
+        let minors: Vec<u32> = table.release.iter().map(|release| release.minor.minor).collect();
+        assert!(minors.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{minors:?}");
+        for release in &table.release {
+            assert!(release.released < release.eol, "{}", release.minor);
+            assert!(release.released <= table.known_until, "{}", release.minor);
+        }
+    }
+
+    #[test]
+    fn etcd_jumps_where_the_sharp_edges_are() {
+        let etcd = |minor: &str| Table::get().of(minor.parse().unwrap()).unwrap().etcd_minor();
+        assert_eq!((etcd("v1.33"), etcd("v1.34"), etcd("v1.37")), ("3.5", "3.6", "3.7"));
+    }
+}
