@@ -1,0 +1,254 @@
+//! The ssh port against a real sshd on this machine. Without one the tests say so and pass.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kup_engine::live::{Ssh, SshOptions};
+use kup_engine::port::{Command, Shell, ShellError, Shells};
+
+/// An sshd of our own: its keys, its port, its end.
+struct Sshd {
+    folder: tempfile::TempDir,
+    port: u16,
+    daemon: Child,
+}
+
+impl Sshd {
+    fn start() -> Option<Sshd> {
+        let program =
+            ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].into_iter().find(|p| PathBuf::from(p).exists());
+        let Some(program) = program else {
+            eprintln!("skipped: there is no sshd on this machine");
+            return None;
+        };
+        let folder = tempfile::Builder::new().prefix("kup-sshd").tempdir_in("/tmp").unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        for key in ["host", "user"] {
+            let made =
+                Process::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", &at(key)]).status();
+            assert!(made.unwrap().success());
+        }
+        fs::copy(at("user.pub"), at("authorized")).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut sshd = Sshd { port, daemon: Sshd::spawn(program, &at, port), folder };
+        let host_key = fs::read_to_string(sshd.path("host.pub")).unwrap();
+        fs::write(sshd.path("known"), format!("[127.0.0.1]:{port} {host_key}")).unwrap();
+        let user = String::from_utf8(Process::new("id").arg("-un").output().unwrap().stdout).unwrap();
+        let config = |known: &str, port: u16, more: &str| {
+            format!(
+                "Host *\n HostName 127.0.0.1\n Port {port}\n User {}\n IdentityFile {}\n IdentitiesOnly yes\n UserKnownHostsFile {}\n {more}\n",
+                user.trim(),
+                at_in(&sshd, "user"),
+                at_in(&sshd, known),
+            )
+        };
+        fs::write(sshd.path("config"), config("known", port, "")).unwrap();
+        fs::write(sshd.path("stranger"), config("nobody", port, "")).unwrap();
+        fs::write(sshd.path("closed"), config("known", 1, "")).unwrap();
+        for _ in 0..100 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Some(sshd);
+            }
+            if let Ok(Some(status)) = sshd.daemon.try_wait() {
+                eprintln!("skipped: sshd does not start here ({status})");
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("sshd does not listen");
+    }
+
+    fn spawn(program: &str, at: &dyn Fn(&str) -> String, port: u16) -> Child {
+        // Only the privileged sshd needs it, and only tests that run as root start one.
+        let _ = fs::create_dir_all("/run/sshd");
+        Process::new(program)
+            .args(["-D", "-e", "-f", "/dev/null", "-h", &at("host"), "-p", &port.to_string()])
+            .args(["-o", "ListenAddress=127.0.0.1", "-o", "StrictModes=no", "-o", "UsePAM=no"])
+            .args(["-o", &format!("PidFile={}", at("pid"))])
+            .args(["-o", &format!("AuthorizedKeysFile={}", at("authorized"))])
+            .args(["-o", "PermitRootLogin=yes", "-o", "PasswordAuthentication=no"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(at("log")).unwrap())
+            .spawn()
+            .unwrap()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn shells(&self, config: &str) -> Ssh {
+        Ssh::new(SshOptions { config: Some(self.path(config)), control: Some(self.path("s")) })
+    }
+
+    fn shell(&self) -> (Ssh, Arc<dyn Shell>) {
+        let shells = self.shells("config");
+        let shell = shells.on("node");
+        (shells, shell)
+    }
+
+    /// Ends the connections as a reboot does: the processes that serve them go away.
+    fn cut(&self) {
+        let children = format!("/proc/{0}/task/{0}/children", self.daemon.id());
+        for pid in fs::read_to_string(children).unwrap().split_whitespace() {
+            assert!(Process::new("kill").args(["-9", pid]).status().unwrap().success());
+        }
+    }
+}
+
+fn at_in(sshd: &Sshd, name: &str) -> String {
+    sshd.path(name).display().to_string()
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
+
+#[tokio::test]
+async fn hostile_words_arrive_as_they_are() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (_shells, shell) = sshd.shell();
+    let hostile = [
+        "a b",
+        "it's",
+        "\"",
+        "$(touch /tmp/kup-pwned)",
+        "`id`",
+        "",
+        "\n",
+        "a\nb\r",
+        "ü€",
+        "*",
+        "~",
+        "--",
+        "-n",
+        "\\",
+        "\\'",
+        "!",
+        "#",
+        ";id",
+        "&",
+        "|",
+        ">x",
+        "kubeadm=1.34.3-*",
+        "\x1b[31m",
+        "${HOME}",
+        "{a,b}",
+    ];
+    let mut argv = vec!["printf", "<%s>"];
+    argv.extend(hostile);
+    let output = shell.run(&Command::read(argv.clone()).with_env("X", "$(id) 'q'")).await.unwrap();
+    assert_eq!(output.stdout, hostile.map(|w| format!("<{w}>")).concat());
+    let output = shell.run(&Command::change(argv)).await.unwrap();
+    assert_eq!(output.stdout, hostile.map(|w| format!("<{w}>")).concat());
+    let echo = Command::read(["sh", "-c", "printf '%s|%s' \"$X\" \"$LC_ALL\""]).with_env("X", "$(id) 'q'");
+    assert_eq!(shell.run(&echo).await.unwrap().stdout, "$(id) 'q'|C");
+    assert!(matches!(shell.run(&Command::read(["a\0b"])).await, Err(ShellError::Refused(_))));
+}
+
+#[tokio::test]
+async fn every_exit_code_is_the_programs_own() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (_shells, shell) = sshd.shell();
+    for code in [0, 1, 66, 126, 127, 128, 254, 255] {
+        let command =
+            Command::read(["sh".to_string(), "-c".into(), format!("echo out; echo err >&2; exit {code}")]);
+        let output = shell.run(&command).await.unwrap();
+        assert_eq!((output.code, &*output.stdout, &*output.stderr), (code, "out\n", "err\n"));
+    }
+    let killed = shell.run(&Command::read(["sh", "-c", "kill -9 $$"])).await.unwrap();
+    assert_eq!(killed.code, 137);
+    assert_eq!(shell.run(&Command::read(["no-such-program"])).await.unwrap().code, 127);
+}
+
+#[tokio::test]
+async fn files_travel_whole() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (_shells, shell) = sshd.shell();
+    let path = sshd.path("a 'b' $c");
+    let name = path.to_str().unwrap();
+    assert_eq!(shell.read(name).await.unwrap(), None);
+    let content: Vec<u8> = (0..3_000_000u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
+    shell.write(name, &content, 0o640).await.unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(shell.read(name).await.unwrap().unwrap(), content);
+    let copy = sshd.path("copy");
+    assert_eq!(shell.fetch(name, &copy).await.unwrap(), content.len() as u64);
+    assert_eq!(fs::read(&copy).unwrap(), content);
+    assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(matches!(shell.fetch("/nowhere", &sshd.path("none")).await, Err(ShellError::Refused(_))));
+    assert!(!sshd.path("none").exists() && !sshd.path("none.part").exists());
+    assert!(matches!(shell.read(sshd.folder.path().to_str().unwrap()).await, Err(ShellError::Refused(_))));
+    shell.write(name, b"", 0o600).await.unwrap();
+    assert_eq!(shell.read(name).await.unwrap().unwrap(), b"");
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_there_is_unreachable_and_a_stranger_is_refused() {
+    let Some(sshd) = Sshd::start() else { return };
+    let look = Command::read(["true"]);
+    let closed = sshd.shells("closed").on("node").run(&look).await;
+    let Err(ShellError::Unreachable { machine, reason }) = closed else { panic!("{closed:?}") };
+    assert!(machine == "node" && reason.contains("Connection refused"), "{reason}");
+    let stranger = sshd.shells("stranger").on("node").run(&look).await;
+    let Err(ShellError::Unreachable { reason, .. }) = stranger else { panic!("{stranger:?}") };
+    assert!(reason.contains("Host key verification failed") && reason.contains("by hand"), "{reason}");
+    let option = sshd.shells("config").on("-oProxyCommand=touch /tmp/kup-pwned").run(&look).await;
+    assert!(matches!(option, Err(ShellError::Refused(_))));
+    assert!(!PathBuf::from("/tmp/kup-pwned").exists());
+}
+
+#[tokio::test]
+async fn a_connection_that_dies_under_a_command_loses_it_and_the_next_command_reconnects() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (_shells, shell) = sshd.shell();
+    assert!(shell.run(&Command::read(["true"])).await.unwrap().ok());
+    let sleep = Command::read(["sleep", "30"]);
+    let cut = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        sshd.cut();
+    };
+    let (lost, ()) =
+        tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(shell.run(&sleep), cut) })
+            .await
+            .unwrap();
+    assert!(matches!(lost, Err(ShellError::Lost { .. })), "{lost:?}");
+    assert!(shell.run(&Command::read(["true"])).await.unwrap().ok());
+}
+
+#[tokio::test]
+async fn thirty_commands_at_once_share_one_connection() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (_shells, shell) = sshd.shell();
+    let commands = (0..30).map(|i| {
+        let shell = shell.clone();
+        async move { shell.run(&Command::read(["echo".to_string(), i.to_string()])).await.unwrap().stdout }
+    });
+    let outputs = futures::future::join_all(commands).await;
+    assert!(outputs.iter().enumerate().all(|(i, o)| *o == format!("{i}\n")));
+    let log = fs::read_to_string(sshd.path("log")).unwrap();
+    assert_eq!(log.matches("Accepted publickey").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn who_gives_up_waiting_leaves_a_session_that_works() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (shells, shell) = sshd.shell();
+    for _ in 0..5 {
+        let sleep = Command::read(["sleep", "1"]);
+        assert!(tokio::time::timeout(Duration::from_millis(100), shell.run(&sleep)).await.is_err());
+    }
+    assert!(shell.run(&Command::read(["true"])).await.unwrap().ok());
+    drop((shell, shells));
+    // The last one to leave closes the connection and takes its socket away.
+    let left = fs::read_dir(sshd.path("s")).unwrap().count();
+    assert_eq!(left, 0);
+}
