@@ -5,7 +5,9 @@ use std::sync::Arc;
 use engine::action::{Action, Actions};
 
 // The verbs.
+mod check_disruption_budgets;
 mod check_nodes_ready;
+mod check_packages;
 mod check_version_skew;
 mod check_versions;
 mod cordon;
@@ -30,7 +32,9 @@ mod verdict;
 /// Returns all of them.
 pub(crate) fn all() -> Actions {
     let verbs: Vec<Arc<dyn Action>> = vec![
+        Arc::new(verdict::Looks(check_disruption_budgets::CheckDisruptionBudgets)),
         Arc::new(verdict::Looks(check_nodes_ready::CheckNodesReady)),
+        Arc::new(verdict::Looks(check_packages::CheckPackages)),
         Arc::new(verdict::Looks(check_version_skew::CheckVersionSkew)),
         Arc::new(verdict::Looks(check_versions::CheckVersions)),
         Arc::new(cordon::Cordon),

@@ -1,0 +1,385 @@
+//! `check packages`: the package repository of every node that is not there yet has the version.
+//! Where the configured repository is of another minor, the index of the target's minor is read
+//! beside it; nothing on the node is switched.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use dsl::value::{Minor, Version};
+use engine::action::Context;
+use engine::event::{Class, Failure};
+use engine::inventory::{Node, PackageManager};
+use engine::port::Command;
+use futures::StreamExt;
+
+use super::argument;
+use super::failure;
+use super::host::Host;
+use super::verdict::Verdict;
+
+/// The verb.
+pub(super) struct CheckPackages;
+
+/// How many nodes are asked at once.
+const AT_ONCE: usize = 32;
+
+const PACKAGES: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
+const APT_FILE: &str = "/etc/apt/sources.list.d/kubernetes.list";
+const DNF_FILE: &str = "/etc/yum.repos.d/kubernetes.repo";
+
+#[async_trait]
+impl Verdict for CheckPackages {
+    fn name(&self) -> &'static str {
+        "check packages"
+    }
+
+    async fn judge(&self, cx: &Context) -> Result<String, Failure> {
+        let version = argument::version(cx, "version")?;
+        let nodes = cx.inventory.nodes.values().filter(|node| !is_at(node, &version));
+        let asks: Vec<_> = nodes.map(|node| ask(cx, node, &version)).collect();
+        let asked = asks.len();
+        let answers: Vec<_> = futures::stream::iter(asks).buffered(AT_ONCE).collect().await;
+        let mut lacking: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut class = Class::Transient;
+        for (node, answer) in answers {
+            match answer {
+                Ok(None) => {}
+                Ok(Some(why)) => {
+                    class = Class::Final;
+                    lacking.entry(why).or_default().push(node);
+                }
+                Err(failure) => {
+                    // What may go away by itself stays so only if all that is wrong may.
+                    class = if failure.class == Class::Transient { class } else { Class::Final };
+                    lacking.entry(failure.message).or_default().push(node);
+                }
+            }
+        }
+        if !lacking.is_empty() {
+            let line = |(why, nodes): (&String, &Vec<String>)| format!("{}: {why}", nodes.join(", "));
+            let text = lacking.iter().map(line).collect::<Vec<_>>().join("; ");
+            let failure = Failure { class, ..Failure::transient(text) };
+            return Err(
+                failure.with_hint("mend the package repository of these nodes, or name another version")
+            );
+        }
+        Ok(match asked {
+            0 => format!("every node is at {version} already"),
+            1 => format!("{version} is in the repository of 1 node"),
+            asked => format!("{version} is in the repositories of {asked} nodes"),
+        })
+    }
+}
+
+fn is_at(node: &Node, version: &Version) -> bool {
+    node.kubelet.as_ref().is_some_and(|kubelet| plain(kubelet) == plain(version))
+}
+
+/// A version without what a packager added: `1.34.4-1.1` and `1.34.4-150500.1.1` are v1.34.4.
+fn plain(version: &Version) -> Version {
+    Version { vendor: String::new(), ..version.clone() }
+}
+
+/// Reads a package's version; Debian writes `1.35.0~rc.1` for a pre-release.
+fn package(text: &str) -> Option<Version> {
+    text.replace('~', "-").parse().ok().as_ref().map(plain)
+}
+
+/// Asks one node; answers what it lacks, if anything.
+async fn ask(cx: &Context, node: &Node, version: &Version) -> (String, Result<Option<String>, Failure>) {
+    let host =
+        Host { name: node.name.clone(), node: Some(node.clone()), shell: cx.ports.shells.on(&node.ssh) };
+    let offer = match node.packages {
+        Some(PackageManager::Apt) => apt(&host, version).await,
+        Some(PackageManager::Dnf) => dnf(&host, version).await,
+        None => Ok(Offer::default()),
+    };
+    let answer = match (offer, node.packages) {
+        (_, None) => Ok(Some(format!("kup knows no package manager of {:?}", node.os))),
+        (Ok(offer), Some(_)) => Ok(offer.lacks(version)),
+        (Err(failure), Some(_)) => Err(failure),
+    };
+    (node.name.clone(), answer)
+}
+
+/// The versions of each package that a repository has.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Offer(BTreeMap<String, Vec<Version>>);
+
+impl Offer {
+    fn add(&mut self, name: &str, version: &str) {
+        if PACKAGES.contains(&name)
+            && let Some(version) = package(version)
+        {
+            self.0.entry(name.to_string()).or_default().push(version);
+        }
+    }
+
+    /// Returns whether every package that was asked for has the version.
+    fn has(&self, version: &Version) -> bool {
+        !self.0.is_empty() && self.0.values().all(|versions| versions.contains(&plain(version)))
+    }
+
+    /// Tells that the version is missing, with the newest that is there.
+    fn lacks(&self, version: &Version) -> Option<String> {
+        if self.has(version) {
+            return None;
+        }
+        let newest = self.0.values().flatten().filter(|known| known.minor() == version.minor()).max();
+        let newest = newest.or_else(|| self.0.values().flatten().max());
+        Some(match newest {
+            Some(newest) => format!("no packages of {version}; the newest are of {newest}"),
+            None => format!("no packages of {}", version.minor()),
+        })
+    }
+}
+
+async fn apt(host: &Host, version: &Version) -> Result<Offer, Failure> {
+    let repository = host.read(APT_FILE).await?.as_deref().and_then(apt_repository);
+    let other = match &repository {
+        Some((_, minor)) if *minor != version.minor() => None,
+        _ => {
+            let madison = Command::read(["apt-cache", "madison"].into_iter().chain(PACKAGES));
+            let offer = madison_offer(&host.ask(madison).await?);
+            if offer.has(version) {
+                return Ok(offer);
+            }
+            Some(offer)
+        }
+    };
+    // The lists that apt has may be of another minor, or old: the index itself has the last word.
+    match (repository, other) {
+        (Some((url, minor)), known) => match index(host, &moved(&url, minor, version.minor()), version).await
+        {
+            Ok(offer) => Ok(offer),
+            Err(failure) => known.filter(|offer| !offer.0.is_empty()).ok_or(failure),
+        },
+        (None, known) => Ok(known.unwrap_or_default()),
+    }
+}
+
+/// Reads the index of a repository without making it the node's own.
+async fn index(host: &Host, url: &str, version: &Version) -> Result<Offer, Failure> {
+    let file = format!("/tmp/kup-packages-{}", version.minor());
+    let from = format!("{url}/Packages");
+    let helper = ["/usr/lib/apt/apt-helper", "download-file", &from, &file];
+    let output = host.run(Command::read(helper)).await?;
+    let text = if output.ok() { host.read(&file).await } else { Ok(None) };
+    host.run(Command::read(["rm", "-f", &file])).await?;
+    match text? {
+        Some(text) => Ok(index_offer(&text)),
+        None if output.ok() => Err(Failure::transient(format!("apt-helper left no {file}"))),
+        None => Err(not_fetched(&from, &output)),
+    }
+}
+
+/// A repository that answers no such file never had that minor; any other answer may change.
+fn not_fetched(url: &str, output: &engine::port::Output) -> Failure {
+    let said = failure::classify("apt-helper download-file", output);
+    let absent = output.stderr.contains(" 404 ") || output.stderr.contains(" 403 ");
+    let class = if absent { Class::Final } else { Class::Transient };
+    Failure { class, message: format!("cannot read {url}"), ..said }
+}
+
+async fn dnf(host: &Host, version: &Version) -> Result<Offer, Failure> {
+    let repository = host.read(DNF_FILE).await?.as_deref().and_then(dnf_repository);
+    let list = ["dnf", "-q", "list", "--showduplicates"];
+    let argv: Vec<String> = match repository {
+        Some((url, minor)) if minor != version.minor() => {
+            let from = format!("--repofrompath=kup,{}", moved(&url, minor, version.minor()));
+            let rest = ["kubeadm", "--disableexcludes=all", "--disablerepo=*", &from, "--enablerepo=kup"];
+            list.into_iter().chain(rest).map(str::to_string).collect()
+        }
+        _ => list
+            .into_iter()
+            .chain(PACKAGES)
+            .chain(["--disableexcludes=kubernetes"])
+            .map(str::to_string)
+            .collect(),
+    };
+    let output = host.run(Command::read(argv).as_root()).await?;
+    if output.ok() {
+        return Ok(dnf_offer(&output.stdout));
+    }
+    // dnf ends with 1 when nothing matches, as when a repository does not answer.
+    if output.stderr.contains("No matching Packages") {
+        return Ok(Offer::default());
+    }
+    Err(failure::classify("dnf list", &output))
+}
+
+/// Returns the address and the minor of the Kubernetes repository in an apt source.
+fn apt_repository(text: &str) -> Option<(String, Minor)> {
+    text.lines().find_map(|line| {
+        let line = line.trim().strip_prefix("deb ")?;
+        let words = match line.trim().strip_prefix('[') {
+            Some(options) => options.split_once(']')?.1,
+            None => line,
+        };
+        let url = words.split_whitespace().next()?.trim_end_matches('/');
+        Some((url.to_string(), minor_of(url)?))
+    })
+}
+
+/// Likewise in a dnf repository file.
+fn dnf_repository(text: &str) -> Option<(String, Minor)> {
+    text.lines().find_map(|line| {
+        let (key, url) = line.split_once('=')?;
+        let url = url.trim();
+        (key.trim() == "baseurl").then(|| Some((url.to_string(), minor_of(url)?)))?
+    })
+}
+
+/// Finds `/v1.33/` in an address.
+fn minor_of(url: &str) -> Option<Minor> {
+    url.split('/').find_map(|part| part.strip_prefix('v')?.parse().ok())
+}
+
+/// Returns the same address for another minor.
+fn moved(url: &str, from: Minor, to: Minor) -> String {
+    url.replacen(&format!("/{from}/"), &format!("/{to}/"), 1)
+}
+
+/// Reads lines such as ` kubeadm | 1.34.4-1.1 | http://host/v1.34/deb  Packages`.
+fn madison_offer(text: &str) -> Offer {
+    let mut offer = Offer::default();
+    for line in text.lines() {
+        let mut columns = line.split('|').map(str::trim);
+        if let (Some(name), Some(version)) = (columns.next(), columns.next()) {
+            offer.add(name, version);
+        }
+    }
+    offer
+}
+
+/// Reads the stanzas of a `Packages` file.
+fn index_offer(text: &str) -> Offer {
+    let mut offer = Offer::default();
+    let mut name = "";
+    for line in text.lines() {
+        match line.split_once(':') {
+            Some(("Package", package)) => name = package.trim(),
+            Some(("Version", version)) => offer.add(name, version.trim()),
+            _ => {}
+        }
+    }
+    offer
+}
+
+/// Reads lines such as `kubeadm.x86_64   1.34.4-150500.1.1   kubernetes`.
+fn dnf_offer(text: &str) -> Offer {
+    let mut offer = Offer::default();
+    for line in text.lines() {
+        let mut columns = line.split_whitespace();
+        if let (Some(name), Some(version)) = (columns.next(), columns.next()) {
+            let name = name.split('.').next().unwrap_or_default();
+            // An epoch stands before the version where there is one.
+            offer.add(name, version.rsplit(':').next().unwrap_or_default());
+        }
+    }
+    offer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Scripted, ports, with};
+    use dsl::value::Value;
+    use engine::inventory::Inventory;
+
+    const LIST: &str = "deb [signed-by=/etc/apt/keyrings/kubernetes-apt-keyring.gpg] http://pkgs.example/core:/stable:/v1.33/deb/ /\n";
+    const MADISON: &str = "apt-cache madison kubeadm kubelet kubectl";
+    const HELPER: &str = "/usr/lib/apt/apt-helper download-file http://pkgs.example/core:/stable:/v1.34/deb/Packages /tmp/kup-packages-v1.34";
+
+    fn index() -> String {
+        let stanza =
+            |(package, version)| format!("Package: {package}\nVersion: {version}\nArchitecture: amd64\n\n");
+        let versions = ["1.34.4-1.1", "1.34.3-1.1"];
+        PACKAGES.iter().flat_map(|p| versions.map(|v| (*p, v))).map(stanza).collect()
+    }
+
+    async fn check(shells: &Scripted, packages: PackageManager, version: &str) -> String {
+        let node = |name: &str, kubelet: &str| Node {
+            name: name.into(),
+            ssh: name.into(),
+            kubelet: kubelet.parse().ok(),
+            packages: Some(packages),
+            ..Node::default()
+        };
+        let mut inventory = Inventory::default();
+        inventory.nodes.insert("n1".into(), node("n1", "v1.33.4"));
+        inventory.nodes.insert("n2".into(), node("n2", "v1.34.4"));
+        let version = Value::Version(version.parse().unwrap());
+        let cx = with(ports(None, shells, &Default::default()), inventory, "", &[("version", version)]);
+        match CheckPackages.judge(&cx).await {
+            Ok(text) => text,
+            Err(failure) => format!("no: {}", failure.message),
+        }
+    }
+
+    fn apt(madison: &str) -> Scripted {
+        Scripted::default()
+            .file("n1", APT_FILE, LIST)
+            .file("n1", "/tmp/kup-packages-v1.34", &index())
+            .says("n1", MADISON, madison)
+            .says("n1", HELPER, "")
+            .says("n1", "rm -f /tmp/kup-packages-v1.34", "")
+    }
+
+    #[tokio::test]
+    async fn the_index_of_the_next_minor_is_read_without_switching() {
+        let shells = apt("");
+        assert_eq!(
+            check(&shells, PackageManager::Apt, "v1.34.4").await,
+            "v1.34.4 is in the repository of 1 node"
+        );
+        assert_eq!(shells.sent(), [format!("n1: {HELPER}"), "n1: rm -f /tmp/kup-packages-v1.34".to_string()]);
+    }
+
+    #[tokio::test]
+    async fn a_version_that_is_not_there_is_told_with_the_newest_that_is() {
+        let shells = apt("").says("n2", MADISON, " kubeadm | 1.34.4-1.1 | http://pkgs.example\n");
+        let text = check(&shells, PackageManager::Apt, "v1.34.9").await;
+        assert_eq!(text, "no: n1, n2: no packages of v1.34.9; the newest are of v1.34.4");
+    }
+
+    #[tokio::test]
+    async fn within_the_minor_apt_is_asked() {
+        let line = |(p, v): (&str, &str)| {
+            format!("   {p} | {v}-1.1 | http://pkgs.example/core:/stable:/v1.33/deb  Packages\n")
+        };
+        let madison: String =
+            PACKAGES.iter().flat_map(|p| [(*p, "1.33.9"), (*p, "1.33.4")]).map(line).collect();
+        let shells = apt(&madison).says("n2", MADISON, &madison);
+        let text = check(&shells, PackageManager::Apt, "v1.33.9").await;
+        assert_eq!(text, "v1.33.9 is in the repositories of 2 nodes");
+    }
+
+    #[tokio::test]
+    async fn dnf_lists_the_repository_of_the_next_minor() {
+        let repository = "[kubernetes]\nbaseurl=https://pkgs.example/core:/stable:/v1.33/rpm/\n";
+        let line = "dnf -q list --showduplicates kubeadm --disableexcludes=all --disablerepo=* --repofrompath=kup,https://pkgs.example/core:/stable:/v1.34/rpm/ --enablerepo=kup";
+        let listed = "Available Packages\nkubeadm.x86_64  1.34.3-150500.1.1  kup\nkubeadm.x86_64  1.34.4-150500.1.1  kup\n";
+        let shells = Scripted::default().file("n1", DNF_FILE, repository).says("n1", line, listed);
+        assert_eq!(
+            check(&shells, PackageManager::Dnf, "v1.34.4").await,
+            "v1.34.4 is in the repository of 1 node"
+        );
+        let text = check(&shells, PackageManager::Dnf, "v1.34.5").await;
+        assert!(text.contains("the newest are of v1.34.4"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_answer_is_named() {
+        let text = check(&Scripted::default(), PackageManager::Apt, "v1.34.4").await;
+        assert!(text.starts_with("no: n1: "), "{text}");
+    }
+
+    #[test]
+    fn package_versions_are_versions() {
+        let read = |text: &str| package(text).unwrap().to_string();
+        assert_eq!(read("1.34.4-1.1"), "v1.34.4");
+        assert_eq!(read("1.34.4-150500.1.1"), "v1.34.4");
+        assert_eq!(read("1.35.0~rc.1-1.1"), "v1.35.0-rc.1");
+    }
+}
