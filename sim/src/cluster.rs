@@ -1,13 +1,9 @@
 //! A running simulation: the machines that a shape asks for, and the tasks that move them.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use indexmap::IndexMap;
-
-use crate::etcd::Member;
-use crate::faults::Fault;
-use crate::node::Node;
+use crate::faults::{self, Fault};
+use crate::node::{Node, Release, first_static_pods};
 use crate::shape::{Packages, Shape};
 use crate::world::{Shared, World, lock};
 
@@ -42,6 +38,7 @@ impl Cluster {
                 add_machine(&mut world, format!("{}{index}", pool.name), false, pool.packages);
             }
         }
+        faults::arm(&mut world);
         Cluster { world: Arc::new(Mutex::new(world)) }
     }
 
@@ -53,35 +50,12 @@ impl Cluster {
 
 fn add_machine(world: &mut World, name: String, control_plane: bool, package_manager: Packages) {
     let version = world.shape.version.clone();
-    let bare = version.trim_start_matches('v');
-    let release = match package_manager {
-        Packages::Apt => "1.1",
-        Packages::Dnf => "150500.1.1",
-    };
-    let names = ["kubeadm", "kubelet", "kubectl"];
-    let packages: IndexMap<String, String> =
-        names.iter().map(|p| (p.to_string(), format!("{bare}-{release}"))).collect();
-    let holds: BTreeSet<String> = match package_manager {
-        Packages::Apt => names.iter().map(ToString::to_string).collect(),
-        Packages::Dnf => BTreeSet::new(),
-    };
-    let node = Node {
-        name: name.clone(),
-        control_plane,
-        etcd: control_plane,
-        package_manager,
-        packages,
-        holds,
-        repo_minor: format!("v1.{}", world.shape.minor()),
-        kubelet_running: version,
-        kubelet_active: true,
-        boot_id: world.random.uuid(),
-        machine_id: world.random.hex(32),
-        up: true,
-        files: BTreeMap::new(),
-    };
+    let seed = world.random.bits();
+    let node = Node::new(&name, control_plane, package_manager, &version, seed);
     if node.etcd {
-        world.etcd.members.insert(name.clone(), Member { up: true });
+        let release = node.packages.version("kubeadm").unwrap_or(Release::new(34, 0));
+        world.etcd.join(&name, release.etcd().trim_end_matches("-0"));
+        world.static_pods.extend(first_static_pods(&name, release));
     }
     world.nodes.insert(name, node);
 }

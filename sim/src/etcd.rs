@@ -1,24 +1,249 @@
-//! The etcd members of the cluster and whether they have a quorum.
+//! The etcd members of the cluster, whether they have a quorum, and what etcdctl says of them.
 
 use indexmap::IndexMap;
+use serde_json::{Value, json};
+
+use crate::random::Random;
 
 /// The etcd cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Etcd {
     /// The members by node.
     pub members: IndexMap<String, Member>,
+    /// The raft term; it grows with each election.
+    term: u64,
+    leader: Option<String>,
 }
 
 /// A member.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Whether it answers.
     pub up: bool,
+    /// The version of its binary, such as `3.5.24`.
+    pub version: String,
+    /// Its id.
+    pub id: u64,
+    /// Where clients find it.
+    pub address: String,
 }
 
+/// What etcdctl prints when nobody leads.
+const NO_QUORUM: &str = "Error: context deadline exceeded\n";
+const CLUSTER_ID: u64 = 0x1f2e_3d4c_5b6a_7988;
+
 impl Etcd {
+    /// Adds a member that runs.
+    pub fn join(&mut self, name: &str, version: &str) {
+        let address = format!("10.77.0.{}", 11 + self.members.len());
+        // Real ids are 64 bits, but JSON readers of doubles would round them: 53 are enough to look real.
+        let id = Random::named(0, name).bits() >> 11;
+        let member = Member { up: true, version: version.to_string(), id, address };
+        self.members.insert(name.to_string(), member);
+        self.elect();
+    }
+
     /// Returns whether more than half of the members answer.
     pub fn quorum(&self) -> bool {
         2 * self.members.values().filter(|m| m.up).count() > self.members.len()
+    }
+
+    /// Returns whether a member answers.
+    pub fn is_up(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(|m| m.up)
+    }
+
+    /// Returns the member that leads, if there is a quorum.
+    pub fn leader(&self) -> Option<&str> {
+        self.leader.as_deref()
+    }
+
+    /// Takes a member away or brings it back. Without a leader, the first that answers is elected.
+    pub fn set_up(&mut self, name: &str, up: bool) {
+        if let Some(member) = self.members.get_mut(name) {
+            member.up = up;
+            self.elect();
+        }
+    }
+
+    /// Changes the binary of a member.
+    pub fn set_version(&mut self, name: &str, version: &str) {
+        if let Some(member) = self.members.get_mut(name) {
+            member.version = version.to_string();
+        }
+    }
+
+    fn elect(&mut self) {
+        if !self.quorum() {
+            self.leader = None;
+            return;
+        }
+        if self.leader.as_deref().is_some_and(|l| self.is_up(l)) {
+            return;
+        }
+        self.leader = self.members.iter().find(|(_, m)| m.up).map(|(name, _)| name.clone());
+        self.term += 1;
+    }
+
+    /// Answers `endpoint health --cluster -w json`: the lines of stdout, and what goes to stderr.
+    pub(crate) fn health(&self) -> Answer {
+        let quorum = self.quorum();
+        let all: Vec<Value> = self
+            .members
+            .values()
+            .map(|m| {
+                let endpoint = m.endpoint();
+                if m.up && quorum {
+                    json!({"endpoint": endpoint, "health": true, "took": "9.482731ms"})
+                } else {
+                    json!({"endpoint": endpoint, "health": false, "took": "5.001292715s", "error": "context deadline exceeded"})
+                }
+            })
+            .collect();
+        let well = all.iter().all(|e| e["health"] == true);
+        Answer {
+            code: i32::from(!well),
+            stdout: format!("{}\n", Value::Array(all)),
+            stderr: if well { String::new() } else { "Error: unhealthy cluster\n".to_string() },
+        }
+    }
+
+    /// Answers `endpoint status --cluster -w json`. Members that do not answer are only on stderr.
+    pub(crate) fn status(&self, revision: u64, size: u64) -> Answer {
+        let Some(leader) = self.leader().and_then(|l| self.members.get(l)) else {
+            return Answer::no_quorum();
+        };
+        let (mut all, mut stderr) = (Vec::new(), String::new());
+        for member in self.members.values() {
+            if !member.up {
+                stderr.push_str(&format!(
+                    "Failed to get the status of endpoint {} (context deadline exceeded)\n",
+                    member.endpoint()
+                ));
+                continue;
+            }
+            all.push(json!({
+                "Endpoint": member.endpoint(),
+                "Status": {
+                    "header": {"cluster_id": CLUSTER_ID, "member_id": member.id, "revision": revision, "raft_term": self.term + 1},
+                    "version": member.version,
+                    "dbSize": size,
+                    "leader": leader.id,
+                    "raftIndex": revision + 200,
+                    "raftTerm": self.term + 1,
+                    "raftAppliedIndex": revision + 200,
+                    "dbSizeInUse": size / 2,
+                }
+            }));
+        }
+        let code = i32::from(!stderr.is_empty());
+        Answer { code, stdout: format!("{}\n", Value::Array(all)), stderr }
+    }
+
+    /// Answers `member list -w json`.
+    pub(crate) fn member_list(&self) -> Answer {
+        if !self.quorum() {
+            return Answer::no_quorum();
+        }
+        let members: Vec<Value> = self
+            .members
+            .iter()
+            .map(|(name, m)| {
+                json!({
+                    "ID": m.id,
+                    "name": name,
+                    "peerURLs": [format!("https://{}:2380", m.address)],
+                    "clientURLs": [m.endpoint()],
+                })
+            })
+            .collect();
+        let first = self.members.values().next().map_or(0, |m| m.id);
+        Answer::said(&json!({
+            "header": {"cluster_id": CLUSTER_ID, "member_id": first, "raft_term": self.term + 1},
+            "members": members,
+        }))
+    }
+
+    /// Answers `alarm list -w json`; nothing ever raises an alarm here.
+    pub(crate) fn alarm_list(&self, revision: u64) -> Answer {
+        if !self.quorum() {
+            return Answer::no_quorum();
+        }
+        let first = self.members.values().next().map_or(0, |m| m.id);
+        Answer::said(&json!({
+            "header": {"cluster_id": CLUSTER_ID, "member_id": first, "revision": revision, "raft_term": self.term + 1},
+        }))
+    }
+}
+
+impl Member {
+    fn endpoint(&self) -> String {
+        format!("https://{}:2379", self.address)
+    }
+}
+
+/// What a tool of etcd comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Answer {
+    fn said(value: &Value) -> Answer {
+        Answer { code: 0, stdout: format!("{value}\n"), stderr: String::new() }
+    }
+
+    pub(crate) fn no_quorum() -> Answer {
+        Answer { code: 1, stdout: String::new(), stderr: NO_QUORUM.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three() -> Etcd {
+        let mut etcd = Etcd::default();
+        for name in ["cp1", "cp2", "cp3"] {
+            etcd.join(name, "3.5.24");
+        }
+        etcd
+    }
+
+    #[test]
+    fn three_members_survive_the_loss_of_one_and_not_of_two() {
+        let mut etcd = three();
+        assert_eq!(etcd.leader(), Some("cp1"));
+        etcd.set_up("cp1", false);
+        assert!(etcd.quorum());
+        assert_eq!(etcd.leader(), Some("cp2"));
+        etcd.set_up("cp2", false);
+        assert!(!etcd.quorum());
+        assert_eq!(etcd.member_list(), Answer::no_quorum());
+        etcd.set_up("cp1", true);
+        assert!(etcd.quorum());
+    }
+
+    #[test]
+    fn one_sick_member_makes_the_health_of_all_fail() {
+        let mut etcd = three();
+        assert_eq!(etcd.health().code, 0);
+        etcd.set_up("cp3", false);
+        let answer = etcd.health();
+        assert_eq!((answer.code, answer.stderr.as_str()), (1, "Error: unhealthy cluster\n"));
+        let all: Value = serde_json::from_str(&answer.stdout).unwrap();
+        assert_eq!(all[0]["health"], true);
+        assert_eq!(all[2]["error"], "context deadline exceeded");
+    }
+
+    #[test]
+    fn the_status_names_leader_and_versions() {
+        let mut etcd = three();
+        etcd.set_version("cp2", "3.6.5");
+        let all: Value = serde_json::from_str(&etcd.status(100, 2000).stdout).unwrap();
+        assert_eq!(all[1]["Status"]["version"], "3.6.5");
+        assert_eq!(all[1]["Status"]["leader"], all[0]["Status"]["header"]["member_id"]);
     }
 }

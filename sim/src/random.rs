@@ -12,6 +12,13 @@ impl Random {
         Random(seed)
     }
 
+    /// Begins the stream of a name under a seed.
+    pub fn named(seed: u64, name: &str) -> Random {
+        // FNV-1a: std's hasher makes no promise to stay the same between releases.
+        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Random(name.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, mix))
+    }
+
     /// Returns the next 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

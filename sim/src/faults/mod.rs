@@ -1,22 +1,193 @@
-//! What goes wrong in a simulated cluster, by the codes of the fault catalogue.
+//! What goes wrong in a simulated cluster, by the codes of the fault catalogue. Each fault is one file:
+//! what it means, when it strikes, and the words that the tools then say.
+
+pub(crate) mod budget;
+pub(crate) mod dpkg_lock;
+pub(crate) mod image_pull;
+pub(crate) mod kubelet_config;
+pub(crate) mod kubelet_flag;
+pub(crate) mod lost_connection;
+pub(crate) mod old_mirror;
+pub(crate) mod pod_hash;
+pub(crate) mod reboot;
+pub(crate) mod second_control_plane;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::node::Node;
+use crate::world::World;
 
 /// A fault of the catalogue at a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The code, such as `F26`.
-    pub code: String,
-    /// The node it strikes; empty for the whole cluster.
+    /// What goes wrong.
+    pub kind: Kind,
+    /// The node it strikes.
     pub node: String,
 }
 
+/// What can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// F02
+    DpkgLock,
+    /// F03
+    OldMirror,
+    /// F10
+    ImagePull,
+    /// F11
+    PodHash,
+    /// F16
+    SecondControlPlane,
+    /// F23
+    KubeletFlag,
+    /// F26
+    Budget,
+    /// F37
+    KubeletConfig,
+    /// F40
+    LostConnection,
+    /// F41
+    Reboot,
+}
+
+/// What is to be known of a kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The kind.
+    pub kind: Kind,
+    /// Its code in the catalogue.
+    pub code: &'static str,
+    /// What happens, in one line.
+    pub meaning: &'static str,
+    /// A stable piece of what the tools then say; empty if they say nothing.
+    pub symptom: &'static str,
+}
+
+/// A fault that waits at a node for its moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Armed {
+    /// What will go wrong.
+    pub kind: Kind,
+    /// How often it struck.
+    pub struck: u32,
+    /// When it struck first, since the start of the cluster.
+    pub since: Option<Duration>,
+}
+
+const ALL: [Entry; 10] = [
+    dpkg_lock::ENTRY,
+    old_mirror::ENTRY,
+    image_pull::ENTRY,
+    pod_hash::ENTRY,
+    second_control_plane::ENTRY,
+    kubelet_flag::ENTRY,
+    budget::ENTRY,
+    kubelet_config::ENTRY,
+    lost_connection::ENTRY,
+    reboot::ENTRY,
+];
+
 impl Fault {
-    /// Reads `F26@w1` or `F17`.
+    /// Reads `F26@w1`; the code may be written in lower case.
     pub fn parse(text: &str) -> Result<Fault, String> {
-        let (code, node) = text.split_once('@').unwrap_or((text, ""));
-        let known = code.strip_prefix('F').is_some_and(|n| n.len() == 2 && n.parse::<u32>().is_ok());
-        if !known {
+        let Some((code, node)) = text.split_once('@').filter(|(_, node)| !node.is_empty()) else {
             return Err(format!("`{text}` is not a fault: write it like `F26@w1`"));
+        };
+        match ALL.iter().find(|e| e.code.eq_ignore_ascii_case(code)) {
+            Some(entry) => Ok(Fault { kind: entry.kind, node: node.to_string() }),
+            None => {
+                let known: String = ALL.iter().map(|e| format!("\n  {}  {}", e.code, e.meaning)).collect();
+                Err(format!("no fault `{code}`; there are{known}"))
+            }
         }
-        Ok(Fault { code: code.to_string(), node: node.to_string() })
+    }
+
+    /// Returns all kinds of fault, by code.
+    pub fn all() -> &'static [Entry] {
+        &ALL
+    }
+
+    /// Returns what is to be known of its kind.
+    pub fn entry(&self) -> &'static Entry {
+        self.kind.entry()
+    }
+}
+
+impl Kind {
+    /// Returns what is to be known of it.
+    pub fn entry(self) -> &'static Entry {
+        match self {
+            Kind::DpkgLock => &dpkg_lock::ENTRY,
+            Kind::OldMirror => &old_mirror::ENTRY,
+            Kind::ImagePull => &image_pull::ENTRY,
+            Kind::PodHash => &pod_hash::ENTRY,
+            Kind::SecondControlPlane => &second_control_plane::ENTRY,
+            Kind::KubeletFlag => &kubelet_flag::ENTRY,
+            Kind::Budget => &budget::ENTRY,
+            Kind::KubeletConfig => &kubelet_config::ENTRY,
+            Kind::LostConnection => &lost_connection::ENTRY,
+            Kind::Reboot => &reboot::ENTRY,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.entry().code, self.node)
+    }
+}
+
+/// Lays the world's faults down at their nodes; to be called once, when all objects are there. A fault
+/// of a node that is not there waits for ever.
+pub(crate) fn arm(world: &mut World) {
+    for fault in world.faults.clone() {
+        if let Some(node) = world.nodes.get_mut(&fault.node) {
+            node.armed.push(Armed { kind: fault.kind, struck: 0, since: None });
+        }
+        if fault.kind == Kind::Budget {
+            budget::strike(world, &fault.node);
+        }
+    }
+}
+
+/// Returns a fault that waits at a node.
+fn armed(node: &mut Node, kind: Kind) -> Option<&mut Armed> {
+    node.armed.iter_mut().find(|a| a.kind == kind)
+}
+
+/// Strikes if a fault waits at the node and has struck fewer than `times`.
+fn strike(node: &mut Node, kind: Kind, times: u32) -> bool {
+    match armed(node, kind) {
+        Some(armed) if armed.struck < times => {
+            armed.struck += 1;
+            true
+        }
+        Some(_) | None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_read_in_any_case() {
+        let fault = Fault { kind: Kind::Budget, node: "w1".to_string() };
+        assert_eq!(Fault::parse("F26@w1"), Ok(fault.clone()));
+        assert_eq!(Fault::parse("f26@w1"), Ok(fault.clone()));
+        assert_eq!(fault.to_string(), "F26@w1");
+        assert!(Fault::parse("F26").unwrap_err().contains("write it like `F26@w1`"));
+    }
+
+    #[test]
+    fn an_unknown_fault_lists_those_that_there_are() {
+        let said = Fault::parse("F99@w1").unwrap_err();
+        for entry in Fault::all() {
+            assert!(said.contains(&format!("\n  {}  {}", entry.code, entry.meaning)), "{said}");
+            assert_eq!(entry.kind.entry(), entry);
+        }
+        assert!(Fault::all().is_sorted_by_key(|e| e.code));
     }
 }

@@ -1,10 +1,36 @@
-//! A node as its own shell sees it: packages, files, the kubelet's unit.
+//! A node as its own shell sees it: packages, files, units, the kubelet. The commands of `command/`
+//! change it; the kubelets and controllers of the box see the change by [`World::machines_changed`].
 
-use std::collections::{BTreeMap, BTreeSet};
+mod command;
+mod files;
+mod kubelet;
+mod packages;
+mod power;
+mod process;
+mod release;
+mod shell;
+#[cfg(test)]
+pub(crate) mod stories;
+mod unit;
+
+use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use crate::shape::Packages;
+pub use files::{File, Files};
+pub use kubelet::first_static_pods;
+pub use packages::{Packages, Repository};
+pub use power::{power_off, reboot};
+pub use release::Release;
+pub use shell::Machines;
+pub use unit::Unit;
+
+use crate::faults::Armed;
+use crate::random::Random;
+use crate::shape::Packages as Manager;
+
+/// The static pods of a control plane, in the order in which kubeadm upgrades them.
+pub const COMPONENTS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// A machine of the cluster.
 #[derive(Clone, Debug)]
@@ -16,23 +42,134 @@ pub struct Node {
     /// Whether it runs an etcd member.
     pub etcd: bool,
     /// Who installs packages.
-    pub package_manager: Packages,
-    /// Installed Kubernetes packages with their exact versions, such as `1.33.4-1.1`.
-    pub packages: IndexMap<String, String>,
-    /// Packages that are held.
-    pub holds: BTreeSet<String>,
-    /// The minor release that its package repository names, such as `v1.33`.
-    pub repo_minor: String,
+    pub package_manager: Manager,
+    /// What is installed and held.
+    pub packages: Packages,
     /// The version of the kubelet process, such as `v1.33.4`; it changes when the kubelet is restarted.
     pub kubelet_running: String,
     /// Whether the kubelet's unit is active.
     pub kubelet_active: bool,
+    /// How often systemd restarted the kubelet by itself since it was last started.
+    pub kubelet_restarts: u32,
+    /// When the kubelet's process began, since the start of the cluster.
+    pub kubelet_since: Duration,
+    /// Why the kubelet cannot start, as its journal says it.
+    pub kubelet_failure: Option<String>,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
     /// `/etc/machine-id`.
     pub machine_id: String,
     /// Whether the machine runs and can be reached.
     pub up: bool,
+    /// How often it was booted: a process belongs to one boot and ends with it.
+    pub boots: u32,
     /// Files that matter.
-    pub files: BTreeMap<String, Vec<u8>>,
+    pub files: Files,
+    /// Units made by `systemd-run`.
+    pub units: IndexMap<String, Unit>,
+    /// Faults that wait for their moment here.
+    pub armed: Vec<Armed>,
+    /// What was run here, in order.
+    pub transcript: Vec<Ran>,
+    /// Chance.
+    pub random: Random,
+}
+
+/// A command that was run on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// When it began, since the start of the cluster.
+    pub at: Duration,
+    /// The command as one could type it.
+    pub line: String,
+    /// Its exit code; `None` while it runs, or when the machine went away first.
+    pub code: Option<i32>,
+}
+
+impl Node {
+    /// Makes a machine as an installer leaves it.
+    pub fn new(name: &str, control_plane: bool, manager: Manager, version: &str, seed: u64) -> Node {
+        // A version that is no release of the table (`v1.34.0-rc.1`) still has a minor and a patch.
+        let release = Release::parse(version).unwrap_or(Release::new(34, 0));
+        let mut random = Random::named(seed, name);
+        let mut node = Node {
+            name: name.to_string(),
+            control_plane,
+            etcd: control_plane,
+            package_manager: manager,
+            packages: Packages::new(manager, release),
+            kubelet_running: version.to_string(),
+            kubelet_active: true,
+            kubelet_restarts: 0,
+            kubelet_since: Duration::ZERO,
+            kubelet_failure: None,
+            boot_id: String::new(),
+            machine_id: random.hex(32),
+            up: true,
+            boots: 1,
+            files: Files::default(),
+            units: IndexMap::new(),
+            armed: Vec::new(),
+            transcript: Vec::new(),
+            random,
+        };
+        let (path, text) = Repository::file(manager, release.minor);
+        node.files.write(path, text, 0o644);
+        node.files.write("/etc/os-release", os_release(manager), 0o644);
+        node.new_boot_id();
+        node.files.write("/etc/machine-id", format!("{}\n", node.machine_id), 0o444);
+        node.files.write("/var/lib/kubelet/config.yaml", kubelet::config(release), 0o644);
+        if control_plane {
+            node.files.write("/etc/kubernetes/admin.conf", "kind: Config\n", 0o600);
+            for component in COMPONENTS {
+                node.files.write(
+                    &manifest_path(component),
+                    manifest(component, &image(component, release)),
+                    0o600,
+                );
+            }
+        }
+        node
+    }
+
+    fn new_boot_id(&mut self) {
+        self.boot_id = self.random.uuid();
+        self.files.write("/proc/sys/kernel/random/boot_id", format!("{}\n", self.boot_id), 0o444);
+    }
+}
+
+/// Returns the image that kubeadm of a release sets up for a component.
+pub fn image(component: &str, release: Release) -> String {
+    match component {
+        "etcd" => format!("registry.k8s.io/etcd:{}", release.etcd()),
+        "coredns" => format!("registry.k8s.io/coredns/coredns:{}", release.coredns()),
+        other => format!("registry.k8s.io/{other}:v{release}"),
+    }
+}
+
+/// Returns where the kubelet looks for a component's manifest.
+pub(crate) fn manifest_path(component: &str) -> String {
+    format!("/etc/kubernetes/manifests/{component}.yaml")
+}
+
+/// Returns a component's manifest, as short as it can be.
+pub(crate) fn manifest(component: &str, image: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  labels:\n    component: {component}\n    tier: control-plane\n  \
+         name: {component}\n  namespace: kube-system\nspec:\n  containers:\n  - command:\n    - {component}\n    \
+         image: {image}\n    name: {component}\n  hostNetwork: true\n  priorityClassName: system-node-critical\n"
+    )
+}
+
+fn os_release(manager: Manager) -> &'static str {
+    match manager {
+        Manager::Apt => {
+            "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"12\"\n\
+             VERSION=\"12 (bookworm)\"\nVERSION_CODENAME=bookworm\nID=debian\nHOME_URL=\"https://www.debian.org/\"\n"
+        }
+        Manager::Dnf => {
+            "NAME=\"Rocky Linux\"\nVERSION=\"9.5 (Blue Onyx)\"\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n\
+             VERSION_ID=\"9.5\"\nPLATFORM_ID=\"platform:el9\"\nPRETTY_NAME=\"Rocky Linux 9.5 (Blue Onyx)\"\n"
+        }
+    }
 }

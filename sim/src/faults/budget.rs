@@ -1,0 +1,57 @@
+//! F26: a pod on the node is under a disruption budget that never allows its eviction, so a drain waits
+//! for ever.
+
+use serde_json::json;
+
+use super::{Entry, Kind};
+use crate::world::World;
+
+pub(super) const ENTRY: Entry = Entry {
+    kind: Kind::Budget,
+    code: "F26",
+    meaning: "a pod on the node has a disruption budget that never allows its eviction",
+    symptom: "Cannot evict pod as it would violate the pod's disruption budget.",
+};
+
+/// Puts the pod and its budget into the world.
+pub(super) fn strike(world: &mut World, node: &str) {
+    if !world.nodes.contains_key(node) {
+        return;
+    }
+    let name = format!("stubborn-{node}");
+    let labels = json!({"app": name});
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": {"name": name, "namespace": "default", "labels": labels},
+        "spec": {
+            "replicas": 1, "serviceName": name, "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "stubborn:1"}]}},
+        },
+        "status": {"observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "currentReplicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
+    });
+    let uid = world.store.insert("statefulsets", set).map(|set| set["metadata"]["uid"].clone());
+    let stamp = world.clock.stamp();
+    let condition = |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": stamp});
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": format!("{name}-0"), "namespace": "default", "labels": labels,
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "uid": uid, "controller": true, "blockOwnerDeletion": true}],
+        },
+        "spec": {"nodeName": node, "containers": [{"name": "app", "image": "stubborn:1"}], "terminationGracePeriodSeconds": 30},
+        "status": {
+            "phase": "Running",
+            "conditions": [condition("PodScheduled"), condition("Initialized"), condition("ContainersReady"), condition("Ready")],
+            "containerStatuses": [{"name": "app", "image": "stubborn:1", "imageID": "", "ready": true, "started": true, "restartCount": 0, "state": {"running": {"startedAt": stamp}}, "lastState": {}}],
+            "startTime": stamp,
+        },
+    });
+    world.store.insert("pods", pod);
+    let budget = json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"maxUnavailable": 0, "selector": {"matchLabels": labels}},
+        "status": {"observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1},
+    });
+    world.store.insert("poddisruptionbudgets", budget);
+}

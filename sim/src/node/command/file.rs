@@ -1,0 +1,114 @@
+//! What only looks at files or moves them: cat, tail, rm, mkdir, stat, sha256sum, test, df, id. The
+//! same on nodes and on this machine.
+
+use engine::port::Output;
+use sha2::{Digest, Sha256};
+
+use crate::node::files::Files;
+use crate::node::process::{failed, said};
+
+/// Runs a command on files; `None` if it is none of these.
+pub(in crate::node) fn run(files: &mut Files, argv: &[&str]) -> Option<Output> {
+    Some(match argv {
+        ["true"] | ["mkdir", ..] => said(""),
+        ["false"] => failed(1, ""),
+        ["cat", paths @ ..] => {
+            each(files, "cat", paths, |_, content| String::from_utf8_lossy(content).into_owned())
+        }
+        ["sha256sum", paths @ ..] => each(files, "sha256sum", paths, |path, content| {
+            let hex: String = Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect();
+            format!("{hex}  {path}\n")
+        }),
+        ["tail", "-c", count, path] => {
+            let count: usize = count.trim_start_matches('+').parse().unwrap_or(0);
+            match files.read(path) {
+                Some(content) => {
+                    let from = content.len().saturating_sub(count);
+                    said(String::from_utf8_lossy(&content[from..]))
+                }
+                None => {
+                    failed(1, format!("tail: cannot open '{path}' for reading: No such file or directory\n"))
+                }
+            }
+        }
+        ["rm", paths @ ..] => {
+            paths.iter().filter(|p| !p.starts_with('-')).for_each(|p| {
+                files.remove(p);
+            });
+            said("")
+        }
+        ["stat", "-fc" | "-f", .., "/sys/fs/cgroup"] => said("cgroup2fs\n"),
+        ["stat", "-c", "%s", path] => match files.read(path) {
+            Some(content) => said(format!("{}\n", content.len())),
+            None => failed(1, format!("stat: cannot statx '{path}': No such file or directory\n")),
+        },
+        ["test", "-e" | "-f" | "-d", path] => failed(i32::from(!files.exists(path)), ""),
+        ["id", "-u"] => said("0\n"),
+        ["ls", "-A", folder] => {
+            let mut names: Vec<&str> = files
+                .under(folder)
+                .filter_map(|p| p[folder.len()..].trim_start_matches('/').split('/').next())
+                .collect();
+            names.dedup();
+            said(names.iter().map(|n| format!("{n}\n")).collect::<String>())
+        }
+        ["df", args @ ..] => df(args),
+        _ => return None,
+    })
+}
+
+fn each(files: &Files, program: &str, paths: &[&str], show: impl Fn(&str, &[u8]) -> String) -> Output {
+    let mut output = Output::default();
+    for path in paths.iter().filter(|p| !p.starts_with('-')) {
+        match files.read(path) {
+            Some(content) => output.stdout.push_str(&show(path, content)),
+            None => {
+                output.code = 1;
+                output.stderr.push_str(&format!("{program}: {path}: No such file or directory\n"));
+            }
+        }
+    }
+    output
+}
+
+/// Every disk has 100 GB, of which 20 are used.
+fn df(args: &[&str]) -> Output {
+    let paths = args.iter().filter(|a| !a.starts_with('-'));
+    let available = 80_000_000_000_u64;
+    if args.iter().any(|a| a.starts_with("--output=avail")) {
+        return said(paths.fold("       Avail\n".to_string(), |text, _| text + &format!("{available}\n")));
+    }
+    let head = "Filesystem        1-blocks        Used   Available Capacity Mounted on\n".to_string();
+    said(paths.fold(head, |text, _| {
+        text + &format!("/dev/sda1     100000000000 20000000000 {available}      20% /\n")
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(argv: &[&str], code: i32, stdout: &str, stderr: &str) {
+        let mut files = Files::default();
+        files.write("/etc/machine-id", "abc\n", 0o444);
+        let output = run(&mut files, argv).unwrap();
+        assert_eq!(
+            (output.code, output.stdout.as_str(), output.stderr.as_str()),
+            (code, stdout, stderr),
+            "{argv:?}"
+        );
+    }
+
+    #[test]
+    fn files_are_shown_measured_and_missed() {
+        check(&["cat", "/etc/machine-id"], 0, "abc\n", "");
+        check(&["cat", "/etc/machine-id", "/no"], 1, "abc\n", "cat: /no: No such file or directory\n");
+        check(&["stat", "-c", "%s", "/etc/machine-id"], 0, "4\n", "");
+        check(&["tail", "-c", "2", "/etc/machine-id"], 0, "c\n", "");
+        check(&["test", "-e", "/etc"], 0, "", "");
+        check(&["test", "-e", "/no"], 1, "", "");
+        check(&["ls", "-A", "/etc"], 0, "machine-id\n", "");
+        let sum = "edeaaff3f1774ad2888673770c6d64097e391bc362d7d6fb34982ddf0efd18cb  /etc/machine-id\n";
+        check(&["sha256sum", "/etc/machine-id"], 0, sum, "");
+    }
+}

@@ -1,0 +1,103 @@
+//! The commands of a node, one program or family a file. They print what the real tools print, and take
+//! as long; what is not known ends with 127, as in a shell.
+
+mod apt;
+mod crictl;
+mod dnf;
+mod dpkg;
+pub(super) mod file;
+mod kubeadm;
+pub(super) mod sh;
+mod systemctl;
+mod systemd_run;
+
+use engine::port::{Command, Output};
+use futures::future::{BoxFuture, FutureExt};
+
+use super::process::{Ended, Process, failed, said};
+
+/// Runs a command to its end.
+pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFuture<'a, Ended> {
+    async move {
+        let mut argv: Vec<&str> = command.argv.iter().map(String::as_str).collect();
+        if argv.first() == Some(&"env") {
+            argv.remove(0);
+            while argv.first().is_some_and(|a| a.contains('=')) {
+                argv.remove(0);
+            }
+        }
+        if !command.root
+            && let Some(refused) = needs_root(&argv)
+        {
+            return Ok(refused);
+        }
+        if let Some(output) = process.on(|n| file::run(&mut n.files, &argv)) {
+            return Ok(output);
+        }
+        match argv.as_slice() {
+            ["apt-get", args @ ..] => apt::get(process, args).await,
+            ["apt-cache", args @ ..] => apt::cache(process, args).await,
+            ["apt-mark", args @ ..] => apt::mark(process, args).await,
+            ["/usr/lib/apt/apt-helper", args @ ..] => apt::helper(process, args).await,
+            ["dpkg-query", args @ ..] => Ok(process.on(|n| dpkg::query(&n.packages, args))),
+            ["dpkg", args @ ..] => dpkg::dpkg(process, args).await,
+            ["rpm", args @ ..] => Ok(process.on(|n| dnf::rpm(&n.packages, args))),
+            ["dnf", args @ ..] => dnf::dnf(process, args).await,
+            ["systemctl", args @ ..] => systemctl::systemctl(process, args).await,
+            ["systemd-run", args @ ..] => Ok(systemd_run::systemd_run(process, args)),
+            ["journalctl", args @ ..] => Ok(process.on(|n| systemctl::journalctl(n, args))),
+            ["kubelet", "--version"] => Ok(process.on(|n| match n.packages.version("kubelet") {
+                Some(release) => said(format!("Kubernetes v{release}\n")),
+                None => not_found(&["kubelet"]),
+            })),
+            ["kubeadm", args @ ..] => kubeadm::kubeadm(process, args).await,
+            ["crictl", args @ ..] => crictl::crictl(process, args).await,
+            ["sh", "-c", line] => sh::run(process, line, command).await,
+            [path, ..] if path.starts_with('/') => sh::script(process, path, command).await,
+            other => Ok(not_found(other)),
+        }
+    }
+    .boxed()
+}
+
+/// Says that there is no such program.
+pub(super) fn not_found(argv: &[&str]) -> Output {
+    failed(127, format!("sh: 1: {}: not found\n", argv.first().unwrap_or(&"")))
+}
+
+/// Says that the arguments are none that the box knows: better loud than a fake answer.
+fn not_known(program: &str, args: &[&str]) -> Output {
+    failed(64, format!("{program}: the simulation does not know `{}`\n", args.join(" ")))
+}
+
+/// Nobody logs in as root here, so what needs root fails without it as it does on a real node.
+fn needs_root(argv: &[&str]) -> Option<Output> {
+    match argv {
+        ["apt-get", ..] | ["dpkg", "--configure", ..] | ["apt-mark", "hold" | "unhold", ..] => Some(failed(
+            100,
+            "E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)\n\
+             E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), are you root?\n",
+        )),
+        ["dnf", args @ ..] if args.iter().any(|a| matches!(*a, "install" | "downgrade" | "makecache")) => {
+            Some(failed(
+                1,
+                "Error: This command has to be run with superuser privileges (under the root user on most systems).\n",
+            ))
+        }
+        ["systemctl", "restart" | "stop" | "start" | "daemon-reload" | "reset-failed", ..]
+        | ["systemd-run", ..] => {
+            Some(failed(1, "Failed to connect to bus: Interactive authentication required.\n"))
+        }
+        ["kubeadm", "upgrade", ..] => Some(failed(
+            2,
+            "error: [preflight] Some fatal errors occurred:\n\t[ERROR IsPrivilegedUser]: user is not running as root\n\
+             [preflight] If you know what you are doing, you can make a check non-fatal with `--ignore-preflight-errors=...`\n",
+        )),
+        ["crictl", ..] => Some(failed(
+            1,
+            "FATA[0000] validate service connection: validate CRI v1 runtime API for endpoint \
+             \"unix:///run/containerd/containerd.sock\": permission denied\n",
+        )),
+        _ => None,
+    }
+}

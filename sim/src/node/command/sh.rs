@@ -1,0 +1,85 @@
+//! `sh -c LINE` and scripts: the user's own words. Lines of plain words that the box knows are run;
+//! any other line is assumed to succeed after a second with nothing to say, and as a probe (a
+//! command that only looks) to say no.
+
+use std::time::Duration;
+
+use engine::port::{Command, Output};
+
+use crate::node::process::{Ended, Process, failed, said};
+
+/// What a line of shell comes to without interpreting shell.
+pub(in crate::node) enum Line {
+    /// `true`, `false` or `exit N`.
+    Exit(i32),
+    /// Plain words.
+    Argv(Vec<String>),
+    /// Anything with syntax.
+    Other,
+}
+
+/// Reads a line.
+pub(in crate::node) fn simple(line: &str) -> Line {
+    if line.contains(['|', '&', ';', '<', '>', '(', ')', '$', '`', '*', '?', '[', '#', '~', '\n']) {
+        return Line::Other;
+    }
+    match shlex::split(line) {
+        Some(words) => match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            [] | ["true" | ":"] | ["exit"] => Line::Exit(0),
+            ["false"] => Line::Exit(1),
+            ["exit", code] => code.parse().map_or(Line::Other, |c: u8| Line::Exit(i32::from(c))),
+            _ => Line::Argv(words),
+        },
+        None => Line::Other,
+    }
+}
+
+/// Answers for what cannot be interpreted.
+pub(in crate::node) async fn assumed(changes: bool) -> Output {
+    if !changes {
+        return failed(1, "");
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    said("")
+}
+
+/// Runs `sh -c LINE` on a node.
+pub(super) async fn run(process: &Process, line: &str, command: &Command) -> Ended {
+    match simple(line) {
+        Line::Exit(code) => Ok(failed(code, "")),
+        Line::Argv(argv) => {
+            let output = super::execute(process, &Command { argv, ..command.clone() }).await?;
+            if matches!(output.code, 127 | 64) { unknown(process, command).await } else { Ok(output) }
+        }
+        Line::Other => unknown(process, command).await,
+    }
+}
+
+async fn unknown(process: &Process, command: &Command) -> Ended {
+    let output = assumed(command.changes).await;
+    process.alive()?;
+    Ok(output)
+}
+
+/// Runs a file as a script: its lines one by one, up to the first `exit`.
+pub(super) async fn script(process: &Process, path: &str, command: &Command) -> Ended {
+    let file = process.on(|n| n.files.get(path).cloned());
+    let Some(file) = file else { return Ok(super::not_found(&[path])) };
+    if file.mode & 0o111 == 0 {
+        return Ok(failed(126, format!("sh: 1: {path}: Permission denied\n")));
+    }
+    let mut last = said("");
+    for line in String::from_utf8_lossy(&file.content).lines() {
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+            continue;
+        }
+        let ended = run(process, line, command).await?;
+        last.stdout.push_str(&ended.stdout);
+        last.stderr.push_str(&ended.stderr);
+        last.code = ended.code;
+        if line.trim_start().starts_with("exit") {
+            break;
+        }
+    }
+    Ok(last)
+}

@@ -1,0 +1,201 @@
+//! `systemctl` and `journalctl`, for the kubelet and for the units that kup makes.
+
+use std::time::Duration;
+
+use engine::port::Output;
+
+use crate::node::process::{Ended, Process, failed, said};
+use crate::node::unit::UnitState;
+use crate::node::{COMPONENTS, Node, Unit, kubelet, release::Release};
+
+/// A unit that ends at once is started again after this time (`RestartSec` of the kubelet's unit).
+const RESTART: Duration = Duration::from_secs(10);
+
+/// Runs `systemctl`.
+pub(super) async fn systemctl(process: &Process, args: &[&str]) -> Ended {
+    let name = |unit: &str| unit.strip_suffix(".service").unwrap_or(unit).to_string();
+    Ok(match args {
+        ["daemon-reload"] => {
+            process.busy(200, 500).await?;
+            said("")
+        }
+        ["restart" | "start", "kubelet" | "kubelet.service"] => {
+            process.busy(100, 300).await?;
+            restart_kubelet(process);
+            said("")
+        }
+        ["stop", "kubelet" | "kubelet.service"] => {
+            process.busy(100, 300).await?;
+            process.world(|w| {
+                if let Some(node) = w.nodes.get_mut(&process.node) {
+                    (node.kubelet_active, node.kubelet_failure) = (false, None);
+                }
+                w.machines_changed();
+            });
+            said("")
+        }
+        ["is-active", flags @ .., unit] => {
+            let state = process.world(|w| properties(w.now(), w.nodes.get(&process.node), &name(unit)));
+            let state =
+                state.into_iter().find(|(key, _)| *key == "ActiveState").map_or_else(String::new, |(_, v)| v);
+            let quiet = flags.contains(&"-q") || flags.contains(&"--quiet");
+            let stdout = if quiet { String::new() } else { format!("{state}\n") };
+            Output { code: if state == "active" { 0 } else { 3 }, stdout, stderr: String::new() }
+        }
+        ["show", rest @ ..] => show(process, rest),
+        ["stop", unit] => match process.on(|n| stop(n, &name(unit))) {
+            true => said(""),
+            false => {
+                failed(5, format!("Failed to stop {0}.service: Unit {0}.service not loaded.\n", name(unit)))
+            }
+        },
+        ["reset-failed", unit] => match process.on(|n| reset(n, &name(unit))) {
+            true => said(""),
+            false => failed(
+                1,
+                format!(
+                    "Failed to reset failed state of unit {0}.service: Unit {0}.service not loaded.\n",
+                    name(unit)
+                ),
+            ),
+        },
+        _ => super::not_known("systemctl", args),
+    })
+}
+
+fn show(process: &Process, args: &[&str]) -> Output {
+    let (mut unit, mut wanted) = (String::new(), Vec::new());
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match *arg {
+            "-p" | "--property" => wanted.extend(args.next().into_iter().flat_map(|p| p.split(','))),
+            flag if flag.starts_with('-') => wanted.extend(flag.trim_start_matches("--property=").split(',')),
+            name => unit = name.strip_suffix(".service").unwrap_or(name).to_string(),
+        }
+    }
+    let all = process.world(|w| properties(w.now(), w.nodes.get(&process.node), &unit));
+    let lines = all.into_iter().filter(|(key, _)| wanted.is_empty() || wanted.contains(key));
+    said(lines.map(|(key, value)| format!("{key}={value}\n")).collect::<String>())
+}
+
+fn properties(now: Duration, node: Option<&Node>, unit: &str) -> Vec<(&'static str, String)> {
+    let Some(node) = node else { return Vec::new() };
+    if unit != "kubelet" {
+        return Unit::properties(node.units.get(unit)).to_vec();
+    }
+    let since = node.kubelet_since;
+    let failing = node.kubelet_failure.is_some();
+    // A unit that ends at once is started every ten seconds for ever.
+    let restarts = match failing {
+        true => u64::from(node.kubelet_restarts) + now.saturating_sub(since).as_secs() / RESTART.as_secs(),
+        false => u64::from(node.kubelet_restarts),
+    };
+    let (active, sub) = match (node.kubelet_active, failing) {
+        (true, _) => ("active", "running"),
+        (false, true) => ("activating", "auto-restart"),
+        (false, false) => ("inactive", "dead"),
+    };
+    let stamp = if node.kubelet_active { systemd_time(since) } else { String::new() };
+    vec![
+        ("Restart", "always".to_string()),
+        ("NRestarts", restarts.to_string()),
+        ("Result", if failing { "exit-code" } else { "success" }.to_string()),
+        ("ExecMainCode", i32::from(failing).to_string()),
+        ("ExecMainStatus", i32::from(failing).to_string()),
+        ("LoadState", "loaded".to_string()),
+        ("ActiveState", active.to_string()),
+        ("SubState", sub.to_string()),
+        ("ActiveEnterTimestamp", stamp),
+    ]
+}
+
+/// Writes a time as systemd does: `Thu 2026-01-01 00:00:01 UTC`.
+fn systemd_time(since: Duration) -> String {
+    let stamp = crate::clock::stamp(since);
+    match stamp.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%a %Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => stamp,
+    }
+}
+
+fn stop(node: &mut Node, unit: &str) -> bool {
+    match node.units.get(unit).map(|u| u.state) {
+        None => false,
+        Some(UnitState::Failed(_)) => true,
+        Some(UnitState::Running | UnitState::Exited) => {
+            if let Some(unit) = node.units.shift_remove(unit) {
+                unit.kill();
+            }
+            true
+        }
+    }
+}
+
+fn reset(node: &mut Node, unit: &str) -> bool {
+    match node.units.get(unit).map(|u| u.state) {
+        None => unit == "kubelet",
+        Some(UnitState::Failed(_)) => node.units.shift_remove(unit).is_some(),
+        Some(UnitState::Running | UnitState::Exited) => true,
+    }
+}
+
+/// The process starts within a second and reports itself. With a new minor all static pods of a control
+/// plane restart once, some seconds after the node said Ready (seen on real clusters, 1.33 to 1.34).
+fn restart_kubelet(process: &Process) {
+    let name = process.node.clone();
+    process.on(|n| n.kubelet_restarts = 0);
+    process.world(|w| {
+        let now = w.now();
+        if let Some(node) = w.nodes.get_mut(&name) {
+            (node.kubelet_active, node.kubelet_since) = (true, now);
+        }
+        w.machines_changed();
+    });
+    let started = process.clone();
+    process.later(Duration::from_secs(1), move |w| {
+        let minor = |w: &crate::world::World| {
+            w.nodes.get(&name).and_then(|n| Release::parse(&n.kubelet_running)).map(|r| r.minor)
+        };
+        let before = minor(w);
+        let runs = kubelet::start(w, &name);
+        let control_plane = w.nodes.get(&name).is_some_and(|n| n.control_plane);
+        if !runs || !control_plane || minor(w) == before {
+            return;
+        }
+        // etcd is back first; the apiserver needs it.
+        for (component, back) in COMPONENTS.into_iter().zip([9, 19, 22, 22]) {
+            kubelet::restart_static_pod(
+                &started,
+                component,
+                Duration::from_secs(3),
+                Duration::from_secs(back),
+            );
+        }
+    });
+}
+
+/// Runs `journalctl -u UNIT -n COUNT --no-pager -o cat`.
+pub(super) fn journalctl(node: &Node, args: &[&str]) -> Output {
+    let after = |flag: &str| args.iter().position(|a| *a == flag).and_then(|at| args.get(at + 1));
+    let count: usize = after("-n").and_then(|n| n.parse().ok()).unwrap_or(10);
+    if after("-u").is_none_or(|u| u.trim_end_matches(".service") != "kubelet") {
+        return said("-- No entries --\n");
+    }
+    let lines: Vec<String> = match &node.kubelet_failure {
+        Some(failure) => vec![
+            format!("E0101 00:00:00.000000    4711 run.go:72] {failure}"),
+            "kubelet.service: Main process exited, code=exited, status=1/FAILURE".to_string(),
+            "kubelet.service: Failed with result 'exit-code'.".to_string(),
+            "kubelet.service: Scheduled restart job, restart counter is at 1.".to_string(),
+        ],
+        None => vec![
+            "Started kubelet.service - kubelet: The Kubernetes Node Agent.".to_string(),
+            format!(
+                "I0101 00:00:00.000000    4711 server.go:530] \"Kubelet version\" kubeletVersion=\"{}\"",
+                node.kubelet_running
+            ),
+        ],
+    };
+    let from = lines.len().saturating_sub(count);
+    said(lines[from..].iter().map(|l| format!("{l}\n")).collect::<String>())
+}

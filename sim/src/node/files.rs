@@ -1,0 +1,85 @@
+//! The files of a simulated machine: paths, bytes, modes. Nothing of it ever touches a real disk.
+
+use std::collections::BTreeMap;
+
+/// Files by path.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    files: BTreeMap<String, File>,
+}
+
+/// A file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its bytes.
+    pub content: Vec<u8>,
+    /// Its mode as in `chmod`.
+    pub mode: u32,
+}
+
+impl Files {
+    /// Returns the bytes of a file.
+    pub fn read(&self, path: &str) -> Option<&[u8]> {
+        self.files.get(path).map(|f| f.content.as_slice())
+    }
+
+    /// Returns the text of a file; bytes that are not UTF-8 are replaced.
+    pub fn text(&self, path: &str) -> Option<String> {
+        self.read(path).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// Returns a file.
+    pub fn get(&self, path: &str) -> Option<&File> {
+        self.files.get(path)
+    }
+
+    /// Replaces a file.
+    pub fn write(&mut self, path: &str, content: impl Into<Vec<u8>>, mode: u32) {
+        self.files.insert(path.to_string(), File { content: content.into(), mode });
+    }
+
+    /// Adds to a file's end.
+    pub fn append(&mut self, path: &str, content: &[u8]) {
+        let file = self.files.entry(path.to_string());
+        file.or_insert(File { content: Vec::new(), mode: 0o644 }).content.extend_from_slice(content);
+    }
+
+    /// Removes a file, or a folder and all in it. Returns whether there was anything.
+    pub fn remove(&mut self, path: &str) -> bool {
+        let inside = format!("{}/", path.trim_end_matches('/'));
+        let before = self.files.len();
+        self.files.retain(|p, _| p != path && !p.starts_with(&inside));
+        self.files.len() != before
+    }
+
+    /// Returns whether there is a file of that path, or a folder with files in it.
+    pub fn exists(&self, path: &str) -> bool {
+        let inside = format!("{}/", path.trim_end_matches('/'));
+        self.files.contains_key(path)
+            || self.files.range(inside.clone()..).next().is_some_and(|(p, _)| p.starts_with(&inside))
+    }
+
+    /// Returns the paths in a folder, at any depth.
+    pub fn under<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a str> {
+        self.files.keys().map(String::as_str).filter(move |p| {
+            p.strip_prefix(folder).is_some_and(|rest| folder.ends_with('/') || rest.starts_with('/'))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_removed_with_what_is_in_it() {
+        let mut files = Files::default();
+        files.write("/run/kup/a.out", "a", 0o600);
+        files.write("/run/kupx", "b", 0o600);
+        assert!(files.exists("/run/kup"));
+        assert!(files.remove("/run/kup"));
+        assert!(!files.exists("/run/kup"));
+        assert!(files.exists("/run/kupx"));
+        assert!(!files.remove("/run/kup"));
+    }
+}

@@ -1,0 +1,106 @@
+//! The kubelet of a node: its process, and the static pods that it runs from the manifests folder.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::process::Process;
+use super::release::Release;
+use super::{COMPONENTS, image, manifest, manifest_path};
+use crate::faults::kubelet_flag;
+use crate::world::{StaticPod, World};
+
+/// Returns the kubelet's configuration as kubeadm of a release writes it.
+pub(crate) fn config(release: Release) -> String {
+    format!(
+        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\ncgroupDriver: systemd\n\
+         # kubeadm v1.{}\nstaticPodPath: /etc/kubernetes/manifests\n",
+        release.minor
+    )
+}
+
+/// Starts the kubelet's process from what is installed. Returns whether it starts.
+pub(crate) fn start(world: &mut World, name: &str) -> bool {
+    let now = world.now();
+    let Some(node) = world.nodes.get_mut(name) else { return false };
+    node.kubelet_since = now;
+    node.kubelet_failure = kubelet_flag::strikes(node);
+    node.kubelet_active = node.kubelet_failure.is_none();
+    if node.kubelet_active
+        && let Some(release) = node.packages.version("kubelet")
+    {
+        node.kubelet_running = format!("v{release}");
+    }
+    let active = node.kubelet_active;
+    world.machines_changed();
+    active
+}
+
+/// Runs every static pod of a node from its manifest, those that run already too.
+pub(crate) fn run_static_pods(world: &mut World, name: &str) {
+    for component in COMPONENTS {
+        run_static_pod(world, name, component);
+    }
+}
+
+/// Runs one static pod from its manifest: a new pod if the manifest changed, else one restart more.
+pub(crate) fn run_static_pod(world: &mut World, name: &str, component: &str) {
+    let Some(text) = world.nodes.get(name).and_then(|n| n.files.text(&manifest_path(component))) else {
+        return;
+    };
+    let Some(image) = text.lines().find_map(|l| l.trim().strip_prefix("image: ")) else { return };
+    let (now, hash) = (world.now(), hash(&text));
+    let key = (name.to_string(), component.to_string());
+    let restarts = match world.static_pods.get(&key) {
+        Some(pod) if pod.hash == hash => pod.restarts + 1,
+        Some(_) | None => 0,
+    };
+    let pod = StaticPod { image: image.to_string(), hash, up: true, restarts, since: now };
+    world.static_pods.insert(key, pod);
+    if component == "etcd" {
+        world.etcd.set_version(name, tag(image));
+        world.etcd.set_up(name, true);
+    }
+    world.machines_changed();
+}
+
+/// Takes one static pod's process away.
+pub(crate) fn stop_static_pod(world: &mut World, name: &str, component: &str) {
+    if let Some(pod) = world.static_pods.get_mut(&(name.to_string(), component.to_string())) {
+        pod.up = false;
+    }
+    if component == "etcd" {
+        world.etcd.set_up(name, false);
+    }
+    world.machines_changed();
+}
+
+/// Takes a static pod away after some time and runs it again from its manifest later: the kubelet does
+/// it, whatever becomes of the command that made it do so.
+pub(crate) fn restart_static_pod(process: &Process, component: &'static str, stop: Duration, back: Duration) {
+    let name = process.node.clone();
+    process.later(stop, move |w| stop_static_pod(w, &name, component));
+    let name = process.node.clone();
+    process.later(back, move |w| run_static_pod(w, &name, component));
+}
+
+/// Returns the static pods of a fresh control plane node, for the start of a cluster.
+pub fn first_static_pods(name: &str, release: Release) -> Vec<((String, String), StaticPod)> {
+    let pod = |component: &str| {
+        let image = image(component, release);
+        let hash = hash(&manifest(component, &image));
+        StaticPod { image, hash, up: true, restarts: 0, since: Duration::ZERO }
+    };
+    COMPONENTS.iter().map(|c| ((name.to_string(), c.to_string()), pod(c))).collect()
+}
+
+/// Returns what the kubelet makes of a manifest for `kubernetes.io/config.hash`.
+pub(crate) fn hash(manifest: &str) -> String {
+    Sha256::digest(manifest.as_bytes())[..16].iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Returns `3.5.24` of `registry.k8s.io/etcd:3.5.24-0`.
+fn tag(image: &str) -> &str {
+    let tag = image.rsplit(':').next().unwrap_or(image);
+    tag.split('-').next().unwrap_or(tag)
+}

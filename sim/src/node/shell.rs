@@ -1,0 +1,208 @@
+//! The shells of the box: one for each node, as ssh would give it, and one for this machine, whose files
+//! are in memory. A command that changes something goes on when the one who asked stops listening.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use engine::port::{Command, Output, Shell, ShellError, Shells};
+
+use super::command::{self, file, sh};
+use super::files::Files;
+use super::process::{Ended, Process};
+use super::{Node, Ran};
+use crate::faults::lost_connection;
+use crate::world::{Shared, lock};
+
+/// How long ssh tries to connect to a machine that does not answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// After this time the connection of fault F40 breaks.
+const BREAKS_AFTER: Duration = Duration::from_secs(1);
+
+/// All machines of a cluster, and this one.
+pub struct Machines {
+    shared: Shared,
+    here: Arc<Here>,
+}
+
+impl Machines {
+    /// Makes the shells of a world.
+    pub fn new(shared: &Shared) -> Machines {
+        Machines { shared: shared.clone(), here: Arc::default() }
+    }
+}
+
+impl Shells for Machines {
+    fn on(&self, ssh: &str) -> Arc<dyn Shell> {
+        Arc::new(Remote { shared: self.shared.clone(), here: self.here.clone(), node: ssh.to_string() })
+    }
+
+    fn here(&self) -> Arc<dyn Shell> {
+        self.here.clone()
+    }
+}
+
+/// A node by ssh.
+struct Remote {
+    shared: Shared,
+    here: Arc<Here>,
+    node: String,
+}
+
+impl Remote {
+    async fn connect(&self) -> Result<Process, ShellError> {
+        let unreachable = |reason: String| ShellError::Unreachable { machine: self.node.clone(), reason };
+        if !lock(&self.shared).nodes.contains_key(&self.node) {
+            let reason = format!("ssh: Could not resolve hostname {}: Name or service not known", self.node);
+            return Err(unreachable(reason));
+        }
+        let timed_out = || format!("ssh: connect to host {} port 22: Connection timed out", self.node);
+        let Some(process) = Process::begin(&self.shared, &self.node) else {
+            tokio::time::sleep(CONNECT_TIMEOUT).await;
+            return Err(unreachable(timed_out()));
+        };
+        match process.busy(4, 6).await {
+            Ok(()) => Ok(process),
+            Err(_) => Err(unreachable(timed_out())),
+        }
+    }
+
+    fn lost(&self, reason: &str) -> ShellError {
+        ShellError::Lost { machine: self.node.clone(), reason: reason.to_string() }
+    }
+}
+
+#[async_trait]
+impl Shell for Remote {
+    async fn run(&self, command: &Command) -> Result<Output, ShellError> {
+        let process = self.connect().await?;
+        let closed = || self.lost(&format!("Connection to {} closed by remote host.", self.node));
+        if !command.changes {
+            return recorded(process, command.clone()).await.map_err(|_| closed());
+        }
+        let mut running = tokio::spawn(recorded(process.clone(), command.clone()));
+        if process.on(lost_connection::waits) {
+            match tokio::time::timeout(BREAKS_AFTER, &mut running).await {
+                Ok(Ok(ended)) => return ended.map_err(|_| closed()),
+                Ok(Err(_)) => return Err(closed()),
+                Err(_) => {
+                    process.on(lost_connection::struck);
+                    return Err(self.lost("client_loop: send disconnect: Broken pipe"));
+                }
+            }
+        }
+        match running.await {
+            Ok(ended) => ended.map_err(|_| closed()),
+            Err(_) => Err(closed()),
+        }
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ShellError> {
+        let process = self.connect().await?;
+        Ok(process.on(|n| n.files.read(path).map(<[u8]>::to_vec)))
+    }
+
+    async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), ShellError> {
+        let process = self.connect().await?;
+        process.world(|w| {
+            let at = w.now();
+            if let Some(node) = w.nodes.get_mut(&self.node) {
+                node.transcript.push(Ran { at, line: format!("write {path}"), code: Some(0) });
+                node.files.write(path, content, mode);
+            }
+        });
+        Ok(())
+    }
+
+    async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {
+        let content = self.read(path).await?;
+        self.here.keep(path, into, content)
+    }
+}
+
+/// Runs a command on a node and writes it down.
+async fn recorded(process: Process, command: Command) -> Ended {
+    let line =
+        shlex::try_join(command.argv.iter().map(String::as_str)).unwrap_or_else(|_| command.argv.join(" "));
+    let index = process.world(|w| {
+        let at = w.now();
+        let node = w.nodes.get_mut(&process.node)?;
+        node.transcript.push(Ran { at, line, code: None });
+        Some(node.transcript.len() - 1)
+    });
+    let ended = command::execute(&process, &command).await;
+    if let (Ok(output), Some(index)) = (&ended, index) {
+        process.on(|n| n.transcript[index].code = Some(output.code));
+    }
+    ended
+}
+
+/// This machine.
+#[derive(Default)]
+struct Here {
+    files: Mutex<Files>,
+}
+
+impl Here {
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, from: &str, into: &Path, content: Option<Vec<u8>>) -> Result<u64, ShellError> {
+        let Some(content) = content else {
+            return Err(ShellError::Refused(format!("cat: {from}: No such file or directory")));
+        };
+        let size = content.len() as u64;
+        self.files().write(&into.to_string_lossy(), content, 0o600);
+        Ok(size)
+    }
+}
+
+#[async_trait]
+impl Shell for Here {
+    async fn run(&self, command: &Command) -> Result<Output, ShellError> {
+        let argv: Vec<&str> = command.argv.iter().map(String::as_str).collect();
+        if let Some(output) = file::run(&mut self.files(), &argv) {
+            return Ok(output);
+        }
+        let ["sh", "-c", line] = argv.as_slice() else { return Ok(command::not_found(&argv)) };
+        match sh::simple(line) {
+            sh::Line::Exit(code) => Ok(Output { code, ..Output::default() }),
+            sh::Line::Argv(argv) => {
+                let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+                let known = file::run(&mut self.files(), &argv);
+                match known {
+                    Some(output) => Ok(output),
+                    None => Ok(sh::assumed(command.changes).await),
+                }
+            }
+            sh::Line::Other => Ok(sh::assumed(command.changes).await),
+        }
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ShellError> {
+        Ok(self.files().read(path).map(<[u8]>::to_vec))
+    }
+
+    async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), ShellError> {
+        self.files().write(path, content, mode);
+        Ok(())
+    }
+
+    async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {
+        let content = self.read(path).await?;
+        self.keep(path, into, content)
+    }
+}
+
+impl Node {
+    /// Returns what was run here, a line a command: time in seconds, exit code, the command.
+    pub fn transcript(&self) -> String {
+        let line = |ran: &Ran| {
+            let code = ran.code.map_or_else(|| "-".to_string(), |c| c.to_string());
+            format!("{:>9.3}  {code:>3}  {}\n", ran.at.as_secs_f64(), ran.line)
+        };
+        self.transcript.iter().map(line).collect()
+    }
+}
