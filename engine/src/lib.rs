@@ -10,5 +10,6 @@ pub mod live;
 pub mod machine;
 pub mod plan;
 pub mod port;
+pub mod readonly;
 pub mod retry;
 pub mod run;

@@ -13,7 +13,6 @@ use kup_engine::port::{Command, Shell, ShellError, Shells};
 /// An sshd of our own: its keys, its port, its end.
 struct Sshd {
     folder: tempfile::TempDir,
-    port: u16,
     daemon: Child,
 }
 
@@ -34,7 +33,7 @@ impl Sshd {
         }
         fs::copy(at("user.pub"), at("authorized")).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut sshd = Sshd { port, daemon: Sshd::spawn(program, &at, port), folder };
+        let mut sshd = Sshd { daemon: Sshd::spawn(program, &at, port), folder };
         let host_key = fs::read_to_string(sshd.path("host.pub")).unwrap();
         fs::write(sshd.path("known"), format!("[127.0.0.1]:{port} {host_key}")).unwrap();
         let user = String::from_utf8(Process::new("id").arg("-un").output().unwrap().stdout).unwrap();
