@@ -2,10 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
+use engine::port::Ports;
+
+use crate::clock::Clock;
 use crate::faults::{self, Fault};
-use crate::node::{Node, Release, first_static_pods};
+use crate::node::{Machines, Node, Release, first_static_pods};
 use crate::shape::{Packages, Shape};
 use crate::world::{Shared, World, lock};
+use crate::{api, content, controllers, kubelet};
 
 /// A simulated cluster.
 #[derive(Clone)]
@@ -38,8 +42,33 @@ impl Cluster {
                 add_machine(&mut world, format!("{}{index}", pool.name), false, pool.packages);
             }
         }
+        kubelet::begin(&mut world);
+        let controllers = content::fill(&mut world);
         faults::arm(&mut world);
-        Cluster { world: Arc::new(Mutex::new(world)) }
+        let world = Arc::new(Mutex::new(world));
+        tokio::spawn(kubelet::observe(world.clone()));
+        tokio::spawn(kubelet::follow(world.clone()));
+        tokio::spawn(controllers::run(world.clone(), controllers));
+        Cluster { world }
+    }
+
+    /// Returns all that a run needs to reach it.
+    pub fn ports(&self) -> Ports {
+        Ports {
+            kube: Some(self.client()),
+            shells: Arc::new(Machines::new(&self.world)),
+            clock: Arc::new(self.clock()),
+        }
+    }
+
+    /// Returns a client of its API.
+    pub fn client(&self) -> kube::Client {
+        api::client(&self.world)
+    }
+
+    /// Returns its clock.
+    pub fn clock(&self) -> Clock {
+        lock(&self.world).clock
     }
 
     /// Returns the names of the nodes, control planes first.

@@ -8,6 +8,10 @@
 //! ```
 
 mod cluster;
+mod content;
+mod controllers;
+mod kubelet;
+mod pod;
 mod shape;
 
 pub mod api;

@@ -121,6 +121,14 @@ impl Shape {
         self.pools.iter().map(|p| p.count).sum()
     }
 
+    /// Returns the pool of a worker and the worker's place in it, from 0.
+    pub fn pool_of(&self, node: &str) -> Option<(&Pool, usize)> {
+        self.pools.iter().find_map(|pool| {
+            let place: usize = node.strip_prefix(pool.name.as_str())?.parse().ok()?;
+            (1..=pool.count).contains(&place).then(|| (pool, place - 1))
+        })
+    }
+
     fn checked(self) -> Result<Shape, ShapeError> {
         if minor(&self.version).is_none() {
             return Err(ShapeError(format!("`{}` is not a version: write it like `v1.33.4`", self.version)));

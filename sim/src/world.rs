@@ -12,6 +12,7 @@ use crate::api::Store;
 use crate::clock::Clock;
 use crate::etcd::Etcd;
 use crate::faults::Fault;
+use crate::kubelet::Heart;
 use crate::node::Node;
 use crate::random::Random;
 use crate::shape::Shape;
@@ -34,6 +35,8 @@ pub struct World {
     pub random: Random,
     /// Time.
     pub clock: Clock,
+    /// What the API's side knows of each kubelet.
+    pub(crate) hearts: BTreeMap<String, Heart>,
     machines: watch::Sender<u64>,
 }
 
@@ -73,6 +76,7 @@ impl World {
             faults,
             random: Random::new(seed),
             clock,
+            hearts: BTreeMap::new(),
             machines: watch::Sender::new(0),
         }
     }

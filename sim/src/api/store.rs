@@ -162,9 +162,13 @@ impl Store {
 
     /// Returns the changes after a version, oldest first; `None` if the log no longer reaches so far back.
     pub fn changes_after(&self, revision: u64) -> Option<impl Iterator<Item = &Change>> {
-        let oldest = self.revision - self.log.len() as u64;
-        let skip = usize::try_from(revision.checked_sub(oldest)?).ok()?;
+        let skip = usize::try_from(revision.checked_sub(self.oldest())?).ok()?;
         Some(self.log.iter().skip(skip))
+    }
+
+    /// Returns the oldest version from which changes can still be told.
+    pub fn oldest(&self) -> u64 {
+        self.revision - self.log.len() as u64
     }
 
     /// Returns a channel that carries the newest version.

@@ -1,0 +1,149 @@
+//! The kinds that the API serves, and how a path names them.
+
+use super::status::Refusal;
+
+/// A kind of object.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// The API group; empty for core.
+    pub group: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// The plural in paths.
+    pub resource: &'static str,
+    /// The name in `kind`.
+    pub name: &'static str,
+    /// Whether its objects live in a namespace.
+    pub namespaced: bool,
+}
+
+const fn kind(
+    group: &'static str,
+    version: &'static str,
+    resource: &'static str,
+    name: &'static str,
+    namespaced: bool,
+) -> Kind {
+    Kind { group, version, resource, name, namespaced }
+}
+
+/// All kinds.
+pub const KINDS: &[Kind] = &[
+    kind("", "v1", "configmaps", "ConfigMap", true),
+    kind("", "v1", "endpoints", "Endpoints", true),
+    kind("", "v1", "events", "Event", true),
+    kind("", "v1", "namespaces", "Namespace", false),
+    kind("", "v1", "nodes", "Node", false),
+    kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", true),
+    kind("", "v1", "persistentvolumes", "PersistentVolume", false),
+    kind("", "v1", "pods", "Pod", true),
+    kind("", "v1", "secrets", "Secret", true),
+    kind("", "v1", "services", "Service", true),
+    kind(
+        "admissionregistration.k8s.io",
+        "v1",
+        "mutatingwebhookconfigurations",
+        "MutatingWebhookConfiguration",
+        false,
+    ),
+    kind(
+        "admissionregistration.k8s.io",
+        "v1",
+        "validatingwebhookconfigurations",
+        "ValidatingWebhookConfiguration",
+        false,
+    ),
+    kind("apiregistration.k8s.io", "v1", "apiservices", "APIService", false),
+    kind("apps", "v1", "daemonsets", "DaemonSet", true),
+    kind("apps", "v1", "deployments", "Deployment", true),
+    kind("apps", "v1", "replicasets", "ReplicaSet", true),
+    kind("apps", "v1", "statefulsets", "StatefulSet", true),
+    kind("batch", "v1", "jobs", "Job", true),
+    kind("certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest", false),
+    kind("coordination.k8s.io", "v1", "leases", "Lease", true),
+    kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true),
+    kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true),
+    kind("storage.k8s.io", "v1", "volumeattachments", "VolumeAttachment", false),
+];
+
+impl Kind {
+    /// Finds a kind by its plural, which is unique among those served here.
+    pub fn of(resource: &str) -> Option<&'static Kind> {
+        KINDS.iter().find(|k| k.resource == resource)
+    }
+
+    /// Returns `v1` or `apps/v1`.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.to_string()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// Returns the name that messages use: `pods`, `poddisruptionbudgets.policy`.
+    pub fn qualified(&self) -> String {
+        if self.group.is_empty() {
+            self.resource.to_string()
+        } else {
+            format!("{}.{}", self.resource, self.group)
+        }
+    }
+}
+
+/// What a path below `/api` or `/apis` names.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The kind.
+    pub kind: &'static Kind,
+    /// The namespace; empty for cluster-wide kinds and for lists over all namespaces.
+    pub namespace: String,
+    /// The name; empty for collections.
+    pub name: String,
+    /// `status`, `eviction`, ...; empty for the object itself.
+    pub sub: String,
+}
+
+impl Target {
+    /// Reads a path such as `/api/v1/namespaces/shop/pods/web-1/eviction`.
+    pub fn parse(path: &str) -> Result<Target, Refusal> {
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let (group, version, rest) = match parts.as_slice() {
+            ["api", version, rest @ ..] => ("", *version, rest),
+            ["apis", group, version, rest @ ..] => (*group, *version, rest),
+            _ => return Err(Refusal::no_such_path()),
+        };
+        let (namespace, rest) = match rest {
+            ["namespaces", namespace, rest @ ..] if !matches!(rest, [] | ["status" | "finalize"]) => {
+                (*namespace, rest)
+            }
+            _ => ("", rest),
+        };
+        let (resource, name, sub) = match rest {
+            [resource] => (*resource, "", ""),
+            [resource, name] => (*resource, *name, ""),
+            [resource, name, sub] => (*resource, *name, *sub),
+            _ => return Err(Refusal::no_such_path()),
+        };
+        let kind = KINDS.iter().find(|k| k.group == group && k.version == version && k.resource == resource);
+        let kind = kind.ok_or_else(Refusal::no_such_path)?;
+        Ok(Target { kind, namespace: namespace.into(), name: name.into(), sub: sub.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_collections_objects_and_subresources() {
+        let read = |path| {
+            Target::parse(path).map(|t| format!("{} {} {} {}", t.kind.resource, t.namespace, t.name, t.sub))
+        };
+        assert_eq!(read("/api/v1/nodes").unwrap(), "nodes   ");
+        assert_eq!(read("/api/v1/namespaces/shop").unwrap(), "namespaces  shop ");
+        assert_eq!(read("/api/v1/namespaces/shop/pods/a/eviction").unwrap(), "pods shop a eviction");
+        assert_eq!(read("/apis/apps/v1/deployments").unwrap(), "deployments   ");
+        assert!(read("/apis/apps/v2/deployments").is_err());
+    }
+}

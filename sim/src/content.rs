@@ -1,0 +1,319 @@
+//! What a fresh cluster holds: its nodes, what kubeadm and the CNI put there, and a shop as workload.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::clock::micro_stamp;
+use crate::controllers::Controllers;
+use crate::kubelet;
+use crate::node::{Release, image};
+use crate::pod;
+use crate::shape::{Pool, Shape};
+use crate::world::World;
+
+/// Fills the store of a world whose machines and static pods are there, up to the last Ready pod.
+pub(crate) fn fill(world: &mut World) -> Controllers {
+    let mut controllers = Controllers::new(world);
+    namespaces(world);
+    nodes(world);
+    leases(world);
+    mirror_pods(world);
+    config_maps(world);
+    api_services(world);
+    for object in system(&world.shape).into_iter().chain(shop(&world.shape)) {
+        let resource = match object["kind"].as_str() {
+            Some("DaemonSet") => "daemonsets",
+            Some("Deployment") => "deployments",
+            Some("StatefulSet") => "statefulsets",
+            Some("PodDisruptionBudget") => "poddisruptionbudgets",
+            _ => "services",
+        };
+        world.store.insert(resource, object);
+    }
+    settle(world, &mut controllers);
+    controllers
+}
+
+/// Lets the controllers work, and pods run at once, until nothing is left to do.
+fn settle(world: &mut World, controllers: &mut Controllers) {
+    loop {
+        let changed = controllers.step(world);
+        let now = world.clock.stamp();
+        let pending: Vec<(String, String)> = world
+            .store
+            .list("pods")
+            .filter(|p| !pod::node(p).is_empty() && pod::phase(p) == "Pending")
+            .map(|p| (pod::namespace(p).to_string(), pod::name(p).to_string()))
+            .collect();
+        if !changed && pending.is_empty() {
+            return;
+        }
+        for (namespace, name) in pending {
+            world.store.update("pods", &namespace, &name, |p| pod::run(p, &now, 0));
+        }
+    }
+}
+
+fn namespaces(world: &mut World) {
+    for name in ["default", "kube-flannel", "kube-node-lease", "kube-public", "kube-system", "shop"] {
+        world.store.insert(
+            "namespaces",
+            json!({
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
+                "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
+            }),
+        );
+    }
+}
+
+fn nodes(world: &mut World) {
+    let machines: Vec<crate::node::Node> = world.nodes.values().cloned().collect();
+    let alone = world.shape.workers() == 0;
+    for (index, machine) in machines.iter().enumerate() {
+        let pool = world.shape.pool_of(&machine.name).map(|(pool, place)| (pool.clone(), place));
+        let now = world.clock.stamp();
+        let mut labels = json!({
+            "beta.kubernetes.io/arch": "amd64", "beta.kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
+            "kubernetes.io/hostname": machine.name, "kubernetes.io/os": "linux",
+        });
+        let mut taints = Vec::new();
+        let mut capacity =
+            json!({"cpu": "4", "memory": "16384000Ki", "ephemeral-storage": "103079200Ki", "pods": "110"});
+        if machine.control_plane {
+            labels["node-role.kubernetes.io/control-plane"] = json!("");
+            labels["node.kubernetes.io/exclude-from-external-load-balancers"] = json!("");
+            if !alone {
+                taints.push(json!({"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}));
+            }
+        }
+        if let Some((pool, place)) = pool {
+            dress(&pool, place, &mut labels, &mut taints, &mut capacity);
+        }
+        let mut node = json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {
+                "name": machine.name, "labels": labels,
+                "annotations": {"node.alpha.kubernetes.io/ttl": "0", "volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+            },
+            "spec": {"podCIDR": format!("10.244.{}.0/24", index % 256)},
+            "status": {
+                "capacity": capacity, "allocatable": capacity,
+                "addresses": [
+                    {"type": "InternalIP", "address": format!("10.77.{}.{}", index / 240, 11 + index % 240)},
+                    {"type": "Hostname", "address": machine.name},
+                ],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+                "nodeInfo": {
+                    "machineID": machine.machine_id, "systemUUID": machine.machine_id, "bootID": machine.boot_id,
+                    "kernelVersion": "6.1.0-37-amd64", "osImage": world.shape.os,
+                    "containerRuntimeVersion": "containerd://1.7.27", "kubeletVersion": machine.kubelet_running,
+                    "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": "amd64",
+                },
+            },
+        });
+        if !taints.is_empty() {
+            node["spec"]["taints"] = json!(taints);
+        }
+        pod::set_condition(
+            &mut node,
+            "NetworkUnavailable",
+            "False",
+            "FlannelIsUp",
+            "Flannel is running on this node",
+            &now,
+        );
+        kubelet::healthy(&mut node, &now);
+        world.store.insert("nodes", node);
+    }
+}
+
+/// Gives a worker what its pool asks for.
+fn dress(pool: &Pool, place: usize, labels: &mut Value, taints: &mut Vec<Value>, capacity: &mut Value) {
+    labels["node.kubernetes.io/pool"] = json!(pool.name);
+    if !pool.zones.is_empty() {
+        labels["topology.kubernetes.io/zone"] = json!(pool.zones[place % pool.zones.len()]);
+    }
+    for (key, value) in &pool.labels {
+        labels[key.as_str()] = json!(value);
+    }
+    for text in &pool.taints {
+        let Some((key, effect)) = text.rsplit_once(':') else { continue };
+        let (key, value) = key.split_once('=').unwrap_or((key, ""));
+        taints.push(json!({"key": key, "value": value, "effect": effect}));
+    }
+    if pool.gpu > 0 {
+        capacity["nvidia.com/gpu"] = json!(pool.gpu.to_string());
+        labels["nvidia.com/gpu.present"] = json!("true");
+    }
+}
+
+fn leases(world: &mut World) {
+    let now = micro_stamp(world.now());
+    let lease = |namespace: &str, name: &str, holder: String, seconds: u64| {
+        json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {
+                "holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": now, "acquireTime": now,
+                "leaseTransitions": 0,
+            },
+        })
+    };
+    let names: Vec<String> = world.nodes.keys().cloned().collect();
+    for name in &names {
+        world.store.insert("leases", lease("kube-node-lease", name, name.clone(), 40));
+    }
+    for component in ["kube-controller-manager", "kube-scheduler"] {
+        let id = world.random.uuid();
+        let first = names.first().map_or("", String::as_str);
+        world.store.insert("leases", lease("kube-system", component, format!("{first}_{id}"), 15));
+    }
+}
+
+fn mirror_pods(world: &mut World) {
+    let now = world.clock.stamp();
+    for ((node, component), process) in world.static_pods.clone() {
+        let mut mirror = kubelet::mirror_pod(world, &node, &component, &process);
+        pod::run(&mut mirror, &now, process.restarts);
+        world.store.insert("pods", mirror);
+    }
+}
+
+fn config_maps(world: &mut World) {
+    let version = &world.shape.version;
+    let cluster = format!(
+        "apiServer: {{}}\napiVersion: kubeadm.k8s.io/v1beta4\ncaCertificateValidityPeriod: 87600h0m0s\n\
+         certificateValidityPeriod: 8760h0m0s\ncertificatesDir: /etc/kubernetes/pki\nclusterName: kubernetes\n\
+         controlPlaneEndpoint: api.sim:6443\ncontrollerManager: {{}}\ndns: {{}}\nencryptionAlgorithm: RSA-2048\n\
+         etcd:\n  local:\n    dataDir: /var/lib/etcd\nimageRepository: registry.k8s.io\nkind: ClusterConfiguration\n\
+         kubernetesVersion: {version}\nnetworking:\n  dnsDomain: cluster.local\n  podSubnet: 10.244.0.0/16\n  \
+         serviceSubnet: 10.96.0.0/12\nproxy: {{}}\nscheduler: {{}}\n"
+    );
+    let kubelet = "apiVersion: kubelet.config.k8s.io/v1beta1\ncgroupDriver: systemd\nkind: KubeletConfiguration\n\
+                   staticPodPath: /etc/kubernetes/manifests\n";
+    let map = |name: &str, key: &str, text: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": "kube-system"}, "data": {key: text},
+        })
+    };
+    world.store.insert("configmaps", map("kubeadm-config", "ClusterConfiguration", &cluster));
+    world.store.insert("configmaps", map("kubelet-config", "kubelet", kubelet));
+    let corefile = ".:53 {\n    errors\n    health\n    ready\n    kubernetes cluster.local\n    forward . /etc/resolv.conf\n    cache 30\n}\n";
+    world.store.insert("configmaps", map("coredns", "Corefile", corefile));
+}
+
+fn api_services(world: &mut World) {
+    let now = world.clock.stamp();
+    for name in ["v1.", "v1.apps", "v1.batch", "v1.coordination.k8s.io", "v1.policy", "v1.storage.k8s.io"] {
+        let (version, group) = name.split_once('.').unwrap_or((name, ""));
+        let mut service = json!({
+            "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": name},
+            "spec": {"group": group, "version": version, "groupPriorityMinimum": 17000, "versionPriority": 15},
+        });
+        let message = "Local APIServices are always available";
+        pod::set_condition(&mut service, "Available", "True", "Local", message, &now);
+        world.store.insert("apiservices", service);
+    }
+}
+
+fn system(shape: &Shape) -> Vec<Value> {
+    let everywhere = json!([{"operator": "Exists"}]);
+    let release = Release::parse(&shape.version).unwrap_or(Release::new(34, 0));
+    let coredns = image("coredns", release);
+    let proxy = format!("registry.k8s.io/kube-proxy:{}", shape.version);
+    let mut all = vec![
+        workload("DaemonSet", "kube-system", "kube-proxy", "k8s-app", &proxy, None),
+        workload(
+            "DaemonSet",
+            "kube-flannel",
+            "kube-flannel-ds",
+            "app",
+            "ghcr.io/flannel-io/flannel:v0.26.7",
+            None,
+        ),
+        workload("Deployment", "kube-system", "coredns", "k8s-app", &coredns, Some(2)),
+    ];
+    for daemon in &mut all[..2] {
+        daemon["spec"]["template"]["spec"]["tolerations"] = everywhere.clone();
+        daemon["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
+        daemon["spec"]["template"]["spec"]["priorityClassName"] = json!("system-node-critical");
+    }
+    let dns = &mut all[2];
+    for place in ["/spec/selector/matchLabels", "/spec/template/metadata/labels"] {
+        if let Some(labels) = dns.pointer_mut(place) {
+            *labels = json!({"k8s-app": "kube-dns"});
+        }
+    }
+    dns["spec"]["template"]["spec"]["tolerations"] = json!([
+        {"key": "CriticalAddonsOnly", "operator": "Exists"},
+        {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"},
+    ]);
+    if shape.pools.iter().any(|p| p.gpu > 0) {
+        let image = "nvcr.io/nvidia/k8s-device-plugin:v0.17.1";
+        let mut plugin = workload("DaemonSet", "kube-system", "nvidia-device-plugin", "name", image, None);
+        plugin["spec"]["template"]["spec"]["tolerations"] = everywhere;
+        plugin["spec"]["template"]["spec"]["nodeSelector"] = json!({"nvidia.com/gpu.present": "true"});
+        all.push(plugin);
+    }
+    all
+}
+
+/// About two pods a worker, with budgets wherever a drain of one node leaves room for them.
+fn shop(shape: &Shape) -> Vec<Value> {
+    let workers = shape.workers().max(1);
+    let count = |n: usize| Some(n);
+    let mut all = vec![
+        workload("Deployment", "shop", "web", "app", "shop/web:1", count(workers.max(4))),
+        workload("Deployment", "shop", "api", "app", "shop/api:1", count((workers / 2).max(2))),
+        workload("Deployment", "shop", "worker", "app", "shop/worker:1", count((workers / 2).max(1))),
+        workload("StatefulSet", "shop", "db", "app", "shop/db:1", count(3)),
+    ];
+    all[3]["spec"]["serviceName"] = json!("db");
+    if shape.workers() > 1 {
+        all.push(budget("web", json!({"minAvailable": "75%"})));
+        all.push(budget("db", json!({"maxUnavailable": 1})));
+    }
+    all
+}
+
+fn budget(name: &str, mut spec: Value) -> Value {
+    spec["selector"] = json!({"matchLabels": {"app": name}});
+    json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": name, "namespace": "shop"}, "spec": spec,
+        "status": {"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0},
+    })
+}
+
+fn workload(
+    kind: &str,
+    namespace: &str,
+    name: &str,
+    label: &str,
+    image: &str,
+    replicas: Option<usize>,
+) -> Value {
+    let labels = json!({label: name});
+    let mut object = json!({
+        "apiVersion": "apps/v1", "kind": kind,
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "containers": [{"name": name, "image": image}],
+                    "terminationGracePeriodSeconds": Duration::from_secs(30).as_secs(),
+                },
+            },
+        },
+        "status": {},
+    });
+    if let Some(replicas) = replicas {
+        object["spec"]["replicas"] = json!(replicas);
+    }
+    object
+}

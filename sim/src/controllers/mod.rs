@@ -1,0 +1,139 @@
+//! The controller manager and the scheduler: one loop that reads the store's log, keeps short facts of
+//! pods and nodes, and lets each workload, budget and unbound pod that was touched catch up.
+//!
+//! ```text
+//!   log -> facts -> touched workloads -> pods made or deleted
+//!                -> unbound pods ------> bound
+//!                -> touched budgets ---> status
+//! ```
+
+mod budget;
+mod facts;
+mod scheduler;
+mod workload;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::kubelet;
+use crate::pod;
+use crate::world::{Shared, World, lock};
+use facts::Facts;
+
+/// How long the loop gathers changes before it acts, as informers and work queues do.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Resource, namespace and name of an object that must catch up.
+type Touched = BTreeSet<(String, String, String)>;
+
+/// What the controllers remember between two rounds.
+pub(crate) struct Controllers {
+    revision: u64,
+    facts: Facts,
+    workloads: Touched,
+    budgets: Touched,
+    schedule: bool,
+}
+
+impl Controllers {
+    /// Makes controllers that read the log from its beginning.
+    pub(crate) fn new(world: &World) -> Controllers {
+        Controllers {
+            revision: world.store.oldest(),
+            facts: Facts::default(),
+            workloads: Touched::new(),
+            budgets: Touched::new(),
+            schedule: false,
+        }
+    }
+
+    /// Reads the log and acts on it once. Returns whether anything was changed.
+    pub(crate) fn step(&mut self, world: &mut World) -> bool {
+        self.read(world);
+        let before = world.store.revision();
+        if world.first_up("kube-controller-manager").is_some() {
+            for (resource, namespace, name) in std::mem::take(&mut self.workloads) {
+                workload::catch_up(world, &self.facts, &resource, &namespace, &name);
+            }
+            for (_, namespace, name) in std::mem::take(&mut self.budgets) {
+                budget::catch_up(world, &self.facts, &namespace, &name);
+            }
+        }
+        if world.first_up("kube-scheduler").is_some() && std::mem::take(&mut self.schedule) {
+            scheduler::bind_all(world, &self.facts);
+        }
+        world.store.revision() != before
+    }
+
+    fn read(&mut self, world: &mut World) {
+        let Some(changes) = world.store.changes_after(self.revision) else { return };
+        for change in changes {
+            let (object, resource) = (&change.object, change.resource.as_str());
+            let key =
+                (resource.to_string(), pod::namespace(object).to_string(), pod::name(object).to_string());
+            match resource {
+                "pods" => {
+                    if let Some(owner) = pod::controller(object) {
+                        let kind = owner["kind"].as_str().unwrap_or("");
+                        if let Some(resource) = workload::resource_of(kind) {
+                            let name = owner["name"].as_str().unwrap_or("").to_string();
+                            self.workloads.insert((resource.to_string(), key.1.clone(), name));
+                        }
+                    }
+                    if self.facts.pod_changed(change) {
+                        budget::touched_by(world, object, &mut self.budgets);
+                    }
+                    self.schedule = true;
+                }
+                "nodes" if self.facts.node_changed(change) => {
+                    self.schedule = true;
+                    let daemons = world.store.list("daemonsets");
+                    self.workloads.extend(daemons.map(|d| {
+                        ("daemonsets".to_string(), pod::namespace(d).to_string(), pod::name(d).to_string())
+                    }));
+                }
+                "replicasets" => {
+                    if let Some(owner) = pod::controller(object) {
+                        let name = owner["name"].as_str().unwrap_or("").to_string();
+                        self.workloads.insert(("deployments".to_string(), key.1.clone(), name));
+                    }
+                    self.workloads.insert(key);
+                }
+                "deployments" | "daemonsets" | "statefulsets" => {
+                    self.workloads.insert(key);
+                }
+                "poddisruptionbudgets" => {
+                    self.budgets.insert(key);
+                }
+                _ => (),
+            }
+        }
+        self.revision = world.store.revision();
+    }
+}
+
+/// Runs the controllers for as long as the runtime lives.
+pub(crate) async fn run(shared: Shared, mut controllers: Controllers) {
+    let (mut changes, mut machines) = {
+        let world = lock(&shared);
+        (world.store.watch(), world.watch_machines())
+    };
+    // What happened between the first round and this task is not announced any more.
+    changes.mark_changed();
+    loop {
+        tokio::select! {
+            biased;
+            changed = changes.changed() => if changed.is_err() { return },
+            changed = machines.changed() => if changed.is_err() { return },
+        }
+        tokio::time::sleep(GATHER).await;
+        kubelet::api_up(&shared).await;
+        let mut world = lock(&shared);
+        changes.mark_unchanged();
+        machines.mark_unchanged();
+        // What this round writes is read in the next.
+        if controllers.step(&mut world) {
+            changes.mark_changed();
+        }
+    }
+}
