@@ -1,8 +1,14 @@
 //! Evaluates expressions against the facts of an inventory. Pure: the same program, values and
 //! facts give the same result.
 
-use crate::program::Set;
-use crate::value::Value;
+use std::cmp::Ordering;
+
+use crate::diagnostic::Diagnostic;
+use crate::problem::Problem;
+use crate::program::{Expr, ExprKind, Func, Op, Set};
+use crate::value::{Batch, Type, Value, Window};
+
+pub use crate::literal::parse_value;
 
 /// What an expression may ask about the cluster.
 pub trait Facts {
@@ -27,4 +33,204 @@ pub struct Env<'a> {
     pub it: Option<&'a str>,
     /// The cluster.
     pub facts: &'a dyn Facts,
+}
+
+/// Computes an expression. What fails here could not be known from the text alone: a set that is
+/// empty, a sum that is too large.
+pub fn eval(expr: &Expr, env: &Env<'_>) -> Result<Value, Diagnostic> {
+    let value = match &expr.kind {
+        ExprKind::Literal(value) => value.clone(),
+        ExprKind::Param(id) => slot(env.params, *id, expr)?,
+        ExprKind::Local(id) => slot(env.locals, *id, expr)?,
+        ExprKind::Here => match env.here {
+            Some(node) => Value::Node(node.to_string()),
+            None if matches!(expr.ty, Type::Optional(_)) => Value::None,
+            None => return Err(Problem::Here.at(expr.span)),
+        },
+        ExprKind::It => match env.it {
+            Some(node) => Value::Node(node.to_string()),
+            None => return Err(Problem::LabelOutsideWhere.at(expr.span)),
+        },
+        ExprKind::Set(set) => Value::Nodes(env.facts.set(*set)),
+        ExprKind::Fact(of, fact) => match eval(of, env)? {
+            Value::Node(node) => env.facts.fact(&node, fact).unwrap_or(Value::None),
+            _ => Value::None,
+        },
+        ExprKind::Call(func, args) => call(*func, args, expr, env)?,
+        ExprKind::Not(of) => Value::Bool(!truth(of, env)?),
+        ExprKind::Binary(op, left, right) => binary(*op, left, right, expr, env)?,
+        ExprKind::Text(parts) => {
+            let mut text = String::new();
+            for part in parts {
+                text.push_str(&eval(part, env)?.to_string());
+            }
+            Value::Text(text)
+        }
+        ExprKind::List(items) => Value::List(items.iter().map(|i| eval(i, env)).collect::<Result<_, _>>()?),
+        ExprKind::Where(set, cond) => {
+            let mut kept = Vec::new();
+            for node in names(eval(set, env)?) {
+                if truth(cond, &Env { it: Some(&node), ..*env })? {
+                    kept.push(node);
+                }
+            }
+            Value::Nodes(kept)
+        }
+    };
+    convert(value, &expr.ty, expr)
+}
+
+fn slot(values: &[Value], id: u32, expr: &Expr) -> Result<Value, Diagnostic> {
+    values
+        .get(id as usize)
+        .cloned()
+        .ok_or_else(|| Problem::OutOfRange("this has no value before the run".to_string()).at(expr.span))
+}
+
+fn truth(expr: &Expr, env: &Env<'_>) -> Result<bool, Diagnostic> {
+    Ok(matches!(eval(expr, env)?, Value::Bool(true)))
+}
+
+/// Returns the names of the nodes in a value.
+fn names(value: Value) -> Vec<String> {
+    match value {
+        Value::Nodes(names) => names,
+        Value::Node(name) => vec![name],
+        Value::List(items) => items.into_iter().flat_map(names).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn call(func: Func, args: &[Expr], expr: &Expr, env: &Env<'_>) -> Result<Value, Diagnostic> {
+    let [arg] = args else {
+        let problem = Problem::Arity { func: func.name(), takes: "one value" };
+        return Err(problem.at(expr.span));
+    };
+    let value = eval(arg, env)?;
+    Ok(match func {
+        Func::First => match names(value).into_iter().next() {
+            Some(node) => Value::Node(node),
+            None => return Err(Problem::EmptySet.at(arg.span)),
+        },
+        Func::Rest => Value::Nodes(names(value).into_iter().skip(1).collect()),
+        Func::Count => Value::Number(match value {
+            Value::Nodes(names) => names.len() as i64,
+            Value::List(items) => items.len() as i64,
+            _ => 0,
+        }),
+        Func::Minor => match value {
+            Value::Version(version) => Value::Minor(version.minor()),
+            value => value,
+        },
+        Func::Label => match (env.it, value.as_text()) {
+            (Some(node), Some(key)) => Value::Text(env.facts.label(node, key).unwrap_or_default()),
+            _ => Value::None,
+        },
+    })
+}
+
+fn binary(op: Op, left: &Expr, right: &Expr, expr: &Expr, env: &Env<'_>) -> Result<Value, Diagnostic> {
+    match op {
+        Op::And => return Ok(Value::Bool(truth(left, env)? && truth(right, env)?)),
+        Op::Or => return Ok(Value::Bool(truth(left, env)? || truth(right, env)?)),
+        Op::Eq | Op::Ne | Op::Lt | Op::Le | Op::Gt | Op::Ge | Op::In | Op::Add | Op::Sub => {}
+    }
+    let (l, r) = (eval(left, env)?, eval(right, env)?);
+    let order = |wanted: fn(Ordering) -> bool| Value::Bool(compare(&l, &r).is_some_and(wanted));
+    Ok(match op {
+        Op::Eq => Value::Bool(same(&l, &r)),
+        Op::Ne => Value::Bool(!same(&l, &r)),
+        Op::Lt => order(Ordering::is_lt),
+        Op::Le => order(Ordering::is_le),
+        Op::Gt => order(Ordering::is_gt),
+        Op::Ge => order(Ordering::is_ge),
+        Op::In => Value::Bool(match &r {
+            Value::Nodes(names) => l.as_text().is_some_and(|l| names.iter().any(|n| n == l)),
+            Value::List(items) => items.iter().any(|i| same(i, &l)),
+            _ => false,
+        }),
+        Op::Add | Op::Sub => return sum(op, l, r, expr),
+        Op::And | Op::Or => Value::None,
+    })
+}
+
+fn sum(op: Op, left: Value, right: Value, expr: &Expr) -> Result<Value, Diagnostic> {
+    let add = op == Op::Add;
+    let value = match (left, right) {
+        (Value::Number(l), Value::Number(r)) => {
+            if add { l.checked_add(r) } else { l.checked_sub(r) }.map(Value::Number)
+        }
+        (Value::Duration(l), Value::Duration(r)) => {
+            if add { l.checked_add(r) } else { l.checked_sub(r) }.map(Value::Duration)
+        }
+        (Value::Size(l), Value::Size(r)) => {
+            if add { l.checked_add(r) } else { l.checked_sub(r) }.map(Value::Size)
+        }
+        (l, r) => {
+            let (mut l, r) = (names(l), names(r));
+            let listed: std::collections::HashSet<&str> = r.iter().map(String::as_str).collect();
+            if add {
+                let have: std::collections::HashSet<String> = l.iter().cloned().collect();
+                l.extend(r.into_iter().filter(|n| !have.contains(n)));
+            } else {
+                l.retain(|n| !listed.contains(n.as_str()));
+            }
+            Some(Value::Nodes(l))
+        }
+    };
+    let out_of_range = || {
+        let why = if add { "the sum is too large" } else { "the difference is less than nothing" };
+        Problem::OutOfRange(why.to_string()).at(expr.span)
+    };
+    value.ok_or_else(out_of_range)
+}
+
+/// Texts are equal when they read the same, whether they are words, paths or names.
+fn same(left: &Value, right: &Value) -> bool {
+    match (left.as_text(), right.as_text()) {
+        (Some(l), Some(r)) => l == r,
+        _ => match (left, right) {
+            (Value::Version(v), Value::Minor(m)) | (Value::Minor(m), Value::Version(v)) => v.minor() == *m,
+            (left, right) => left == right,
+        },
+    }
+}
+
+/// Orders two values of one kind; what is not known is neither less nor more.
+fn compare(left: &Value, right: &Value) -> Option<Ordering> {
+    match (left, right) {
+        (Value::Number(l), Value::Number(r)) => Some(l.cmp(r)),
+        (Value::Duration(l), Value::Duration(r)) | (Value::Size(l), Value::Size(r)) => Some(l.cmp(r)),
+        (Value::Share(l), Value::Share(r)) => Some(l.cmp(r)),
+        (Value::Version(l), Value::Version(r)) => Some(l.cmp(r)),
+        (Value::Minor(l), Value::Minor(r)) => Some(l.cmp(r)),
+        _ => None,
+    }
+}
+
+/// Gives a value the type that the checker promised.
+fn convert(value: Value, ty: &Type, expr: &Expr) -> Result<Value, Diagnostic> {
+    Ok(match (ty, value) {
+        (Type::Optional(of), value) if value != Value::None => convert(value, of, expr)?,
+        (Type::Minor, Value::Version(version)) => Value::Minor(version.minor()),
+        (Type::Batch, Value::List(items)) => {
+            Value::Batch(Batch(items.iter().map(|i| window(i, expr)).collect::<Result<_, _>>()?))
+        }
+        (Type::Batch, value @ (Value::Number(_) | Value::Share(_))) => {
+            Value::Batch(Batch(vec![window(&value, expr)?]))
+        }
+        (Type::Nodes, Value::Node(node)) => Value::Nodes(vec![node]),
+        (Type::Nodes, value @ Value::List(_)) => Value::Nodes(names(value)),
+        (Type::Path, Value::Text(text)) => Value::Path(text),
+        (Type::Text, Value::Path(text) | Value::Word(text) | Value::Node(text)) => Value::Text(text),
+        (_, value) => value,
+    })
+}
+
+fn window(value: &Value, expr: &Expr) -> Result<Window, Diagnostic> {
+    match value {
+        Value::Number(n) if *n > 0 => Ok(Window::Count(u32::try_from(*n).unwrap_or(u32::MAX))),
+        Value::Share(share) if *share > 0 => Ok(Window::Share(*share)),
+        _ => Err(Problem::OutOfRange("a batch has at least one".to_string()).at(expr.span)),
+    }
 }

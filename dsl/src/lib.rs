@@ -1,8 +1,21 @@
 //! The kup language: turns text into a checked [`program::Program`]. Pure: text arrives through a
 //! loader, findings leave as [`diagnostic::Diagnostic`]s.
 
+mod ast;
+mod check;
 pub mod diagnostic;
 pub mod eval;
+mod literal;
+mod nearest;
+mod parse;
+mod problem;
 pub mod program;
+pub mod source;
 pub mod span;
 pub mod value;
+
+pub use check::{Checked, check, module};
+pub use nearest::nearest;
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,7 @@ pub struct TaskParam {
 
 /// Who does the work of a task.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are a few dozen tasks")]
 pub enum TaskBody {
     /// An action in Rust, found by the task's name.
     Native,
@@ -183,6 +184,7 @@ pub struct Block(pub Vec<Stmt>);
 
 /// One element of a sequence.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all statements are steps")]
 pub enum Stmt {
     /// A verb with its arguments.
     Step(Step),

@@ -1,0 +1,313 @@
+//! Blocks: loops, choices, policy and the handler of failures.
+
+use crate::ast::{self, PolicyKind, Stmt as Written};
+use crate::literal::{describe, quantity};
+use crate::nearest::nearest;
+use crate::problem::Problem;
+use crate::program::{Block, Each, Effect, ExprKind, If, OnFailure, OrderKey, Policy, Retry, Step, Stmt};
+use crate::span::Span;
+use crate::value::{Type, Value};
+
+use super::expr::{Frame, Here, fact};
+use super::{Checker, FACTS, LAWS};
+
+/// The delays of a `retry` without `backoff`, in milliseconds.
+const BACKOFF: (u64, u64) = (1000, 30_000);
+
+impl<'a> Checker<'a> {
+    /// Checks the block of a scope: policy first, then steps.
+    pub(super) fn scope(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> (Policy, Block) {
+        let mut policies = Vec::new();
+        let mut seen = false;
+        for stmt in &block.stmts {
+            match stmt {
+                Written::Policy(policy) if seen => self.found.push(Problem::PolicyNotFirst.at(policy.span)),
+                Written::Policy(policy) => policies.push(policy),
+                _ => seen = true,
+            }
+        }
+        let policy = self.policies(frame, &policies);
+        (policy, self.block(frame, block))
+    }
+
+    /// Checks a block that may hold policy only.
+    pub(super) fn only_policy(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> Policy {
+        let mut policies = Vec::new();
+        for stmt in &block.stmts {
+            let span = match stmt {
+                Written::Policy(policy) => {
+                    policies.push(policy);
+                    continue;
+                }
+                Written::Later(word) => {
+                    self.found.push(Problem::NotYet(self.text(*word).to_string()).at(*word));
+                    continue;
+                }
+                Written::Step(step) => step.span,
+                Written::Each(each) => each.span,
+                Written::If(choice) => choice.arms[0].0.span,
+                Written::Parallel(block) => block.span,
+            };
+            self.found.push(Problem::StepInStepBlock.at(span));
+        }
+        self.policies(frame, &policies)
+    }
+
+    /// Checks the statements of a block; its policy has been looked at.
+    fn block(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> Block {
+        let mut stmts = Vec::with_capacity(block.stmts.len());
+        for stmt in &block.stmts {
+            match stmt {
+                Written::Policy(_) => {}
+                Written::Step(step) => stmts.extend(self.whole_step(frame, step).map(Stmt::Step)),
+                Written::Each(each) => {
+                    stmts.extend(self.each(frame, each).map(|e| Stmt::Each(Box::new(e))));
+                }
+                Written::If(choice) => stmts.extend(self.choice(frame, choice)),
+                Written::Parallel(block) => stmts.push(Stmt::Parallel(self.inner(frame, block))),
+                Written::Later(word) => {
+                    self.found.push(Problem::NotYet(self.text(*word).to_string()).at(*word));
+                }
+            }
+        }
+        Block(stmts)
+    }
+
+    /// Checks a block that is no scope and so has no policy.
+    fn inner(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> Block {
+        for stmt in &block.stmts {
+            if let Written::Policy(policy) = stmt {
+                self.found.push(Problem::NoPolicyHere.at(policy.span));
+            }
+        }
+        self.block(frame, block)
+    }
+
+    fn whole_step(&mut self, frame: &mut Frame<'a>, written: &'a ast::Step) -> Option<Step> {
+        let step = self.step(frame, written);
+        let step = self.keep(step);
+        let policy = written.block.as_ref().map(|b| self.only_policy(frame, b));
+        step.map(|step| Step { policy: policy.unwrap_or_default(), ..step })
+    }
+
+    fn each(&mut self, frame: &mut Frame<'a>, each: &'a ast::Each) -> Option<Each> {
+        let over = self.expr(frame, &each.over, None);
+        let over = self.keep(over);
+        let element = match over.as_ref().map(|o| &o.ty) {
+            Some(Type::Nodes) => Some(Type::Node),
+            Some(Type::List(of)) => Some((**of).clone()),
+            Some(other) => {
+                self.found.push(Problem::NotIterable(describe(other)).at(each.over.span));
+                None
+            }
+            None => None,
+        };
+        let mut order = Vec::with_capacity(each.order.len());
+        for (span, last) in &each.order {
+            let name = self.text(*span);
+            if fact(name).is_none() {
+                let near = nearest(name, FACTS.iter().map(|(name, _)| *name));
+                self.found.push(Problem::UnknownFact { name: name.to_string(), near }.at(*span));
+            } else if element.as_ref().is_some_and(|e| *e != Type::Node) {
+                self.found.push(Problem::NotASet("a list".to_string()).at(each.over.span));
+            }
+            order.push(OrderKey { fact: name.to_string(), last: *last });
+        }
+        let (mut batch, mut canary, mut soak) = (None, None, None);
+        for (name, values) in &each.options {
+            let text = self.text(*name);
+            let (ty, place) = match text {
+                "batch" => (Type::Batch, &mut batch),
+                "canary" => (Type::Number, &mut canary),
+                "soak" => (Type::Duration, &mut soak),
+                _ => {
+                    let near = nearest(text, ["batch", "canary", "soak"]).map(str::to_string);
+                    let problem = Problem::UnknownArgument {
+                        name: text.to_string(),
+                        task: "each".to_string(),
+                        near,
+                        known: "`batch`, `canary` and `soak`".to_string(),
+                    };
+                    self.found.push(problem.at(*name));
+                    continue;
+                }
+            };
+            if place.is_some() {
+                let problem = Problem::Twice { what: "the argument", name: text.to_string() };
+                self.found.push(problem.at(*name));
+            }
+            let value = self.joined(frame, values, &ty);
+            *place = self.keep(value);
+        }
+        let name = self.text(each.name);
+        let slot = frame.slots;
+        frame.slots += 1;
+        let is_node = element.as_ref().is_none_or(|e| *e == Type::Node);
+        // What the set is may be unknown after a mistake; then the variable passes for a node.
+        frame.locals.push((name, element.clone().unwrap_or(Type::Node), slot));
+        let outer = frame.here;
+        if is_node {
+            frame.here = Here::Local(slot);
+        }
+        let (policy, body) = self.scope(frame, &each.block);
+        frame.here = outer;
+        frame.locals.pop();
+        element?;
+        let name = name.to_string();
+        Some(Each { name, slot, over: over?, order, batch, canary, soak, policy, body, span: each.span })
+    }
+
+    fn choice(&mut self, frame: &mut Frame<'a>, choice: &'a ast::If) -> Option<Stmt> {
+        if choice.arms.len() > 64 {
+            self.found.push(Problem::TooLong.at(choice.arms[64].0.span));
+            return None;
+        }
+        let mut arms = Vec::with_capacity(choice.arms.len());
+        for (cond, block) in &choice.arms {
+            let cond = self.condition(frame, cond);
+            arms.push((cond, self.inner(frame, block)));
+        }
+        let mut other = choice.other.as_ref().map_or_else(Block::default, |b| self.inner(frame, b));
+        // `else if` is an `if` within `else`.
+        for (cond, then) in arms.into_iter().rev() {
+            let cond = cond?;
+            let span = cond.span;
+            other = Block(vec![Stmt::If(Box::new(If { cond, then, other, span }))]);
+        }
+        other.0.pop()
+    }
+
+    /// Reads the lines of policy of one scope or step.
+    pub(super) fn policies(&mut self, frame: &mut Frame<'a>, lines: &[&'a ast::Policy]) -> Policy {
+        let mut policy = Policy::default();
+        for line in lines {
+            let twice = match &line.kind {
+                PolicyKind::Timeout(span) => policy.timeout.replace(self.duration(*span)).is_some(),
+                PolicyKind::Retry(times, backoff) => {
+                    let retry = self.retry(*times, *backoff);
+                    policy.retry.replace(retry).is_some()
+                }
+                PolicyKind::Undo(block) => {
+                    let block = self.undo(frame, block);
+                    policy.undo.replace(block).is_some()
+                }
+                PolicyKind::Name(text) => {
+                    let text = self.expr(frame, text, Some(&Type::Text));
+                    let text = self.keep(text);
+                    std::mem::replace(&mut policy.name, text).is_some()
+                }
+                PolicyKind::Long => std::mem::replace(&mut policy.long, true),
+                PolicyKind::Allow(law, reason) => {
+                    let name = self.text(*law);
+                    if !LAWS.contains(&name) {
+                        let problem =
+                            Problem::UnknownLaw { name: name.to_string(), near: nearest(name, LAWS) };
+                        self.found.push(problem.at(*law));
+                    }
+                    let reason = self.plain(reason, "the reason").unwrap_or_default();
+                    let twice = policy.allow.iter().any(|(law, _)| law == name);
+                    policy.allow.push((name.to_string(), reason));
+                    twice
+                }
+            };
+            if twice {
+                let name = self.text(line.span).split_whitespace().next().unwrap_or_default().to_string();
+                self.found.push(Problem::Twice { what: "the policy", name }.at(line.span));
+            }
+        }
+        policy
+    }
+
+    fn undo(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> Block {
+        if block.stmts.is_empty() {
+            self.found.push(Problem::UndoOfNothing.at(block.span));
+        }
+        self.inner(frame, block)
+    }
+
+    /// Reads a duration that is written out. After a mistake any will do.
+    fn duration(&mut self, span: Span) -> u64 {
+        let text = self.text(span);
+        let problem = match quantity(text) {
+            Ok(Value::Duration(0)) => Problem::OutOfRange("a duration of nothing".to_string()),
+            Ok(Value::Duration(ms)) => return ms,
+            Ok(Value::Number(n)) => {
+                let why = format!("has no unit; write `{n}s` or `{n}m`");
+                Problem::NotAQuantity { text: text.to_string(), why }
+            }
+            Ok(_) => Problem::NotAQuantity { text: text.to_string(), why: "is no duration".to_string() },
+            Err(why) => Problem::NotAQuantity { text: text.to_string(), why },
+        };
+        self.found.push(problem.at(span));
+        1
+    }
+
+    fn retry(&mut self, times: Span, backoff: Option<(Span, Span)>) -> Retry {
+        let text = self.text(times);
+        let count = match quantity(text) {
+            Ok(Value::Number(n)) if n <= 1000 => n as u32,
+            Ok(Value::Number(_)) => {
+                let why =
+                    "a step is tried again at most 1000 times; `timeout` bounds one attempt".to_string();
+                self.found.push(Problem::OutOfRange(why).at(times));
+                0
+            }
+            _ => {
+                let why = "is no count; write `retry 3`".to_string();
+                self.found.push(Problem::NotAQuantity { text: text.to_string(), why }.at(times));
+                0
+            }
+        };
+        let (min, max) = match backoff {
+            Some((min, max)) => {
+                let (from, to) = (self.duration(min), self.duration(max));
+                if from > to {
+                    let why = "the first delay is longer than the last one".to_string();
+                    self.found.push(Problem::OutOfRange(why).at(min.to(max)));
+                }
+                (from, to.max(from))
+            }
+            None => BACKOFF,
+        };
+        Retry { times: count, min, max }
+    }
+
+    /// Reads `on failure { }`: one step that decides.
+    pub(super) fn handler(&mut self, event: Span, block: &'a ast::Block) -> Option<OnFailure> {
+        let words = self.text(event);
+        if words != "failure" {
+            let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+            self.found.push(Problem::UnknownEvent(words).at(event));
+            return None;
+        }
+        let mut frame = Frame { handler: true, ..Frame::playbook() };
+        let [Written::Step(written)] = block.stmts.as_slice() else {
+            if let Some(Written::Later(word)) = block.stmts.first() {
+                self.found.push(Problem::NotYet(self.text(*word).to_string()).at(*word));
+            } else {
+                self.found.push(Problem::HandlerNeedsDecision.at(event));
+            }
+            return None;
+        };
+        let step = self.whole_step(&mut frame, written)?;
+        let task = &self.tasks[step.task.0 as usize];
+        if task.header.effect != Effect::Decides {
+            self.found.push(Problem::HandlerNeedsDecision.at(written.span));
+            return None;
+        }
+        let argument = step.args.first().map(|a| (&a.kind, a.span));
+        match (task.name.as_str(), argument) {
+            ("pause", Some((ExprKind::Literal(value), _))) => Some(OnFailure::Pause(value.to_string())),
+            ("continue", Some((ExprKind::Literal(Value::Number(n)), _))) => {
+                Some(OnFailure::Continue(u32::try_from(*n).unwrap_or(u32::MAX)))
+            }
+            ("rollback", _) => Some(OnFailure::Rollback),
+            ("abort", _) => Some(OnFailure::Abort),
+            (_, argument) => {
+                let span = argument.map_or(written.span, |(_, span)| span);
+                self.found.push(Problem::NotLiteral("what a handler decides").at(span));
+                None
+            }
+        }
+    }
+}

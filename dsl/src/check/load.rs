@@ -1,0 +1,185 @@
+//! Reads a playbook and, file by file, what it uses.
+
+use std::collections::HashMap;
+
+use crate::ast;
+use crate::diagnostic::Diagnostic;
+use crate::nearest::nearest;
+use crate::parse::parse;
+use crate::problem::Problem;
+use crate::source::{LoadError, Loader, Sources};
+use crate::span::{FileId, Span};
+
+/// A file with its tree.
+pub(super) struct Module {
+    pub(super) path: String,
+    pub(super) ast: ast::File,
+    /// What it uses: the place of the `use`, and the module if it could be read.
+    pub(super) uses: Vec<(Span, Option<usize>)>,
+}
+
+/// What was read. Module 0 is the root.
+pub(super) struct Loaded {
+    pub(super) sources: Sources,
+    pub(super) modules: Vec<Module>,
+    pub(super) prelude: Vec<usize>,
+    pub(super) found: Vec<Diagnostic>,
+}
+
+/// The shipped modules, for a mistyped `use`.
+const SHIPPED: [&str; 6] =
+    ["std/run", "std/node", "std/preflight", "std/etcd", "std/kubeadm", "std/validate"];
+
+/// Reads `root` and all that it uses.
+pub(super) fn load(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Loaded {
+    let mut l =
+        Loaded { sources: Sources::default(), modules: Vec::new(), prelude: Vec::new(), found: Vec::new() };
+    let mut known: HashMap<String, usize> = HashMap::new();
+    match loader.load(root) {
+        Ok(text) => l.add(root, &text, &mut known),
+        Err(error) => {
+            let problem = match error {
+                LoadError::NotUtf8 => Problem::Binary,
+                LoadError::TooLarge { bytes, limit } => {
+                    Problem::TooLarge { bytes: bytes as usize, limit: limit as usize }
+                }
+                LoadError::NotFound | LoadError::Io(_) => {
+                    Problem::Unreadable { path: root.to_string(), why: error.to_string() }
+                }
+            };
+            l.found.push(problem.of_the_whole());
+            l.add(root, "", &mut known);
+            return l;
+        }
+    }
+    for path in prelude {
+        if !known.contains_key(*path) {
+            match loader.load(path) {
+                Ok(text) => l.add(path, &text, &mut known),
+                Err(error) => {
+                    let path = (*path).to_string();
+                    let problem = Problem::UnknownModule { path, why: error.to_string(), near: None };
+                    l.found.push(problem.of_the_whole());
+                    continue;
+                }
+            }
+        }
+        l.prelude.push(known[*path]);
+    }
+    let mut next = 0;
+    while next < l.modules.len() {
+        let mut spans = Vec::new();
+        for item in &l.modules[next].ast.items {
+            if let ast::Item::Use(paths) = item {
+                spans.extend(paths.iter().copied());
+            }
+        }
+        let mut uses = Vec::with_capacity(spans.len());
+        for span in spans {
+            let path = target(&l.modules[next].path, l.sources.slice(span));
+            if !known.contains_key(&path) {
+                match loader.load(&path) {
+                    Ok(text) => l.add(&path, &text, &mut known),
+                    Err(error) => l.cannot_use(span, &error),
+                }
+            }
+            uses.push((span, known.get(&path).copied()));
+        }
+        l.modules[next].uses = uses;
+        next += 1;
+    }
+    l.cycles();
+    l
+}
+
+impl Loaded {
+    fn add(&mut self, path: &str, text: &str, known: &mut HashMap<String, usize>) {
+        let file = self.sources.add(path, text);
+        let (ast, found) = parse(file, text);
+        self.found.extend(found);
+        known.insert(path.to_string(), self.modules.len());
+        self.modules.push(Module { path: path.to_string(), ast, uses: Vec::new() });
+    }
+
+    fn cannot_use(&mut self, span: Span, error: &LoadError) {
+        let path = self.sources.slice(span).to_string();
+        let why = match error {
+            LoadError::NotFound if path.starts_with("std/") => "kup ships no such module".to_string(),
+            error => error.to_string(),
+        };
+        let near = nearest(&path, SHIPPED).map(str::to_string);
+        self.found.push(Problem::UnknownModule { path, why, near }.at(span));
+    }
+
+    /// Finds files that use each other in a circle, once a circle.
+    fn cycles(&mut self) {
+        // 0: not seen, 1: on the way, 2: done.
+        let mut state = vec![0u8; self.modules.len()];
+        for start in 0..self.modules.len() {
+            let mut way: Vec<(usize, usize)> = Vec::new();
+            if state[start] == 0 {
+                state[start] = 1;
+                way.push((start, 0));
+            }
+            while let Some((module, edge)) = way.last_mut() {
+                let module = *module;
+                let Some((span, used)) = self.modules[module].uses.get(*edge).copied() else {
+                    state[module] = 2;
+                    way.pop();
+                    continue;
+                };
+                *edge += 1;
+                let Some(used) = used else { continue };
+                if state[used] == 1 {
+                    let from = way.iter().position(|(m, _)| *m == used).unwrap_or(0);
+                    let mut names: Vec<&str> =
+                        way[from..].iter().map(|(m, _)| self.modules[*m].path.as_str()).collect();
+                    names.push(&self.modules[used].path);
+                    self.found.push(Problem::UseCycle(names.join(" -> ")).at(span));
+                } else if state[used] == 0 {
+                    state[used] = 1;
+                    way.push((used, 0));
+                }
+            }
+        }
+    }
+
+    /// Returns the text of a module.
+    pub(super) fn text(&self, module: usize) -> &str {
+        self.sources.text(FileId(module as u32))
+    }
+}
+
+/// Returns the path that a `use` names: `std/etcd` as it is, `./announce` beside the file.
+fn target(from: &str, used: &str) -> String {
+    if !used.starts_with('.') {
+        return used.to_string();
+    }
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in used.split('/') {
+        match part {
+            "." => {}
+            ".." if parts.last().is_some_and(|p| !matches!(*p, ".." | "")) => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    let path = parts.join("/");
+    if path.ends_with(".kup") { path } else { format!("{path}.kup") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::target;
+
+    #[test]
+    fn a_file_is_found_beside_the_one_that_uses_it() {
+        assert_eq!(target("playbooks/a.kup", "./b"), "playbooks/b.kup");
+        assert_eq!(target("a.kup", "./b.kup"), "b.kup");
+        assert_eq!(target("/x/y/a.kup", "../b"), "/x/b.kup");
+        assert_eq!(target("../a.kup", "../b"), "../../b.kup");
+        assert_eq!(target("a.kup", "std/etcd"), "std/etcd");
+    }
+}

@@ -1,0 +1,447 @@
+//! Gives a text its meaning: names become ids, arguments take the order of their parameters, types
+//! are proved. All findings come in one go.
+
+mod block;
+mod expr;
+mod load;
+mod step;
+mod task;
+
+use std::collections::HashMap;
+
+use crate::ast;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::nearest::nearest;
+use crate::problem::Problem;
+use crate::program::{OnFailure, Param, Policy, Program, Stage, StageId, Task};
+use crate::source::{Loader, Sources};
+use crate::span::Span;
+use crate::value::Type;
+use expr::{Frame, Here};
+use load::{Loaded, Module, load};
+
+/// Names of the types.
+pub(crate) const TYPES: [&str; 12] = [
+    "version", "minor", "duration", "share", "number", "batch", "size", "path", "string", "bool", "node",
+    "nodes",
+];
+
+/// Names of the functions.
+pub(crate) const FUNCTIONS: [&str; 5] = ["first", "rest", "count", "minor", "label"];
+
+/// Names of the laws.
+pub(crate) const LAWS: [&str; 8] = [
+    "control-plane-first",
+    "one-control-plane-at-a-time",
+    "no-skew",
+    "one-minor-at-a-time",
+    "snapshot-first",
+    "drain-first",
+    "budget",
+    "undo-or-say-so",
+];
+
+/// Facts of a node and their types.
+pub(crate) static FACTS: [(&str, Type); 15] = [
+    ("name", Type::Text),
+    ("control_plane", Type::Bool),
+    ("etcd", Type::Bool),
+    ("worker", Type::Bool),
+    ("gpu", Type::Number),
+    ("zone", Type::Text),
+    ("pool", Type::Text),
+    ("os", Type::Text),
+    ("arch", Type::Text),
+    ("kernel", Type::Text),
+    ("runtime", Type::Text),
+    ("ready", Type::Bool),
+    ("kubelet", Type::Version),
+    ("apiserver", Type::Version),
+    ("package_manager", Type::Text),
+];
+
+/// Words that no verb begins with.
+const KEYWORDS: [&str; 24] = [
+    "use", "playbook", "param", "stage", "task", "native", "on", "test", "each", "if", "else", "parallel",
+    "timeout", "retry", "undo", "name", "long", "allow", "when", "let", "window", "approve", "before",
+    "after",
+];
+
+/// What a check has found.
+#[derive(Debug)]
+pub struct Checked {
+    /// Every text that was read; the playbook is file 0.
+    pub sources: Sources,
+    /// The program, if there is no error.
+    pub program: Option<Program>,
+    /// Errors and warnings, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Checks the playbook `root`. The modules of `prelude` are always in scope.
+pub fn check(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Checked {
+    let mut loaded = load(root, loader, prelude);
+    let mut found = std::mem::take(&mut loaded.found);
+    if !found.iter().any(|d| d.span.is_none()) && loaded.modules[0].ast.items.is_empty() && found.is_empty() {
+        found.push(Problem::Empty.of_the_whole());
+    }
+    let broken = found.iter().any(|d| d.span.is_none());
+    let mut program = None;
+    if !broken {
+        let mut checker = Checker::new(&loaded, found);
+        let checked = checker.playbook();
+        if !checker.found.iter().any(|d| d.severity == Severity::Error) {
+            checker.unused();
+            program = Some(Program { tasks: std::mem::take(&mut checker.tasks), ..checked });
+        }
+        found = checker.found;
+    }
+    sort(&mut found);
+    Checked { sources: loaded.sources, program, diagnostics: found }
+}
+
+/// Checks the module `root` and returns the tasks that it declares itself.
+pub fn module(root: &str, loader: &dyn Loader, prelude: &[&str]) -> (Sources, Vec<Task>, Vec<Diagnostic>) {
+    let mut loaded = load(root, loader, prelude);
+    let found = std::mem::take(&mut loaded.found);
+    let mut checker = Checker::new(&loaded, found);
+    checker.declare();
+    checker.bodies();
+    let mut found = checker.found;
+    let tasks = checker.tasks.into_iter().filter(|t| t.module == root).collect();
+    sort(&mut found);
+    (loaded.sources, tasks, found)
+}
+
+fn sort(found: &mut [Diagnostic]) {
+    found.sort_by_key(|d| d.span.map(|s| (s.file, s.start)));
+}
+
+/// All that is known while checking. Methods live beside what they check.
+struct Checker<'a> {
+    loaded: &'a Loaded,
+    found: Vec<Diagnostic>,
+    tasks: Vec<Task>,
+    /// Module and tree of each task.
+    written: Vec<(usize, &'a ast::Task)>,
+    /// Verbs in scope of each module, by their words.
+    scopes: Vec<HashMap<String, Vec<u32>>>,
+    /// The most words of a verb.
+    longest: usize,
+    params: Vec<Param>,
+    param_ids: HashMap<&'a str, u32>,
+    used_params: Vec<bool>,
+    used_tasks: Vec<bool>,
+    /// Which tasks each task calls, and where.
+    calls: Vec<Vec<(u32, Span)>>,
+}
+
+impl<'a> Checker<'a> {
+    fn new(loaded: &'a Loaded, found: Vec<Diagnostic>) -> Checker<'a> {
+        Checker {
+            loaded,
+            found,
+            tasks: Vec::new(),
+            written: Vec::new(),
+            scopes: Vec::new(),
+            longest: 0,
+            params: Vec::new(),
+            param_ids: HashMap::new(),
+            used_params: Vec::new(),
+            used_tasks: Vec::new(),
+            calls: Vec::new(),
+        }
+    }
+
+    fn text(&self, span: Span) -> &'a str {
+        self.loaded.sources.slice(span)
+    }
+
+    fn root(&self) -> &'a Module {
+        &self.loaded.modules[0]
+    }
+
+    /// Keeps a value, or notes why there is none.
+    fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|d| self.found.push(d)).ok()
+    }
+
+    /// Checks the root as a playbook. The tasks stay with the checker.
+    fn playbook(&mut self) -> Program {
+        self.declare();
+        self.params();
+        self.bodies();
+        let mut title: Option<String> = None;
+        let mut policy = Policy::default();
+        let mut stages: Vec<(Stage, Option<&'a [Span]>)> = Vec::new();
+        let mut on_failure = None;
+        for item in &self.root().ast.items {
+            match item {
+                ast::Item::Playbook { title: text, block, span } => {
+                    if title.is_some() {
+                        self.found.push(Problem::TwoPlaybooks.at(Span { end: span.start + 8, ..*span }));
+                        continue;
+                    }
+                    title = Some(self.plain(text, "the title").unwrap_or_default());
+                    if let Some(block) = block {
+                        policy = self.only_policy(&mut Frame::playbook(), block);
+                    }
+                }
+                ast::Item::Stage { name, after, block } => {
+                    let mut frame = Frame::playbook();
+                    let (policy, body) = self.scope(&mut frame, block);
+                    let slots = frame.slots;
+                    let stage = Stage {
+                        name: self.text(*name).to_string(),
+                        after: Vec::new(),
+                        policy,
+                        body,
+                        slots,
+                        span: *name,
+                    };
+                    stages.push((stage, after.as_deref()));
+                }
+                ast::Item::On { event, block } => {
+                    let handler = self.handler(*event, block);
+                    if on_failure.is_some() {
+                        let name = self.text(*event).to_string();
+                        self.found.push(Problem::Twice { what: "the handler of", name }.at(*event));
+                    }
+                    on_failure = on_failure.or(handler);
+                }
+                ast::Item::Later(word) => {
+                    self.found.push(Problem::NotYet(self.text(*word).to_string()).at(*word));
+                }
+                ast::Item::Use(_) | ast::Item::Param(_) | ast::Item::Task(_) => {}
+            }
+        }
+        match title {
+            None => self.found.push(Problem::NoPlaybook.of_the_whole()),
+            Some(_) if stages.is_empty() => self.found.push(Problem::NoStages.of_the_whole()),
+            Some(_) => {}
+        }
+        Program {
+            title: title.unwrap_or_default(),
+            params: self.params.clone(),
+            tasks: Vec::new(),
+            stages: self.order(stages),
+            on_failure: on_failure.unwrap_or(OnFailure::Pause(String::new())),
+            policy,
+        }
+    }
+
+    fn params(&mut self) {
+        for item in &self.root().ast.items {
+            let ast::Item::Param(param) = item else { continue };
+            let name = self.text(param.name);
+            let Some(ty) = self.ty(&param.ty) else { continue };
+            if self.param_ids.contains_key(name) {
+                self.found
+                    .push(Problem::Twice { what: "the parameter", name: name.to_string() }.at(param.name));
+                continue;
+            }
+            if matches!(
+                name,
+                "nodes" | "workers" | "control_plane" | "etcd" | "local" | "here" | "true" | "false"
+            ) {
+                let problem = Problem::Taken { name: name.to_string(), what: "a word of the language" };
+                self.found.push(problem.at(param.name));
+                continue;
+            }
+            let default = match &param.default {
+                Some(default) => {
+                    let expr = self.expr(&Frame::playbook(), default, Some(&ty));
+                    self.keep(expr)
+                }
+                None if matches!(ty, Type::Optional(_)) => Some(expr::none(&ty, param.span)),
+                None => None,
+            };
+            let doc = task::param_doc(self.loaded.text(0), param.span);
+            self.param_ids.insert(name, self.params.len() as u32);
+            self.params.push(Param { name: name.to_string(), ty, default, doc, span: param.name });
+            self.used_params.push(false);
+        }
+    }
+
+    /// Finds what each stage waits for, and circles among them.
+    fn order(&mut self, stages: Vec<(Stage, Option<&'a [Span]>)>) -> Vec<Stage> {
+        let mut ids: HashMap<String, StageId> = HashMap::with_capacity(stages.len());
+        for (i, (stage, _)) in stages.iter().enumerate() {
+            if ids.contains_key(&stage.name) {
+                let problem = Problem::Twice { what: "the stage", name: stage.name.clone() };
+                self.found.push(problem.at(stage.span));
+            } else {
+                ids.insert(stage.name.clone(), StageId(i as u32));
+            }
+        }
+        let mut ordered: Vec<Stage> = Vec::with_capacity(stages.len());
+        for (i, (mut stage, after)) in stages.into_iter().enumerate() {
+            match after {
+                None if i == 0 => {}
+                None => stage.after.push(StageId(i as u32 - 1)),
+                Some(names) => {
+                    for span in names {
+                        let name = self.text(*span);
+                        match ids.get(name) {
+                            Some(id) if stage.after.contains(id) => {}
+                            Some(id) => stage.after.push(*id),
+                            None => {
+                                let near = nearest(name, ids.keys().map(String::as_str)).map(str::to_string);
+                                let problem = Problem::UnknownStage { name: name.to_string(), near };
+                                self.found.push(problem.at(*span));
+                            }
+                        }
+                    }
+                }
+            }
+            ordered.push(stage);
+        }
+        self.stage_cycle(&ordered);
+        ordered
+    }
+
+    fn stage_cycle(&mut self, stages: &[Stage]) {
+        let mut waits: Vec<usize> = stages.iter().map(|s| s.after.len()).collect();
+        let mut behind: Vec<Vec<usize>> = vec![Vec::new(); stages.len()];
+        for (i, stage) in stages.iter().enumerate() {
+            for after in &stage.after {
+                behind[after.0 as usize].push(i);
+            }
+        }
+        let mut free: Vec<usize> = (0..stages.len()).filter(|i| waits[*i] == 0).collect();
+        while let Some(i) = free.pop() {
+            for next in &behind[i] {
+                waits[*next] -= 1;
+                if waits[*next] == 0 {
+                    free.push(*next);
+                }
+            }
+        }
+        // Walking back from any stage that never came free ends in a circle.
+        let Some(mut at) = waits.iter().position(|w| *w > 0) else { return };
+        let mut way = Vec::new();
+        while !way.contains(&at) {
+            way.push(at);
+            let before = stages[at].after.iter().map(|s| s.0 as usize).find(|s| waits[*s] > 0);
+            at = before.expect("a stage that never came free waits for another such stage");
+        }
+        way.drain(..way.iter().position(|s| *s == at).unwrap_or(0));
+        let mut names: Vec<&str> = way.iter().rev().map(|s| stages[*s].name.as_str()).collect();
+        names.insert(0, &stages[at].name);
+        self.found.push(Problem::StageCycle(names.join(" -> ")).at(stages[at].span));
+    }
+
+    /// Warns of what is declared and never used. Only in a sound playbook: elsewhere the use may
+    /// stand in what could not be read.
+    fn unused(&mut self) {
+        for (param, used) in self.params.iter().zip(&self.used_params) {
+            if !used {
+                self.found.push(Problem::UnusedParam(param.name.clone()).at(param.span));
+            }
+        }
+        let mut way: Vec<usize> = (0..self.tasks.len()).filter(|t| self.used_tasks[*t]).collect();
+        while let Some(task) = way.pop() {
+            for (called, _) in &self.calls[task] {
+                if !std::mem::replace(&mut self.used_tasks[*called as usize], true) {
+                    way.push(*called as usize);
+                }
+            }
+        }
+        let mut used_modules = vec![false; self.loaded.modules.len()];
+        for (i, (module, written)) in self.written.iter().enumerate() {
+            if self.used_tasks[i] {
+                used_modules[*module] = true;
+            } else if *module == 0 {
+                let words = written.words.first().zip(written.words.last());
+                if let Some((first, last)) = words {
+                    self.found.push(Problem::UnusedTask(self.tasks[i].name.clone()).at(first.to(*last)));
+                }
+            }
+        }
+        for (span, module) in &self.root().uses {
+            let Some(module) = module else { continue };
+            if !used_modules[*module] && *module != 0 {
+                self.found.push(Problem::UnusedUse(self.text(*span).to_string()).at(*span));
+            }
+        }
+    }
+
+    /// Reads a text that depends on nothing.
+    fn plain(&mut self, text: &ast::Expr, what: &'static str) -> Option<String> {
+        match &text.kind {
+            ast::ExprKind::Text(text) => Some(text.clone()),
+            _ => {
+                self.found.push(Problem::NotLiteral(what).at(text.span));
+                None
+            }
+        }
+    }
+
+    /// Resolves a written type.
+    fn ty(&mut self, written: &ast::Type) -> Option<Type> {
+        let ty = match &written.kind {
+            ast::TypeKind::List(of) => Type::List(Box::new(self.ty(of)?)),
+            ast::TypeKind::Words(words) => match words.as_slice() {
+                [one] => match self.text(*one) {
+                    "version" => Type::Version,
+                    "minor" => Type::Minor,
+                    "duration" => Type::Duration,
+                    "share" => Type::Share,
+                    "number" => Type::Number,
+                    "batch" => Type::Batch,
+                    "size" => Type::Size,
+                    "path" => Type::Path,
+                    "string" => Type::Text,
+                    "bool" => Type::Bool,
+                    "node" => Type::Node,
+                    "nodes" => Type::Nodes,
+                    "secret" => {
+                        self.found.push(Problem::NotYet("secret".to_string()).at(*one));
+                        return None;
+                    }
+                    name => {
+                        let near = match name {
+                            "text" | "str" => Some("string"),
+                            "int" | "integer" | "int64" => Some("number"),
+                            "boolean" => Some("bool"),
+                            "time" | "timeout" => Some("duration"),
+                            "file" => Some("path"),
+                            "percent" => Some("share"),
+                            name => nearest(name, TYPES),
+                        };
+                        self.found.push(Problem::UnknownType { name: name.to_string(), near }.at(*one));
+                        return None;
+                    }
+                },
+                words => {
+                    let mut members: Vec<String> = Vec::with_capacity(words.len());
+                    for word in words {
+                        let name = self.text(*word).to_string();
+                        if members.contains(&name) {
+                            self.found.push(Problem::Twice { what: "the word", name }.at(*word));
+                        } else {
+                            members.push(name);
+                        }
+                    }
+                    Type::Word(members)
+                }
+            },
+        };
+        Some(if written.optional { Type::Optional(Box::new(ty)) } else { ty })
+    }
+}
+
+impl Frame<'_> {
+    /// The frame of a stage, before any loop.
+    fn playbook() -> Self {
+        Frame {
+            module: 0,
+            task: None,
+            locals: Vec::new(),
+            slots: 0,
+            here: Here::Nowhere,
+            it: false,
+            handler: false,
+        }
+    }
+}

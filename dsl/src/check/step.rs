@@ -1,0 +1,290 @@
+//! Steps: which verb the words are, and which argument goes where. A step has exactly one reading.
+
+use std::borrow::Cow;
+
+use crate::ast::{self, Arg, ExprKind as Written};
+use crate::diagnostic::Diagnostic;
+use crate::literal::{describe, example};
+use crate::nearest::nearest;
+use crate::problem::{Problem, ticks};
+use crate::program::{Effect, Expr, ExprKind, Policy, Step, TaskId};
+use crate::span::Span;
+use crate::value::Type;
+
+use super::Checker;
+use super::expr::{Frame, here, none};
+
+impl<'a> Checker<'a> {
+    /// Resolves a step, without the block behind it.
+    pub(super) fn step(&mut self, frame: &Frame<'a>, step: &ast::Step) -> Result<Step, Diagnostic> {
+        let leading = leading(&step.args);
+        let mut readings: Vec<(u32, Vec<Expr>)> = Vec::new();
+        let mut failure: Option<Diagnostic> = None;
+        // From long to short: the failure of the longest verb is the one to tell.
+        for words in (1..=leading.min(self.longest)).rev() {
+            let name = self.words(&step.args[..words]);
+            let Some(ids) = self.scopes[frame.module].get(&*name) else { continue };
+            for id in ids.clone() {
+                match self.arguments(frame, id, &step.args[words..], step.span) {
+                    Ok(args) => readings.push((id, args)),
+                    Err(why) => failure = failure.or(Some(why)),
+                }
+            }
+        }
+        if let [(first, _), (second, _), ..] = readings.as_slice() {
+            let name = |id: u32| {
+                let task = &self.tasks[id as usize];
+                format!("`{}` of `{}`", task.name, task.module)
+            };
+            let (first, second) = (name(*first), name(*second));
+            return Err(Problem::TwoReadings { first, second }.at(step.span));
+        }
+        let Some((id, args)) = readings.pop() else {
+            return Err(failure.unwrap_or_else(|| self.unknown(frame, step, leading)));
+        };
+        if self.tasks[id as usize].header.effect == Effect::Decides && !frame.handler {
+            let name = self.tasks[id as usize].name.clone();
+            return Err(Problem::OnlyInHandlers(name).at(step.span));
+        }
+        match frame.task {
+            // What a header names, an undo, is no call from a body.
+            Some(task) => {
+                if let Some(calls) = self.calls.get_mut(task as usize) {
+                    calls.push((id, step.span));
+                }
+            }
+            None => self.used_tasks[id as usize] = true,
+        }
+        let text = one_line(self.text(step.span));
+        Ok(Step { task: TaskId(id), args, policy: Policy::default(), text, span: step.span })
+    }
+
+    /// Returns words with one space between them.
+    fn words(&self, args: &[Arg]) -> Cow<'a, str> {
+        let spans: Vec<Span> = args.iter().filter_map(word).collect();
+        let apart = spans.windows(2).all(|w| w[0].end + 1 == w[1].start);
+        match (spans.first(), spans.last()) {
+            (Some(first), Some(last)) if apart => Cow::Borrowed(self.text(first.to(*last))),
+            _ => Cow::Owned(spans.iter().map(|s| self.text(*s)).collect::<Vec<_>>().join(" ")),
+        }
+    }
+
+    /// Brings arguments in the order of the parameters of a task.
+    fn arguments(
+        &mut self,
+        frame: &Frame<'a>,
+        id: u32,
+        args: &[Arg],
+        step: Span,
+    ) -> Result<Vec<Expr>, Diagnostic> {
+        let count = self.tasks[id as usize].params.len();
+        let takes = self.tasks[id as usize].params.iter().filter(|p| p.positional).count();
+        let mut given: Vec<Option<Expr>> = vec![None; count];
+        let (mut plain, mut named) = (0, false);
+        for arg in args {
+            match arg {
+                Arg::Plain(values) => {
+                    let span = values[0].span;
+                    if named {
+                        return Err(self.after_named(args, span));
+                    }
+                    if plain >= takes {
+                        return Err(self.too_many(id, &given, takes, span));
+                    }
+                    let ty = self.tasks[id as usize].params[plain].ty.clone();
+                    given[plain] = Some(self.joined(frame, values, &ty)?);
+                    plain += 1;
+                }
+                Arg::Named(name, values) => {
+                    named = true;
+                    let text = self.text(*name);
+                    let params = &self.tasks[id as usize].params;
+                    let Some(at) = params.iter().position(|p| p.name == text) else {
+                        return Err(self.no_argument(id, text, *name));
+                    };
+                    if given[at].is_some() {
+                        let problem = Problem::Twice { what: "the argument", name: text.to_string() };
+                        return Err(problem.at(*name));
+                    }
+                    let ty = params[at].ty.clone();
+                    given[at] = Some(self.joined(frame, values, &ty)?);
+                }
+            }
+        }
+        let task = &self.tasks[id as usize];
+        let mut complete = Vec::with_capacity(count);
+        for (param, given) in task.params.iter().zip(given) {
+            let missing = |here| {
+                let problem = Problem::MissingArgument {
+                    name: param.name.clone(),
+                    ty: describe(&param.ty),
+                    task: task.name.clone(),
+                    example: example(&param.ty),
+                    here,
+                };
+                problem.at(step)
+            };
+            complete.push(match (given, &param.default) {
+                (Some(given), _) => given,
+                (None, Some(default)) if matches!(default.kind, ExprKind::Here) => {
+                    let optional = matches!(param.ty, Type::Optional(_));
+                    let mut node = here(frame.here, step, optional).ok_or_else(|| missing(true))?;
+                    // Where nobody knows yet whether there is a node, the type keeps saying so.
+                    if optional && matches!(node.kind, ExprKind::Here) {
+                        node.ty = param.ty.clone();
+                    }
+                    node
+                }
+                (None, Some(default)) => default.clone(),
+                (None, None) if matches!(param.ty, Type::Optional(_)) => none(&param.ty, step),
+                (None, None) => return Err(missing(false)),
+            });
+        }
+        Ok(complete)
+    }
+
+    fn after_named(&self, args: &[Arg], span: Span) -> Diagnostic {
+        // `grace=10 minutes`
+        let before = args.iter().rev().find_map(|a| match a {
+            Arg::Named(_, values) => values.last().filter(|v| v.span.end <= span.start),
+            Arg::Plain(_) => None,
+        });
+        if let (Some(number), Some(unit)) = (before, crate::parse::unit(self.text(span)))
+            && matches!(number.kind, Written::Quantity)
+        {
+            let instead = format!("write `{}{unit}`", self.text(number.span));
+            let what = "the unit stands right behind its number";
+            return Problem::Habit { what, instead }.at(number.span.to(span));
+        }
+        Problem::PositionalAfterNamed.at(span)
+    }
+
+    fn too_many(&self, id: u32, given: &[Option<Expr>], takes: usize, span: Span) -> Diagnostic {
+        let task = &self.tasks[id as usize];
+        let open = task.params.iter().zip(given);
+        let open: Vec<&str> =
+            open.filter(|(p, g)| p.default.is_none() && g.is_none()).map(|(p, _)| p.name.as_str()).collect();
+        match open.as_slice() {
+            [name] => Problem::NamedOnly { task: task.name.clone(), name: (*name).to_string() }.at(span),
+            _ => Problem::TooManyArguments { task: task.name.clone(), takes }.at(span),
+        }
+    }
+
+    fn no_argument(&self, id: u32, name: &str, span: Span) -> Diagnostic {
+        let task = &self.tasks[id as usize];
+        let names: Vec<&str> = task.params.iter().map(|p| p.name.as_str()).collect();
+        let near = nearest(name, names.iter().copied()).map(str::to_string);
+        let known = ticks(names).replace(" or ", " and ");
+        Problem::UnknownArgument { name: name.to_string(), task: task.name.clone(), near, known }.at(span)
+    }
+
+    /// Explains words that are no verb.
+    fn unknown(&self, frame: &Frame<'a>, step: &ast::Step, leading: usize) -> Diagnostic {
+        let scope = &self.scopes[frame.module];
+        // `drain(node)`
+        if let Some(Arg::Plain(values)) = step.args.first()
+            && let [ast::Expr { kind: Written::Call(name, args), .. }] = values.as_slice()
+        {
+            let verb = self.text(*name);
+            let args: Vec<&str> = args.iter().map(|a| self.text(a.span)).collect();
+            let instead = format!("write `{}`", [&[verb], args.as_slice()].concat().join(" "));
+            return Problem::Habit { what: "a step has no parentheses", instead }.at(values[0].span);
+        }
+        if leading == 0 {
+            let span = match step.args.first() {
+                Some(Arg::Plain(values)) => values[0].span,
+                Some(Arg::Named(name, _)) => *name,
+                None => step.span,
+            };
+            let found = format!("`{}`", self.text(span));
+            let problem = Problem::Expected { expected: "a verb such as `drain`".to_string(), found };
+            return problem.at(span);
+        }
+        let written = self.words(&step.args[..leading]);
+        let spoken: Vec<&str> = written.split(' ').collect();
+        // Compare each verb with as many words as it has.
+        let near = scope
+            .keys()
+            .filter_map(|verb| {
+                let words = (verb.matches(' ').count() + 1).min(spoken.len());
+                let spoken = spoken[..words].join(" ");
+                nearest(&spoken, [verb.as_str()]).map(|v| (verb.len().abs_diff(spoken.len()), v))
+            })
+            .min();
+        // Which of the words is the wrong one: those that no verb begins with.
+        let known = |n: usize| {
+            let start = spoken[..n].join(" ");
+            scope.keys().any(|v| v.strip_prefix(&start).is_some_and(|rest| rest.starts_with(' ')))
+        };
+        let good = (1..=spoken.len()).take_while(|n| known(*n)).count();
+        let all: Vec<Span> = step.args[..leading].iter().filter_map(word).collect();
+        let words = match &near {
+            Some((_, near)) => (near.matches(' ').count() + 1).min(all.len()),
+            None => (good + 1).min(all.len()),
+        };
+        let first = all[good.min(words - 1)];
+        let span = first.to(all[words - 1]);
+        let elsewhere = self.tasks.iter().find(|t| {
+            let words = t.name.matches(' ').count() + 1;
+            words <= spoken.len() && spoken[..words].join(" ") == t.name
+        });
+        let long = elsewhere.map(|t| t.module.clone()).filter(|m| m.starts_with("std/"));
+        let near = near.map(|(_, near)| near.to_string());
+        let (near, long) = if long.is_some() { (None, long) } else { (near, None) };
+        // A verb that is longer than what stands there: tell what could follow.
+        let near = near.or_else(|| {
+            let start = spoken[..good].join(" ") + " ";
+            let mut longer: Vec<&String> =
+                scope.keys().filter(|v| good > 0 && v.starts_with(&start)).collect();
+            longer.sort_unstable();
+            longer.first().map(|v| (*v).clone()).filter(|_| long.is_none())
+        });
+        Problem::UnknownVerb { words: spoken[..words].join(" "), near, long }.at(span)
+    }
+}
+
+/// Returns how many plain words stand at the beginning.
+fn leading(args: &[Arg]) -> usize {
+    args.iter().take_while(|a| word(a).is_some()).count()
+}
+
+fn word(arg: &Arg) -> Option<Span> {
+    match arg {
+        Arg::Plain(values) => match values.as_slice() {
+            [ast::Expr { kind: Written::Word | Written::Version, span }] => Some(*span),
+            _ => None,
+        },
+        Arg::Named(..) => None,
+    }
+}
+
+/// Joins what is written over several lines.
+fn one_line(text: &str) -> String {
+    if !text.contains(['\n', '\t', '#']) && !text.contains("  ") {
+        return text.to_string();
+    }
+    // Comments go; white space within quotes stays.
+    let mut out = String::with_capacity(text.len());
+    let (mut quoted, mut chars) = (false, text.chars().peekable());
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if quoted => {
+                out.push(c);
+                out.extend(chars.next());
+            }
+            '"' => {
+                quoted = !quoted;
+                out.push(c);
+            }
+            '#' if !quoted => while chars.next_if(|c| *c != '\n').is_some() {},
+            c if !quoted && c.is_whitespace() => {
+                if !out.ends_with(' ') {
+                    out.push(' ');
+                }
+            }
+            '\n' => out.push_str("\\n"),
+            c => out.push(c),
+        }
+    }
+    out.trim_end().to_string()
+}

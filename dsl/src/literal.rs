@@ -1,0 +1,258 @@
+//! Reads literals: `10m`, `10%`, `2GiB`, `42`, `v1.34.2`, and the values that people give on a
+//! command line.
+
+use crate::value::{Batch, Minor, Type, Value, Version, Window};
+
+/// Reads digits with a unit. The error continues a sentence that begins with the text itself.
+pub(crate) fn quantity(text: &str) -> Result<Value, String> {
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse().map(Value::Number).map_err(|_| "is too large a number".to_string());
+    }
+    if let Some(share) = text.strip_suffix('%') {
+        return self::share(share).map(Value::Share);
+    }
+    if let Some(size) = size(text) {
+        return size.map(Value::Size);
+    }
+    if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        let version = format!("v{text}");
+        if version.parse::<Version>().is_ok() || version.parse::<Minor>().is_ok() {
+            return Err(format!("is no number; if it is a version, write `{version}`"));
+        }
+        return Err("is no number; numbers are whole".to_string());
+    }
+    duration(text).map(Value::Duration)
+}
+
+/// Reads `1h30m`.
+pub(crate) fn duration(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 5] =
+        [("ms", 1), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+    const TAUGHT: &str = "has no unit that kup knows; times are `250ms`, `30s`, `10m`, `1h30m`, `2d`, \
+                          shares `10%`, sizes `2GiB`";
+    let (mut rest, mut total, mut last) = (text, 0u64, u64::MAX);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, tail) = rest.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| TAUGHT.to_string())?;
+        let unit = &tail[..tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len())];
+        let Some((_, ms)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+            return Err(TAUGHT.to_string());
+        };
+        if *ms >= last {
+            return Err("does not go from large units to small ones".to_string());
+        }
+        last = *ms;
+        total = number.checked_mul(*ms).and_then(|ms| total.checked_add(ms)).ok_or("is too long a time")?;
+        rest = &tail[unit.len()..];
+    }
+    // A deadline is a sum of durations; far below the limit of u64, sums cannot overflow.
+    if total > 1000 * 365 * 86_400_000 { Err("is too long a time".to_string()) } else { Ok(total) }
+}
+
+fn share(text: &str) -> Result<u32, String> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(part) || part.len() > 2 || text.ends_with('.') {
+        return Err("is no share; shares are `10%` or `2.5%`".to_string());
+    }
+    let hundredths = format!("{part:0<2}").parse::<u32>().ok();
+    match (whole.parse::<u32>().ok(), hundredths) {
+        (Some(whole), Some(h)) if whole < 100 || (whole == 100 && h == 0) => Ok(whole * 100 + h),
+        _ => Err("is more than all; a share is at most `100%`".to_string()),
+    }
+}
+
+/// Reads `2GiB`; `None` if it is no size at all.
+fn size(text: &str) -> Option<Result<u64, String>> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        "TiB" => 40,
+        "KB" | "MB" | "GB" | "TB" | "kB" | "K" | "M" | "G" | "T" | "Ki" | "Mi" | "Gi" | "Ti" => {
+            let unit = unit[..1].to_uppercase();
+            return Some(Err(format!("is no size; sizes are binary: `{number}{unit}iB`")));
+        }
+        _ => return None,
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
+    Some(bytes.ok_or_else(|| "is too large a size".to_string()))
+}
+
+/// Returns what a literal of this type looks like.
+pub(crate) fn example(ty: &Type) -> String {
+    match ty {
+        Type::Bool => "true".to_string(),
+        Type::Number => "3".to_string(),
+        Type::Text => "\"text\"".to_string(),
+        Type::Path => "\"./file\"".to_string(),
+        Type::Duration => "10m".to_string(),
+        Type::Share => "10%".to_string(),
+        Type::Size => "2GiB".to_string(),
+        Type::Version => "v1.34.2".to_string(),
+        Type::Minor => "v1.34".to_string(),
+        Type::Batch => "10%".to_string(),
+        Type::Word(words) => words.first().cloned().unwrap_or_default(),
+        Type::Node => "node".to_string(),
+        Type::Nodes => "workers".to_string(),
+        Type::List(of) => format!("[{}]", example(of)),
+        Type::Optional(of) => example(of),
+    }
+}
+
+/// Names a type for people: ``a version``, ``one of `a | b` ``.
+pub(crate) fn describe(ty: &Type) -> String {
+    match ty {
+        Type::Bool => "true or false".to_string(),
+        Type::Number => "a number".to_string(),
+        Type::Text => "text".to_string(),
+        Type::Path => "a path".to_string(),
+        Type::Duration => "a duration".to_string(),
+        Type::Share => "a share".to_string(),
+        Type::Size => "a size".to_string(),
+        Type::Version => "a version".to_string(),
+        Type::Minor => "a minor version".to_string(),
+        Type::Batch => "a batch".to_string(),
+        Type::Word(words) => format!("one of `{}`", words.join(" | ")),
+        Type::Node => "a node".to_string(),
+        Type::Nodes => "a set of nodes".to_string(),
+        Type::List(of) => format!("a list of `{of}`"),
+        Type::Optional(of) => describe(of),
+    }
+}
+
+/// Reads one window of a batch.
+fn window(text: &str) -> Result<Window, String> {
+    match quantity(text) {
+        Ok(Value::Number(n)) => match u32::try_from(n) {
+            Ok(n) if n > 0 => Ok(Window::Count(n)),
+            _ => Err("is no batch; a batch has at least one".to_string()),
+        },
+        Ok(Value::Share(0)) => Err("is no batch; a batch has at least one".to_string()),
+        Ok(Value::Share(s)) => Ok(Window::Share(s)),
+        _ => Err("is neither a count nor a share".to_string()),
+    }
+}
+
+/// Reads the value of a parameter from text without quotes, as `--set NAME=TEXT` has it. The message
+/// of an error says what was expected and shows one.
+pub fn parse_value(text: &str, ty: &Type) -> Result<Value, String> {
+    let trimmed = text.trim();
+    let teach = || format!("expected {}, found `{text}`; write for example `{}`", describe(ty), plain(ty));
+    let items = || {
+        let inner = trimmed.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(trimmed);
+        inner.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_string).collect::<Vec<_>>()
+    };
+    let literal = |wanted: fn(&Value) -> bool| match quantity(trimmed) {
+        Ok(value) if trimmed.starts_with(|c: char| c.is_ascii_digit()) && wanted(&value) => Ok(value),
+        Ok(_) => Err(teach()),
+        Err(why) if trimmed.starts_with(|c: char| c.is_ascii_digit()) => {
+            Err(format!("`{text}` {why}; expected {}, for example `{}`", describe(ty), plain(ty)))
+        }
+        Err(_) => Err(teach()),
+    };
+    match ty {
+        Type::Bool => match trimmed {
+            "true" => Ok(Value::Bool(true)),
+            "false" => Ok(Value::Bool(false)),
+            _ => Err(teach()),
+        },
+        Type::Number => literal(|v| matches!(v, Value::Number(_))),
+        Type::Duration => literal(|v| matches!(v, Value::Duration(_))),
+        Type::Share => literal(|v| matches!(v, Value::Share(_))),
+        Type::Size => literal(|v| matches!(v, Value::Size(_))),
+        Type::Text => Ok(Value::Text(text.to_string())),
+        Type::Path if trimmed.is_empty() => Err(teach()),
+        Type::Path => Ok(Value::Path(text.to_string())),
+        Type::Version => trimmed.parse().map(Value::Version).map_err(|_| teach()),
+        Type::Minor => match (trimmed.parse::<Minor>(), trimmed.parse::<Version>()) {
+            (Ok(minor), _) => Ok(Value::Minor(minor)),
+            (_, Ok(version)) => Ok(Value::Minor(version.minor())),
+            _ => Err(teach()),
+        },
+        Type::Batch => {
+            let windows: Result<Vec<_>, _> = items().iter().map(|t| window(t)).collect();
+            match windows {
+                Ok(windows) if !windows.is_empty() => Ok(Value::Batch(Batch(windows))),
+                _ => Err(format!(
+                    "expected a batch, found `{text}`; write a count `3`, a share `10%` or a ramp `[1, 5, 20%]`"
+                )),
+            }
+        }
+        Type::Word(words) => match words.iter().find(|w| *w == trimmed) {
+            Some(word) => Ok(Value::Word(word.clone())),
+            None => {
+                let near = crate::nearest(trimmed, words.iter().map(String::as_str));
+                let hint = near.map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
+                Err(format!("expected {}, found `{text}`{hint}", describe(ty)))
+            }
+        },
+        Type::Node if trimmed.is_empty() => Err(teach()),
+        Type::Node => Ok(Value::Node(trimmed.to_string())),
+        Type::Nodes => Ok(Value::Nodes(items())),
+        Type::List(of) => {
+            items().iter().map(|t| parse_value(t, of)).collect::<Result<_, _>>().map(Value::List)
+        }
+        Type::Optional(_) if matches!(trimmed, "" | "none") => Ok(Value::None),
+        Type::Optional(of) => parse_value(text, of),
+    }
+}
+
+/// Returns an example as a command line has it, without quotes.
+fn plain(ty: &Type) -> String {
+    example(ty).replace('"', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_know_their_units() {
+        assert_eq!(quantity("1h30m"), Ok(Value::Duration(5_400_000)));
+        assert_eq!(quantity("250ms"), Ok(Value::Duration(250)));
+        assert_eq!(quantity("2.5%"), Ok(Value::Share(250)));
+        assert_eq!(quantity("2GiB"), Ok(Value::Size(2 << 30)));
+        assert_eq!(quantity("42"), Ok(Value::Number(42)));
+    }
+
+    #[test]
+    fn what_is_no_quantity_is_taught() {
+        for (text, taught) in [
+            ("1.34.2", "write `v1.34.2`"),
+            ("10x", "no unit"),
+            ("5m1h", "large units to small"),
+            ("101%", "at most `100%`"),
+            ("2GB", "`2GiB`"),
+            ("1.5", "`v1.5`"),
+            ("99999999999999999999", "too large"),
+            ("99999999999999d", "too long"),
+            ("1.%", "no share"),
+        ] {
+            let why = quantity(text).unwrap_err();
+            assert!(why.contains(taught), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_value_from_the_command_line_is_read_by_its_type() {
+        let batch = |w: &[Window]| Ok(Value::Batch(Batch(w.to_vec())));
+        assert_eq!(parse_value("3", &Type::Batch), batch(&[Window::Count(3)]));
+        assert_eq!(
+            parse_value("[1, 5, 20%]", &Type::Batch),
+            batch(&[Window::Count(1), Window::Count(5), Window::Share(2000)])
+        );
+        assert!(parse_value("0", &Type::Batch).is_err());
+        assert_eq!(parse_value("1.34.2", &Type::Version).unwrap().to_string(), "v1.34.2");
+        assert_eq!(parse_value("v1.34.2", &Type::Minor).unwrap().to_string(), "v1.34");
+        assert_eq!(parse_value("none", &Type::Optional(Box::new(Type::Duration))), Ok(Value::None));
+        let words = Type::Word(vec!["refuse".to_string(), "delete".to_string()]);
+        assert!(parse_value("delet", &words).unwrap_err().contains("did you mean `delete`?"));
+        let taught = parse_value("soon", &Type::Duration).unwrap_err();
+        assert_eq!(taught, "expected a duration, found `soon`; write for example `10m`");
+    }
+}

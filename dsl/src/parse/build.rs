@@ -1,0 +1,546 @@
+//! Pest's pairs become the tree. Marks are dropped here, texts lose their escapes, and junk is handed
+//! to [`super::junk`] for its error.
+
+use std::sync::LazyLock;
+
+use pest::Parser;
+use pest::iterators::{Pair, Pairs};
+use pest::pratt_parser::{Assoc, Op as PrattOp, PrattParser};
+
+use super::{Grammar, Rule, junk};
+use crate::ast::*;
+use crate::diagnostic::Diagnostic;
+use crate::problem::Problem;
+use crate::span::{FileId, Span};
+
+/// From loose to tight.
+static PRECEDENCE: LazyLock<PrattParser<Rule>> = LazyLock::new(|| {
+    let left = |rule| PrattOp::infix(rule, Assoc::Left);
+    PrattParser::new()
+        .op(left(Rule::where_op))
+        .op(left(Rule::or_op))
+        .op(left(Rule::and_op))
+        .op(PrattOp::prefix(Rule::not_op))
+        .op(left(Rule::eq_op)
+            | left(Rule::ne_op)
+            | left(Rule::lt_op)
+            | left(Rule::le_op)
+            | left(Rule::gt_op)
+            | left(Rule::ge_op)
+            | left(Rule::in_op))
+        .op(left(Rule::add_op) | left(Rule::sub_op))
+        .op(PrattOp::postfix(Rule::fact))
+});
+
+/// More parts than this in one expression, and its tree would be too deep to walk.
+const PARTS: usize = 400;
+
+/// Builds the tree of a file.
+pub(super) fn file(file: FileId, text: &str, pairs: Pairs<'_, Rule>) -> (File, Vec<Diagnostic>) {
+    let mut b = Builder { file, offset: 0, missing: None, found: Vec::new() };
+    let mut items = Vec::new();
+    // Neighboring lines of junk are mostly one mistake over several lines.
+    let mut run: Vec<(usize, usize)> = Vec::new();
+    for pair in pairs.flat_map(Pair::into_inner) {
+        match pair.as_rule() {
+            Rule::junk_line => {
+                let at = pair.as_span();
+                if !run.is_empty() && junk::begins_item(pair.as_str()) {
+                    b.junk_run(text, &mut run);
+                }
+                run.push((at.start(), at.end()));
+            }
+            Rule::item_end => {}
+            _ => {
+                b.junk_run(text, &mut run);
+                if pair.as_rule() != Rule::EOI {
+                    items.push(b.item(pair));
+                }
+            }
+        }
+    }
+    (File { items }, b.found)
+}
+
+struct Builder {
+    file: FileId,
+    /// Where the parsed text begins within the file.
+    offset: usize,
+    /// Where the last missing `}` was noticed: blocks that end there are missing the same one.
+    missing: Option<u32>,
+    found: Vec<Diagnostic>,
+}
+
+/// Takes the next pair; the grammar guarantees it.
+fn next<'i>(pairs: &mut Pairs<'i, Rule>) -> Pair<'i, Rule> {
+    pairs.next().expect("the grammar puts a pair here")
+}
+
+impl Builder {
+    fn place(&self, pair: &Pair<'_, Rule>) -> Span {
+        let span = pair.as_span();
+        self.span(span.start(), span.end())
+    }
+
+    fn span(&self, start: usize, end: usize) -> Span {
+        Span { file: self.file, start: (self.offset + start) as u32, end: (self.offset + end) as u32 }
+    }
+
+    fn junk_run(&mut self, text: &str, run: &mut Vec<(usize, usize)>) {
+        if let (Some((start, _)), Some((_, end))) = (run.first().copied(), run.last().copied()) {
+            self.found.push(junk::item(self.file, &text[start..end], self.offset + start));
+            run.clear();
+        }
+    }
+
+    fn words(&self, pairs: Pairs<'_, Rule>) -> Vec<Span> {
+        pairs.filter(|p| matches!(p.as_rule(), Rule::word | Rule::use_path)).map(|p| self.place(&p)).collect()
+    }
+
+    fn item(&mut self, pair: Pair<'_, Rule>) -> Item {
+        let span = self.place(&pair);
+        let rule = pair.as_rule();
+        let text = pair.as_str();
+        let mut inner = pair.into_inner();
+        match rule {
+            Rule::use_item => Item::Use(self.words(inner)),
+            Rule::playbook_item => {
+                let title = self.atom(next(&mut inner));
+                Item::Playbook { title, block: inner.next().map(|p| self.block(p)), span }
+            }
+            Rule::param_item => Item::Param(self.param(next(&mut inner))),
+            Rule::stage_item => {
+                let name = self.place(&next(&mut inner));
+                let mut after = None;
+                let mut pair = next(&mut inner);
+                if pair.as_rule() == Rule::after {
+                    after = Some(self.words(pair.into_inner()));
+                    pair = next(&mut inner);
+                }
+                Item::Stage { name, after, block: self.block(pair) }
+            }
+            Rule::task_item | Rule::native_item => Item::Task(self.task(inner, rule, span.start)),
+            Rule::on_item => {
+                let event = self.place(&next(&mut inner));
+                Item::On { event, block: self.block(next(&mut inner)) }
+            }
+            _ => Item::Later(first_word(span, text)),
+        }
+    }
+
+    fn task(&mut self, inner: Pairs<'_, Rule>, rule: Rule, start: u32) -> Task {
+        let mut task = Task {
+            words: Vec::new(),
+            positional: Vec::new(),
+            named: Vec::new(),
+            body: TaskBody::Native(Vec::new()),
+            start,
+        };
+        let mut clauses = Vec::new();
+        for pair in inner {
+            match pair.as_rule() {
+                Rule::task_name => task.words = self.words(pair.into_inner()),
+                Rule::params => {
+                    let mut behind = false;
+                    for pair in pair.into_inner() {
+                        match pair.as_rule() {
+                            Rule::semicolon => behind = true,
+                            Rule::param if behind => task.named.push(self.param(pair)),
+                            Rule::param => task.positional.push(self.param(pair)),
+                            _ => {}
+                        }
+                    }
+                }
+                Rule::block => task.body = TaskBody::Block(self.block(pair)),
+                Rule::script => task.body = TaskBody::Script(first_word(self.place(&pair), pair.as_str())),
+                Rule::junk_clause => {
+                    let at = pair.as_span().start();
+                    self.found.push(junk::clause(self.file, pair.as_str(), self.offset + at));
+                }
+                Rule::task_kw | Rule::line_end => {}
+                _ => clauses.push(self.clause(pair)),
+            }
+        }
+        if rule == Rule::native_item {
+            task.body = TaskBody::Native(clauses);
+        }
+        task
+    }
+
+    fn param(&mut self, pair: Pair<'_, Rule>) -> Param {
+        let span = self.place(&pair);
+        let mut inner = pair.into_inner();
+        let name = self.place(&next(&mut inner));
+        let mut rest = inner.filter(|p| !matches!(p.as_rule(), Rule::colon | Rule::equals));
+        let ty = rest.next().expect("a parameter has a type");
+        let ty = self.ty(ty);
+        Param { name, ty, default: rest.next().map(|p| self.expr(p)), span }
+    }
+
+    fn ty(&mut self, pair: Pair<'_, Rule>) -> Type {
+        let mut inner = pair.into_inner();
+        let what = next(&mut inner);
+        let kind = match what.as_rule() {
+            Rule::type_words => TypeKind::Words(self.words(what.into_inner())),
+            _ => TypeKind::List(Box::new(self.ty(next(&mut what.into_inner())))),
+        };
+        Type { kind, optional: inner.next().is_some() }
+    }
+
+    fn clause(&mut self, pair: Pair<'_, Rule>) -> Clause {
+        let rule = pair.as_rule();
+        let span = self.place(&pair);
+        if matches!(rule, Rule::timeout | Rule::retry) {
+            return Clause::Policy(self.policy(pair));
+        }
+        let mut inner = pair.into_inner();
+        match rule {
+            Rule::flag => Clause::Flag(span),
+            Rule::effect => {
+                let word = self.place(&next(&mut inner));
+                Clause::Effect(word, inner.next().map(|p| self.place(&p)))
+            }
+            Rule::claims => {
+                let word = self.place(&next(&mut inner));
+                Clause::Claims(word, inner.map(|p| self.claim(p)).collect())
+            }
+            _ => {
+                let what = next(&mut inner);
+                let undo = match what.as_rule() {
+                    Rule::itself => Undo::Itself,
+                    Rule::none => Undo::None(self.atom(next(&mut inner))),
+                    _ => Undo::Step(self.step_head(what)),
+                };
+                Clause::Undo(undo, inner.next().map(|p| self.condition(p)))
+            }
+        }
+    }
+
+    fn condition(&mut self, pair: Pair<'_, Rule>) -> Expr {
+        let expr = pair.into_inner().find(|p| p.as_rule() == Rule::expr);
+        self.expr(expr.expect("a condition has an expression"))
+    }
+
+    fn claim(&mut self, pair: Pair<'_, Rule>) -> Claim {
+        let mut inner = pair.into_inner();
+        let fact = self.place(&next(&mut inner));
+        let mut claim = Claim { fact, of: Vec::new(), when: None };
+        for pair in inner {
+            match pair.as_rule() {
+                Rule::word => claim.of.push(self.place(&pair)),
+                Rule::condition => claim.when = Some(self.condition(pair)),
+                _ => {}
+            }
+        }
+        claim
+    }
+
+    fn block(&mut self, pair: Pair<'_, Rule>) -> Block {
+        let span = self.place(&pair);
+        let mut stmts = Vec::new();
+        for pair in pair.into_inner() {
+            match pair.as_rule() {
+                Rule::open | Rule::line_end => {}
+                Rule::missing_close => {
+                    let at = self.place(&pair).start;
+                    if self.missing.replace(at) != Some(at) {
+                        let open = Span { end: span.start + 1, ..span };
+                        self.found.push(Problem::MissingClose.at(open));
+                    }
+                }
+                Rule::junk_stmt => {
+                    let at = pair.as_span().start();
+                    self.found.push(junk::stmt(self.file, pair.as_str(), self.offset + at));
+                }
+                _ => stmts.push(self.stmt(pair)),
+            }
+        }
+        Block { stmts, span }
+    }
+
+    fn stmt(&mut self, pair: Pair<'_, Rule>) -> Stmt {
+        let span = self.place(&pair);
+        match pair.as_rule() {
+            Rule::step => {
+                let mut inner = pair.into_inner();
+                let mut step = self.step_head(next(&mut inner));
+                step.block = inner.next().map(|p| self.block(p));
+                Stmt::Step(step)
+            }
+            Rule::each_stmt => Stmt::Each(Box::new(self.each(pair))),
+            Rule::if_stmt => {
+                let mut arms = Vec::new();
+                let mut cond = None;
+                let mut other = None;
+                for pair in pair.into_inner() {
+                    match pair.as_rule() {
+                        Rule::expr => cond = Some(self.expr(pair)),
+                        _ => {
+                            let block = self.block(pair);
+                            match cond.take() {
+                                Some(cond) => arms.push((cond, block)),
+                                None => other = Some(block),
+                            }
+                        }
+                    }
+                }
+                Stmt::If(If { arms, other })
+            }
+            Rule::parallel_stmt => Stmt::Parallel(self.block(next(&mut pair.into_inner()))),
+            Rule::later_stmt => Stmt::Later(first_word(span, pair.as_str())),
+            _ => Stmt::Policy(self.policy(pair)),
+        }
+    }
+
+    fn each(&mut self, pair: Pair<'_, Rule>) -> Each {
+        let start = self.place(&pair);
+        let mut inner = pair.into_inner();
+        let name = self.place(&next(&mut inner));
+        next(&mut inner);
+        let over = self.expr(next(&mut inner));
+        let mut span = start.to(over.span);
+        span.end = over.span.end;
+        let (mut order, mut options) = (Vec::new(), Vec::new());
+        for pair in inner {
+            let place = self.place(&pair);
+            match pair.as_rule() {
+                Rule::order => {
+                    for key in pair.into_inner().filter(|p| p.as_rule() == Rule::order_key) {
+                        let mut parts = key.into_inner();
+                        order.push((self.place(&next(&mut parts)), parts.next().is_some()));
+                    }
+                    span.end = place.end;
+                }
+                Rule::named => {
+                    options.push(self.named(pair));
+                    span.end = place.end;
+                }
+                _ => return Each { name, over, order, options, block: self.block(pair), span },
+            }
+        }
+        unreachable!("the grammar ends `each` with a block")
+    }
+
+    fn policy(&mut self, pair: Pair<'_, Rule>) -> Policy {
+        let span = self.place(&pair);
+        let rule = pair.as_rule();
+        let mut inner = pair.into_inner().filter(|p| !matches!(p.as_rule(), Rule::backoff | Rule::range));
+        let mut part = || inner.next();
+        let kind = match rule {
+            Rule::long_policy => PolicyKind::Long,
+            _ => {
+                let first = part().expect("this policy has a value");
+                match rule {
+                    Rule::timeout => PolicyKind::Timeout(self.place(&first)),
+                    Rule::retry => {
+                        let backoff = part().zip(part());
+                        PolicyKind::Retry(
+                            self.place(&first),
+                            backoff.map(|(a, b)| (self.place(&a), self.place(&b))),
+                        )
+                    }
+                    Rule::undo_policy => PolicyKind::Undo(self.block(first)),
+                    Rule::name_policy => PolicyKind::Name(self.atom(first)),
+                    _ => {
+                        let reason = part().expect("`allow` has a reason");
+                        PolicyKind::Allow(self.place(&first), self.atom(reason))
+                    }
+                }
+            }
+        };
+        Policy { kind, span }
+    }
+
+    fn step_head(&mut self, pair: Pair<'_, Rule>) -> Step {
+        let span = self.place(&pair);
+        let mut args = Vec::new();
+        for pair in pair.into_inner() {
+            args.push(match pair.as_rule() {
+                Rule::named => {
+                    let (name, values) = self.named(pair);
+                    Arg::Named(name, values)
+                }
+                _ => Arg::Plain(self.piece(pair)),
+            });
+        }
+        Step { args, block: None, span }
+    }
+
+    fn named(&mut self, pair: Pair<'_, Rule>) -> (Span, Vec<Expr>) {
+        let mut inner = pair.into_inner();
+        let name = self.place(&next(&mut inner));
+        (name, inner.map(|p| self.expr(p)).collect())
+    }
+
+    fn piece(&mut self, pair: Pair<'_, Rule>) -> Vec<Expr> {
+        let place = self.place(&pair);
+        let inner = pair.into_inner();
+        if inner.len() > PARTS {
+            self.found.push(Problem::TooLong.at(place));
+            return vec![Expr { kind: ExprKind::Word, span: place }];
+        }
+        let mut terms: Vec<Expr> = Vec::with_capacity(1);
+        for pair in inner {
+            match (pair.as_rule(), terms.pop()) {
+                (Rule::fact, Some(of)) => terms.push(self.fact(of, pair)),
+                (_, before) => {
+                    terms.extend(before);
+                    terms.push(self.atom(pair));
+                }
+            }
+        }
+        terms
+    }
+
+    fn fact(&self, of: Expr, pair: Pair<'_, Rule>) -> Expr {
+        let name = self.place(&next(&mut pair.into_inner()));
+        let span = of.span.to(name);
+        Expr { kind: ExprKind::Fact(Box::new(of), name), span }
+    }
+
+    fn expr(&mut self, pair: Pair<'_, Rule>) -> Expr {
+        let place = self.place(&pair);
+        let mut inner = pair.into_inner();
+        if inner.len() == 1 {
+            return self.atom(next(&mut inner));
+        }
+        if inner.len() > PARTS {
+            self.found.push(Problem::TooLong.at(place));
+            return Expr { kind: ExprKind::Word, span: place };
+        }
+        let (file, offset) = (self.file, self.offset);
+        let light = Builder { file, offset, missing: None, found: Vec::new() };
+        PRECEDENCE
+            .map_primary(|pair| self.atom(pair))
+            .map_prefix(|op, right: Expr| {
+                let span = light.place(&op).to(right.span);
+                Expr { kind: ExprKind::Not(Box::new(right)), span }
+            })
+            .map_postfix(|of, pair| light.fact(of, pair))
+            .map_infix(|left, op, right| {
+                let span = left.span.to(right.span);
+                let kind = ExprKind::Binary(operator(op.as_rule()), Box::new(left), Box::new(right));
+                Expr { kind, span }
+            })
+            .parse(inner)
+    }
+
+    fn atom(&mut self, pair: Pair<'_, Rule>) -> Expr {
+        let span = self.place(&pair);
+        let kind = match pair.as_rule() {
+            Rule::raw => ExprKind::Text(unindent(&pair.as_str()[3..pair.as_str().len() - 3])),
+            Rule::string => self.text(pair.as_str(), span),
+            Rule::version => ExprKind::Version,
+            Rule::quantity => ExprKind::Quantity,
+            Rule::list => {
+                let values = pair.into_inner().filter(|p| p.as_rule() == Rule::wide);
+                ExprKind::List(values.map(|p| self.expr(p)).collect())
+            }
+            Rule::paren => return Expr { span, ..self.expr(next(&mut pair.into_inner())) },
+            Rule::call => {
+                let mut inner = pair.into_inner();
+                let name = self.place(&next(&mut inner));
+                let args = inner.filter(|p| p.as_rule() == Rule::wide).map(|p| self.expr(p)).collect();
+                ExprKind::Call(name, args)
+            }
+            _ => ExprKind::Word,
+        };
+        Expr { kind, span }
+    }
+
+    /// Undoes the escapes of a text, and reads what stands in `${ }`.
+    fn text(&mut self, quoted: &str, span: Span) -> ExprKind {
+        let body = &quoted[1..quoted.len() - 1];
+        if !body.contains(['\\', '$']) {
+            return ExprKind::Text(body.to_string());
+        }
+        let base = span.start as usize + 1 - self.offset;
+        let (mut parts, mut text) = (Vec::new(), String::new());
+        let mut text_start = 0;
+        let mut i = 0;
+        while let Some(c) = body[i..].chars().next() {
+            let width = c.len_utf8();
+            if c == '\\' {
+                let escaped = body[i + 1..].chars().next().unwrap_or('\\');
+                match escaped {
+                    'n' => text.push('\n'),
+                    't' => text.push('\t'),
+                    '"' | '\\' | '$' => text.push(escaped),
+                    other => {
+                        let place = self.span(base + i, base + i + 1 + other.len_utf8());
+                        self.found.push(Problem::BadEscape(other).at(place));
+                    }
+                }
+                i += 1 + escaped.len_utf8();
+            } else if body[i..].starts_with("${") {
+                let end = body[i..].find('}').map(|e| i + e);
+                let inner = &body[i + 2..end.unwrap_or(body.len())];
+                let place = self.span(base + i, base + end.map_or(body.len(), |e| e + 1));
+                if !text.is_empty() {
+                    let part = self.span(base + text_start, base + i);
+                    parts.push(Expr { kind: ExprKind::Text(std::mem::take(&mut text)), span: part });
+                }
+                match (end, Grammar::parse(Rule::alone, inner)) {
+                    (Some(_), Ok(mut pairs)) => {
+                        let offset = self.offset;
+                        self.offset += base + i + 2;
+                        let wide = pairs.next().and_then(|p| p.into_inner().next());
+                        parts.push(self.expr(wide.expect("`alone` holds one expression")));
+                        self.offset = offset;
+                    }
+                    _ => {
+                        let written = body[i..end.map_or(body.len(), |e| e + 1)].to_string();
+                        self.found.push(Problem::BadInterpolation(written).at(place));
+                    }
+                }
+                i = end.map_or(body.len(), |e| e + 1);
+                text_start = i;
+            } else {
+                text.push(c);
+                i += width;
+            }
+        }
+        if parts.is_empty() {
+            return ExprKind::Text(text);
+        }
+        if !text.is_empty() {
+            let part = self.span(base + text_start, base + body.len());
+            parts.push(Expr { kind: ExprKind::Text(text), span: part });
+        }
+        ExprKind::Interpolated(parts)
+    }
+}
+
+/// Returns the span of the first word of a text.
+fn first_word(span: Span, text: &str) -> Span {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
+    Span { end: span.start + end as u32, ..span }
+}
+
+/// Takes the common indent from a text of many lines, and the line break behind the opening quotes.
+fn unindent(text: &str) -> String {
+    let Some(body) = text.strip_prefix("\r\n").or_else(|| text.strip_prefix('\n')) else {
+        return text.to_string();
+    };
+    let indent = |l: &str| l.len() - l.trim_start_matches([' ', '\t']).len();
+    let common = body.lines().filter(|l| !l.trim().is_empty()).map(indent).min().unwrap_or(0);
+    let lines: Vec<&str> = body.split('\n').map(|l| l.get(common.min(indent(l))..).unwrap_or("")).collect();
+    lines.join("\n")
+}
+
+fn operator(rule: Rule) -> Op {
+    match rule {
+        Rule::eq_op => Op::Eq,
+        Rule::ne_op => Op::Ne,
+        Rule::lt_op => Op::Lt,
+        Rule::le_op => Op::Le,
+        Rule::gt_op => Op::Gt,
+        Rule::ge_op => Op::Ge,
+        Rule::and_op => Op::And,
+        Rule::or_op => Op::Or,
+        Rule::in_op => Op::In,
+        Rule::add_op => Op::Add,
+        Rule::sub_op => Op::Sub,
+        _ => Op::Where,
+    }
+}

@@ -1,0 +1,341 @@
+//! Why a piece of text is junk. The piece is parsed again on its own, only for the exact place where
+//! that fails; habits from other languages are recognized there and answered.
+
+use pest::Parser;
+use pest::error::{Error, ErrorVariant, InputLocation};
+
+use super::{Grammar, Rule};
+use crate::diagnostic::Diagnostic;
+use crate::nearest::nearest;
+use crate::problem::Problem;
+use crate::span::{FileId, Span};
+
+const ITEMS: [&str; 7] = ["use", "playbook", "param", "stage", "task", "native", "on"];
+const CLAUSES: [&str; 12] = [
+    "reads",
+    "changes",
+    "disrupts",
+    "decides",
+    "needs",
+    "ensures",
+    "follows",
+    "prepares",
+    "preflight",
+    "long",
+    "undo",
+    "timeout",
+];
+
+/// Returns whether a line of junk was meant to begin an item.
+pub(super) fn begins_item(line: &str) -> bool {
+    let word = first_word(line);
+    ITEMS.contains(&word) || (word.len() > 2 && nearest(word, ITEMS).is_some())
+}
+
+/// Explains junk at the top of a file.
+pub(super) fn item(file: FileId, text: &str, offset: usize) -> Diagnostic {
+    let at = |start: usize, end: usize| span(file, offset, start, end);
+    if text.starts_with('}') {
+        return Problem::StrayClose.at(at(0, 1));
+    }
+    let word = first_word(text);
+    if ITEMS.contains(&word) {
+        return explain(file, Rule::item, text, offset);
+    }
+    let line = text.lines().next().unwrap_or_default().trim_end();
+    if let Some((problem, start, end)) = habit(text, 0) {
+        return problem.at(at(start, end));
+    }
+    let near = nearest(word, ITEMS);
+    if word.is_empty() || line[word.len()..].starts_with(':') {
+        let end = if word.is_empty() { token(text, 0) } else { word.len() };
+        let found = found(text, 0);
+        return match word {
+            "" => Problem::Expected { expected: "an item such as `stage`".to_string(), found }.at(at(0, end)),
+            _ => Problem::NotAnItem { word: word.to_string(), near: None, is_step: false }.at(at(0, end)),
+        };
+    }
+    let is_step = near.is_none() && Grammar::parse(Rule::stmt, text).is_ok_and(|p| !p.as_str().is_empty());
+    Problem::NotAnItem { word: word.to_string(), near, is_step }.at(at(0, word.len()))
+}
+
+/// Explains junk in a block.
+pub(super) fn stmt(file: FileId, text: &str, offset: usize) -> Diagnostic {
+    let word = first_word(text);
+    if ITEMS.contains(&word) || word == "test" {
+        let problem = Problem::Expected {
+            expected: "a step".to_string(),
+            found: format!("`{word}`, which stands at the top of a file"),
+        };
+        return problem.at(span(file, offset, 0, word.len()));
+    }
+    if word == "else" {
+        let problem = Problem::Expected {
+            expected: "a step".to_string(),
+            found: "an `else` without its `if`".to_string(),
+        };
+        return problem.at(span(file, offset, 0, word.len()));
+    }
+    explain(file, Rule::stmt, text, offset)
+}
+
+/// Explains junk among the clauses of a native task.
+pub(super) fn clause(file: FileId, text: &str, offset: usize) -> Diagnostic {
+    let word = first_word(text);
+    if CLAUSES.contains(&word) || word == "retry" {
+        return explain(file, Rule::clause, text, offset);
+    }
+    let near = nearest(word, CLAUSES);
+    let end = if word.is_empty() { token(text, 0) } else { word.len() };
+    Problem::NotAClause { word: text[..end].to_string(), near }.at(span(file, offset, 0, end))
+}
+
+/// Returns where pest gave up.
+pub(super) fn place(error: &Error<Rule>) -> usize {
+    match error.location {
+        InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,
+    }
+}
+
+fn explain(file: FileId, rule: Rule, text: &str, offset: usize) -> Diagnostic {
+    let (at, expected) = match Grammar::parse(rule, text) {
+        Ok(pairs) => {
+            // It parses on its own; what follows is too much.
+            let end = pairs.as_str().len();
+            let rest = text[end..].len() - text[end..].trim_start().len();
+            (end + rest, vec![Rule::line_end])
+        }
+        Err(error) => {
+            let at = place(&error);
+            match error.variant {
+                ErrorVariant::ParsingError { positives, .. } => (at, positives),
+                ErrorVariant::CustomError { .. } => (at, Vec::new()),
+            }
+        }
+    };
+    let at = at.min(text.len());
+    if let Some((problem, start, end)) = habit(text, at) {
+        return problem.at(span(file, offset, start, end));
+    }
+    // At the end of a line the place is the end of what stands there.
+    let blank = text[at..].starts_with(['\n', '\r', '#']) || text[at..].is_empty();
+    let start = if blank { text[..at].trim_end_matches([' ', '\t']).len() } else { at };
+    let end = if blank { start } else { token(text, at) };
+    let problem = Problem::Expected { expected: names(&expected), found: found(text, at) };
+    problem.at(span(file, offset, start, end))
+}
+
+fn span(file: FileId, offset: usize, start: usize, end: usize) -> Span {
+    Span { file, start: (offset + start) as u32, end: (offset + end) as u32 }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-')
+}
+
+fn first_word(text: &str) -> &str {
+    &text[..text.find(|c| !is_word(c)).unwrap_or(text.len())]
+}
+
+/// Returns the end of the token at a place.
+fn token(text: &str, at: usize) -> usize {
+    let rest = &text[at..];
+    let word = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+    if word > 0 { at + word } else { at + rest.chars().next().map_or(0, char::len_utf8) }
+}
+
+fn found(text: &str, at: usize) -> String {
+    let rest = &text[at..];
+    if rest.is_empty() || rest.starts_with(['\n', '\r', '#']) {
+        return "the end of the line".to_string();
+    }
+    format!("`{}`", &text[at..token(text, at)])
+}
+
+/// Recognizes what people bring from other languages. Returns the answer and its place.
+fn habit(text: &str, at: usize) -> Option<(Problem, usize, usize)> {
+    let rest = &text[at..];
+    let before = text[..at].trim_end_matches([' ', '\t']);
+    let last = &before[before
+        .rfind(|c| !is_word(c))
+        .map_or(0, |i| i + before[i..].chars().next().map_or(1, char::len_utf8))..];
+    let say = |what: &'static str, instead: String, width: usize| {
+        Some((Problem::Habit { what, instead }, at, at + width))
+    };
+    let line = text.lines().next().unwrap_or_default();
+    if let Some(i) = line.find(['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}', '\u{201e}']) {
+        let quote = Problem::Habit {
+            what: "these are typographic quotes",
+            instead: "write plain quotes: `\"`".to_string(),
+        };
+        return Some((quote, i, i + 3));
+    }
+    if at == 0 && (line.starts_with("- ") || line.starts_with("---")) {
+        return say(
+            "this is YAML, and kup has none",
+            "write a step as words: `drain node`".to_string(),
+            line.trim_end().len(),
+        );
+    }
+    if rest.starts_with("\"\"\"") || rest.starts_with('"') {
+        let end = rest.lines().next().map_or(1, |l| l.trim_end().len());
+        return Some((Problem::UnclosedText, at, at + end));
+    }
+    if rest.starts_with('\'') {
+        return say("text does not stand in single quotes", "write `\"...\"`".to_string(), 1);
+    }
+    if rest.starts_with('\u{a0}') {
+        return say("this is a non-breaking space", "write a plain space".to_string(), 2);
+    }
+    if rest.starts_with("//") || rest.starts_with("/*") {
+        return say("this begins no comment", "comments begin with `#`".to_string(), 2);
+    }
+    if rest.starts_with("&&") {
+        return say("`&&` is no operator", "write `and`".to_string(), 2);
+    }
+    if rest.starts_with("||") {
+        return say("`||` is no operator", "write `or`".to_string(), 2);
+    }
+    if rest.starts_with('!') && !rest.starts_with("!=") {
+        return say("`!` is no operator", "write `not`".to_string(), 1);
+    }
+    if rest.starts_with("{{") {
+        return say(
+            "kup has no templates",
+            "write the name as it is, or `\"${name}\"` in a text".to_string(),
+            2,
+        );
+    }
+    if rest.starts_with('$') {
+        return say(
+            "a name has no `$`",
+            "write the name as it is, or `\"${name}\"` in a text".to_string(),
+            1,
+        );
+    }
+    if rest.starts_with(';') {
+        return say("a step ends with its line", "write the next step on a line of its own".to_string(), 1);
+    }
+    if rest.starts_with('=') && !rest.starts_with("==") && !last.is_empty() {
+        if before.starts_with("if ") {
+            return say("`=` does not compare", "write `==`".to_string(), 1);
+        }
+        let named = before[..before.len() - last.len()].trim_end();
+        if named.ends_with(',') && named.contains('=') {
+            let comma = named.len() - 1;
+            let problem = Problem::Habit {
+                what: "arguments are not separated by commas",
+                instead: format!("write a space: `... {last}=...`"),
+            };
+            return Some((problem, comma, comma + 1));
+        }
+        let value = first_word(rest[1..].trim_start());
+        return say("an argument has no spaces around its `=`", format!("write `{last}={value}`"), 1);
+    }
+    if rest.starts_with(':') && !last.is_empty() && !ITEMS.contains(&first_word(text)) {
+        let value = first_word(rest[1..].trim_start());
+        return say("arguments are not given with `:`", format!("write `{last}={value}`"), 1);
+    }
+    if let Some(short) = unit(first_word(rest))
+        && last.bytes().all(|b| b.is_ascii_digit())
+        && !last.is_empty()
+    {
+        let start = before.len() - last.len();
+        let problem = Problem::Habit {
+            what: "the unit stands right behind its number",
+            instead: format!("write `{last}{short}`"),
+        };
+        return Some((problem, start, at + first_word(rest).len()));
+    }
+    None
+}
+
+/// Returns kup's unit for a unit in words.
+pub(crate) fn unit(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "ms" | "milliseconds" | "millisecond" => "ms",
+        "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "m" | "min" | "mins" | "minute" | "minutes" => "m",
+        "h" | "hour" | "hours" => "h",
+        "d" | "day" | "days" => "d",
+        "percent" => "%",
+        "GiB" => "GiB",
+        "MiB" => "MiB",
+        _ => return None,
+    })
+}
+
+/// Names what pest expected, for people.
+fn names(rules: &[Rule]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for rule in rules {
+        let name = name(*rule);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    // What may go on is of interest only where nothing else may stand.
+    for weak in ["an operator", "`.`", "`?`"] {
+        if names.len() > 1 {
+            names.retain(|n| *n != weak);
+        }
+    }
+    match names.as_slice() {
+        [] => "something else".to_string(),
+        [one] => (*one).to_string(),
+        [init @ .., last] => format!("{} or {last}", init.join(", ")),
+    }
+}
+
+fn name(rule: Rule) -> &'static str {
+    match rule {
+        Rule::word | Rule::task_name => "a name",
+        Rule::use_path => "a module such as `std/etcd` or `./file`",
+        Rule::string | Rule::raw | Rule::script => "text in quotes",
+        Rule::quantity => "a number with its unit",
+        Rule::version => "a version",
+        Rule::expr | Rule::wide | Rule::list | Rule::paren | Rule::call | Rule::not_op => "a value",
+        Rule::piece | Rule::arg | Rule::named => "an argument",
+        Rule::step | Rule::step_head => "a step",
+        Rule::open | Rule::block => "`{`",
+        Rule::line_end | Rule::item_end => "the end of the line",
+        Rule::colon => "`:`",
+        Rule::equals => "`=`",
+        Rule::comma => "`,`",
+        Rule::semicolon => "`;`",
+        Rule::open_paren | Rule::params => "`(`",
+        Rule::close_paren => "`)`",
+        Rule::close_list => "`]`",
+        Rule::optional => "`?`",
+        Rule::fact => "`.`",
+        Rule::range => "`..`",
+        Rule::type_words | Rule::list_type | Rule::type_ref => "a type",
+        Rule::param => "a parameter `name: type`",
+        Rule::in_kw => "`in`",
+        Rule::by_kw => "`by`",
+        Rule::if_kw | Rule::condition => "`if`",
+        Rule::task_kw => "`task`",
+        Rule::after => "`after`",
+        Rule::order => "`order by`",
+        Rule::order_key => "a fact",
+        Rule::last => "`last`",
+        Rule::backoff => "`backoff`",
+        Rule::event => "an event such as `failure`",
+        Rule::claim => "a claim such as `drained(node)`",
+        Rule::itself => "`itself`",
+        Rule::none => "`none`",
+        Rule::eq_op
+        | Rule::ne_op
+        | Rule::le_op
+        | Rule::ge_op
+        | Rule::lt_op
+        | Rule::gt_op
+        | Rule::add_op
+        | Rule::sub_op
+        | Rule::and_op
+        | Rule::or_op
+        | Rule::in_op
+        | Rule::where_op => "an operator",
+        _ => "something else",
+    }
+}

@@ -1,0 +1,87 @@
+//! Turns a text into its tree. Parsing never fails: what cannot be read becomes a diagnostic, and the
+//! rest of the file is read all the same.
+
+mod build;
+mod junk;
+
+use pest::Parser;
+
+pub(crate) use junk::unit;
+
+use crate::ast;
+use crate::diagnostic::Diagnostic;
+use crate::problem::Problem;
+use crate::source::LIMIT;
+use crate::span::{FileId, Span};
+
+/// The grammar as a parser.
+#[derive(pest_derive::Parser)]
+#[grammar = "kup.pest"]
+pub(crate) struct Grammar;
+
+/// How deep brackets may nest. Far beyond what anybody reads, far below what the stack holds.
+const DEPTH: usize = 64;
+
+/// Parses a file.
+pub(crate) fn parse(file: FileId, text: &str) -> (ast::File, Vec<Diagnostic>) {
+    if text.len() > LIMIT {
+        let problem = Problem::TooLarge { bytes: text.len(), limit: LIMIT };
+        return (ast::File::default(), vec![problem.of_the_whole()]);
+    }
+    if text.contains('\0') {
+        return (ast::File::default(), vec![Problem::Binary.of_the_whole()]);
+    }
+    if let Some(at) = too_deep(text) {
+        let span = Span { file, start: at as u32, end: at as u32 + 1 };
+        return (ast::File::default(), vec![Problem::TooDeep.at(span)]);
+    }
+    match Grammar::parse(Rule::file, text) {
+        Ok(pairs) => build::file(file, text, pairs),
+        // The rule `file` takes every text, so this is pest's own limit of the stack.
+        Err(error) => {
+            let at = junk::place(&error);
+            let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
+            let span = Span { file, start: at as u32, end: end as u32 };
+            (ast::File::default(), vec![Problem::TooDeep.at(span)])
+        }
+    }
+}
+
+/// Returns the first bracket beyond [`DEPTH`]. Looks only at what the grammar nests: brackets in
+/// texts and comments do not count.
+fn too_deep(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (mut depth, mut i) = (0usize, 0);
+    while i < bytes.len() {
+        match bytes[i] {
+            b'(' | b'[' | b'{' => {
+                depth += 1;
+                if depth > DEPTH {
+                    return Some(i);
+                }
+            }
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            b'#' => {
+                i += bytes[i..].iter().position(|b| *b == b'\n').unwrap_or(bytes.len() - i);
+                continue;
+            }
+            b'"' if bytes[i..].starts_with(b"\"\"\"") => {
+                let body = i + 3;
+                i = text[body..].find("\"\"\"").map_or(body, |end| body + end + 3);
+                continue;
+            }
+            b'"' => {
+                let mut end = i + 1;
+                while end < bytes.len() && !matches!(bytes[end], b'"' | b'\n') {
+                    end += if bytes[end] == b'\\' { 2 } else { 1 };
+                }
+                // A quote that never ends hides nothing, so that what follows is still counted.
+                i = if bytes.get(end) == Some(&b'"') { end + 1 } else { i + 1 };
+                continue;
+            }
+            _ => {}
+        }
+        i += 1;
+    }
+    None
+}
