@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use engine::event::{Class, Failure};
+use engine::event::Failure;
 use engine::port::{Output, ShellError};
 use serde::Deserialize;
 
@@ -12,15 +12,24 @@ use serde::Deserialize;
 pub(super) struct Known {
     /// Names the kind.
     pub(super) name: String,
+    /// What went wrong.
+    pub(super) message: String,
+    /// What a person could do next.
+    pub(super) hint: String,
     tokens: Vec<String>,
     class: KnownClass,
-    message: String,
-    hint: String,
     #[cfg(test)]
     source: String,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+impl Known {
+    /// Returns whether trying again will not help.
+    pub(super) fn is_final(&self) -> bool {
+        self.class == KnownClass::Final
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 enum KnownClass {
     Transient,
@@ -72,18 +81,6 @@ pub(super) fn shell(error: &ShellError) -> Failure {
     }
 }
 
-/// Returns the failure of a request to the API. `what` can follow "cannot", e.g. `read node n1`.
-pub(super) fn api(what: &str, error: &kube::Error) -> Failure {
-    let class = match error {
-        // Everything else passes: an apiserver restarts in the middle of every upgrade.
-        kube::Error::Api(status) if matches!(status.code, 400 | 401 | 403 | 404 | 405 | 415 | 422) => {
-            Class::Final
-        }
-        _ => Class::Transient,
-    };
-    Failure { class, ..Failure::transient(format!("cannot {what}: {}", printable(&error.to_string()))) }
-}
-
 /// Returns both streams of a command, what it complained about last.
 pub(super) fn said(output: &Output) -> String {
     match (output.stdout.trim_end(), output.stderr.trim_end()) {
@@ -133,6 +130,8 @@ fn is_bidi(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use engine::event::Class;
+
     use super::*;
 
     fn class_of(stderr: &str) -> Class {

@@ -13,7 +13,11 @@ mod check_versions;
 mod cordon;
 mod drain;
 mod install;
+mod kubeadm_apply;
+mod kubeadm_node;
+mod kubeadm_plan;
 mod package_repository;
+mod restart_kubelet;
 mod run_command;
 mod run_script;
 mod uncordon;
@@ -23,6 +27,7 @@ mod argument;
 mod detached;
 mod failure;
 mod host;
+mod kubeadm;
 mod once;
 mod packages;
 #[cfg(test)]
@@ -42,6 +47,10 @@ pub(crate) fn all() -> Actions {
         Arc::new(uncordon::Uncordon),
         Arc::new(package_repository::PackageRepository),
         Arc::new(install::Install),
+        Arc::new(kubeadm_plan::KubeadmPlan),
+        Arc::new(kubeadm_apply::KubeadmApply),
+        Arc::new(kubeadm_node::KubeadmNode),
+        Arc::new(restart_kubelet::RestartKubelet),
         Arc::new(run_command::RunCommand),
         Arc::new(run_script::RunScript),
     ];

@@ -1,8 +1,7 @@
-//! A bench for verbs: nodes whose shells answer from a script, an API that answers canned JSON, and a
+//! A bench for verbs: nodes whose shells answer from a script, the API of `testing`, and a
 //! clock that only moves when somebody sleeps. What a verb sent is told line by line.
 
 use std::collections::{HashMap, VecDeque};
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,17 +14,21 @@ use engine::inventory::{Inventory, Node, PackageManager};
 use engine::port::{Clock, Command, Output, Ports, Shell, ShellError, Shells};
 use indexmap::IndexMap;
 
+use crate::testing::Cluster;
+
 /// Everything a verb may touch in a test.
 #[derive(Clone, Default)]
-pub(super) struct Bench(Arc<Mutex<World>>);
+pub(super) struct Bench {
+    world: Arc<Mutex<World>>,
+    /// The cluster that the API serves.
+    pub(super) cluster: Cluster,
+}
 
 #[derive(Default)]
 struct World {
     /// What commands answer; the last answer of a command stays.
     answers: HashMap<String, VecDeque<Result<Output, ShellError>>>,
     files: HashMap<String, Vec<u8>>,
-    /// What the API answers to a path.
-    objects: HashMap<String, VecDeque<serde_json::Value>>,
     sent: Vec<String>,
     now: Duration,
 }
@@ -56,31 +59,25 @@ impl Bench {
     }
 
     fn answer(self, command: &str, answer: Result<Output, ShellError>) -> Bench {
-        self.0.lock().unwrap().answers.entry(command.to_string()).or_default().push_back(answer);
+        self.world.lock().unwrap().answers.entry(command.to_string()).or_default().push_back(answer);
         self
     }
 
     /// Puts a file on every machine.
     pub(super) fn file(self, path: &str, content: &str) -> Bench {
-        self.0.lock().unwrap().files.insert(path.to_string(), content.into());
-        self
-    }
-
-    /// Lets the API answer this to a GET of the path. What has no answer is not found.
-    pub(super) fn object(self, path: &str, object: serde_json::Value) -> Bench {
-        self.0.lock().unwrap().objects.entry(path.to_string()).or_default().push_back(object);
+        self.world.lock().unwrap().files.insert(path.to_string(), content.into());
         self
     }
 
     /// Returns a file as it is now.
     pub(super) fn content(&self, path: &str) -> Option<String> {
-        let world = self.0.lock().unwrap();
+        let world = self.world.lock().unwrap();
         world.files.get(path).map(|bytes| String::from_utf8(bytes.clone()).unwrap())
     }
 
     /// Returns what was sent since the last call, one line each.
     pub(super) fn sent(&self) -> String {
-        let lines = std::mem::take(&mut self.0.lock().unwrap().sent);
+        let lines = std::mem::take(&mut self.world.lock().unwrap().sent);
         lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
@@ -97,14 +94,9 @@ impl Bench {
             nodes: IndexMap::from([("n1".to_string(), node.clone())]),
             ..Inventory::default()
         };
-        let world = self.clone();
-        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
-            let answer = world.serve(request.method().as_str(), request.uri().path());
-            async move { Ok::<_, Infallible>(answer) }
-        });
         Context {
             ports: Ports {
-                kube: Some(kube::Client::new(service, "default")),
+                kube: Some(self.cluster.client()),
                 shells: Arc::new(self.clone()),
                 clock: Arc::new(self.clone()),
             },
@@ -117,25 +109,6 @@ impl Bench {
             long: false,
             folder: "/playbooks".into(),
         }
-    }
-
-    fn serve(&self, method: &str, path: &str) -> http::Response<kube::client::Body> {
-        let mut world = self.0.lock().unwrap();
-        let known = match world.objects.get_mut(path) {
-            Some(queue) if queue.len() > 1 => queue.pop_front(),
-            Some(queue) => queue.front().cloned(),
-            None => None,
-        };
-        let (code, body) = match known {
-            Some(object) if method == "GET" => (200, object),
-            _ => {
-                let reason = serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
-                    "message": format!("{path} not found"), "reason": "NotFound", "code": 404});
-                (404, reason)
-            }
-        };
-        let body = kube::client::Body::from(body.to_string().into_bytes());
-        http::Response::builder().status(code).header("content-type", "application/json").body(body).unwrap()
     }
 }
 
@@ -171,7 +144,7 @@ impl Shells for Bench {
 #[async_trait]
 impl Clock for Bench {
     fn now(&self) -> Duration {
-        self.0.lock().unwrap().now
+        self.world.lock().unwrap().now
     }
 
     fn wall(&self) -> Duration {
@@ -179,7 +152,7 @@ impl Clock for Bench {
     }
 
     async fn sleep(&self, time: Duration) {
-        self.0.lock().unwrap().now += time;
+        self.world.lock().unwrap().now += time;
     }
 }
 
@@ -190,7 +163,7 @@ struct Machine {
 
 impl Machine {
     fn world(&self, sent: String) -> std::sync::MutexGuard<'_, World> {
-        let mut world = self.bench.0.lock().unwrap();
+        let mut world = self.bench.world.lock().unwrap();
         world.sent.push(format!("{}{sent}", self.mark));
         world
     }
@@ -213,7 +186,7 @@ impl Shell for Machine {
     }
 
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ShellError> {
-        Ok(self.bench.0.lock().unwrap().files.get(path).cloned())
+        Ok(self.bench.world.lock().unwrap().files.get(path).cloned())
     }
 
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), ShellError> {
