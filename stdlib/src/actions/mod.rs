@@ -12,6 +12,7 @@ mod check_version_skew;
 mod check_versions;
 mod cordon;
 mod drain;
+mod etcd_snapshot;
 mod install;
 mod kubeadm_apply;
 mod kubeadm_node;
@@ -45,6 +46,7 @@ pub(crate) fn all() -> Actions {
         Arc::new(cordon::Cordon),
         Arc::new(drain::Drain),
         Arc::new(uncordon::Uncordon),
+        Arc::new(etcd_snapshot::EtcdSnapshot),
         Arc::new(package_repository::PackageRepository),
         Arc::new(install::Install),
         Arc::new(kubeadm_plan::KubeadmPlan),

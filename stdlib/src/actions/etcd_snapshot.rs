@@ -1,0 +1,398 @@
+//! `etcd snapshot`: saves etcd, verifies the file, copies it off the node and holds the copy's hash
+//! against the original's. A cluster with an alarm, a learner or a sick member is not saved: what
+//! follows a snapshot is an upgrade.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use dsl::value::Value;
+use engine::action::{Action, Check, Context, Progress};
+use engine::event::Failure;
+use engine::port::Command;
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::host::Host;
+use super::{argument, failure};
+
+/// Saves a snapshot.
+pub(super) struct EtcdSnapshot;
+
+#[async_trait]
+impl Action for EtcdSnapshot {
+    fn name(&self) -> &'static str {
+        "etcd snapshot"
+    }
+
+    async fn check(&self, cx: &Context) -> Result<Check, Failure> {
+        let into = target(cx)?;
+        let here = Host::here(cx);
+        let path = into.display().to_string();
+        if let Some(line) = here.read(&format!("{path}.sha256")).await?
+            && let Some(known) = line.split_whitespace().next()
+            && hash(&here, &path).await.is_ok_and(|found| found == known)
+        {
+            return Ok(Check::Done(format!("{path} is verified")));
+        }
+        Ok(Check::Needs { now: String::new(), then: path, before: Value::None })
+    }
+
+    async fn start(&self, cx: &Context, _: &Value) -> Result<Progress, Failure> {
+        let host = Host::of(cx)?;
+        let etcd = Etcd::on(&host).await?;
+        let revision = etcd.healthy().await?;
+        // The container sees only its data folder, so the file stands there until it is copied.
+        let file = format!("/var/lib/etcd/kup-{}.db", cx.run);
+        let saved = save(cx, &host, &etcd, &file, revision).await;
+        // Whatever came of it, the data folder is left as it was; a broken save leaves `.part`.
+        let removed = host.run(Command::change(["rm", "-f", &file, &format!("{file}.part")])).await;
+        if let Err(failure) = removed {
+            tracing::warn!(host = host.name, file, failure.message, "a snapshot is left on the node");
+        }
+        saved.map(Progress::Done)
+    }
+}
+
+async fn save(
+    cx: &Context,
+    host: &Host,
+    etcd: &Etcd<'_>,
+    file: &str,
+    revision: u64,
+) -> Result<Value, Failure> {
+    etcd.ask("etcdctl", &["snapshot", "save", file]).await?;
+    let status: Status = etcd.json("etcdutl", &["snapshot", "status", file, "-w", "json"]).await?;
+    if status.total_key == 0 || status.revision < revision {
+        return Err(Failure::last(format!(
+            "the snapshot has {} keys at revision {}; etcd was at {revision} before",
+            status.total_key, status.revision
+        ))
+        .with_hint("do not go on without a good snapshot; look at the etcd member of this node"));
+    }
+    let origin = hash(host, file).await?;
+    let here = Host::here(cx);
+    let into = target(cx)?;
+    if let Some(folder) = into.parent() {
+        here.ask(unprivileged(["mkdir".to_string(), "-p".to_string(), folder.display().to_string()])).await?;
+    }
+    let size = host.shell.fetch(file, &into).await.map_err(|error| failure::shell(&error))?;
+    let path = into.display().to_string();
+    let copy = hash(&here, &path).await?;
+    if copy != origin {
+        return Err(Failure::transient(format!(
+            "{path} is not what {} sent: its hash is {copy}, not {origin}",
+            host.name
+        )));
+    }
+    // What `sha256sum -c` reads. It is written last: a snapshot with it is a verified one.
+    let name = into.file_name().map_or_else(|| path.clone(), |name| name.to_string_lossy().into_owned());
+    here.write(&format!("{path}.sha256"), &format!("{copy}  {name}\n"), 0o600).await?;
+    let number = |n: u64| Value::Number(i64::try_from(n).unwrap_or(i64::MAX));
+    Ok(Value::Record(IndexMap::from([
+        ("path".to_string(), Value::Text(path)),
+        ("sha256".to_string(), Value::Text(copy)),
+        ("revision".to_string(), number(status.revision)),
+        ("keys".to_string(), number(status.total_key)),
+        ("size".to_string(), Value::Size(size)),
+    ])))
+}
+
+/// Returns where the snapshot of this run stands on this machine.
+fn target(cx: &Context) -> Result<PathBuf, Failure> {
+    let host = Host::of(cx)?;
+    let cluster = if cx.inventory.cluster.is_empty() { "hosts" } else { &cx.inventory.cluster };
+    let file = format!("{cluster}-{}-{}.db", cx.run, host.name);
+    Ok(cx.folder.join(argument::text(cx, "into")?).join(file))
+}
+
+/// Returns the SHA-256 of a file, by the machine's own tool.
+async fn hash(host: &Host, path: &str) -> Result<String, Failure> {
+    let mut command = Command::read(["sha256sum", path]);
+    command.root = !host.is_local();
+    let said = host.ask(command).await?;
+    let hash = said.split_whitespace().next().unwrap_or_default().trim_start_matches('\\');
+    if hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(hash.to_string());
+    }
+    Err(Failure::last(format!("`sha256sum {path}` printed no hash")).with_output(failure::tail(&said)))
+}
+
+/// A command on this machine, as the user who runs kup.
+fn unprivileged(argv: [String; 3]) -> Command {
+    Command { root: false, ..Command::change(argv) }
+}
+
+/// The etcd member of a node, in its container.
+struct Etcd<'a> {
+    host: &'a Host,
+    container: String,
+}
+
+impl<'a> Etcd<'a> {
+    /// Finds the member's container.
+    async fn on(host: &'a Host) -> Result<Etcd<'a>, Failure> {
+        let ids = host.ask(Command::read(["crictl", "ps", "--name", "^etcd$", "-q"]).as_root()).await?;
+        match ids
+            .lines()
+            .map(str::trim)
+            .find(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric()))
+        {
+            Some(id) => Ok(Etcd { host, container: id.to_string() }),
+            None => Err(Failure::transient(format!("no etcd runs on {}", host.name)).with_hint(
+                "see `crictl ps -a --name etcd` on the node; for an external etcd save it yourself",
+            )),
+        }
+    }
+
+    async fn ask(&self, tool: &str, args: &[&str]) -> Result<String, Failure> {
+        let (command, what) = self.command(tool, args);
+        let output = self.host.run(command).await?;
+        if output.ok() { Ok(output.stdout) } else { Err(failure::classify(&what, &output)) }
+    }
+
+    async fn json<T: DeserializeOwned>(&self, tool: &str, args: &[&str]) -> Result<T, Failure> {
+        let said = self.ask(tool, args).await?;
+        let (_, what) = self.command(tool, args);
+        parse(&what, &said)
+    }
+
+    fn command(&self, tool: &str, args: &[&str]) -> (Command, String) {
+        let mut argv = vec!["crictl", "exec", &self.container, tool];
+        if tool == "etcdctl" {
+            argv.extend([
+                "--endpoints=https://127.0.0.1:2379",
+                "--cacert=/etc/kubernetes/pki/etcd/ca.crt",
+                "--cert=/etc/kubernetes/pki/etcd/server.crt",
+                "--key=/etc/kubernetes/pki/etcd/server.key",
+            ]);
+        }
+        argv.extend(args);
+        let words: Vec<&str> = args.iter().copied().take(2).collect();
+        let command = match args {
+            ["snapshot", "save", ..] => Command::change(argv),
+            _ => Command::read(argv).as_root(),
+        };
+        (command, format!("{tool} {}", words.join(" ")))
+    }
+
+    /// Holds that the whole cluster is healthy; returns a revision that every member has passed.
+    async fn healthy(&self) -> Result<u64, Failure> {
+        let alarms: Alarms = self.json("etcdctl", &["alarm", "list", "-w", "json"]).await?;
+        if let Some(alarm) = alarms.alarms.first() {
+            let (name, hint) = match alarm.alarm {
+                1 => {
+                    ("NOSPACE", "compact, defragment one member after the other, then `etcdctl alarm disarm`")
+                }
+                2 => ("CORRUPT", "stop: replace the member from a good one, and never disarm first"),
+                _ => ("unknown", "see `etcdctl alarm list`"),
+            };
+            return Err(Failure::last(format!("etcd has the alarm {name}")).with_hint(hint));
+        }
+        let members: Members = self.json("etcdctl", &["member", "list", "-w", "json"]).await?;
+        for member in &members.members {
+            if member.is_learner {
+                return Err(Failure::last(format!("etcd member {} is still a learner", member.name))
+                    .with_hint("promote or remove it first: `etcdctl member promote`"));
+            }
+            if member.name.is_empty() {
+                return Err(Failure::last("etcd has a member that was added and never started")
+                    .with_hint("start it, or remove it: `etcdctl member remove`"));
+            }
+        }
+        // With a sick endpoint the exit code is 1, and the answer still tells which one.
+        let (command, what) = self.command("etcdctl", &["endpoint", "health", "--cluster", "-w", "json"]);
+        let output = self.host.run(command).await?;
+        let endpoints: Vec<Health> = match parse(&what, &output.stdout) {
+            Ok(endpoints) => endpoints,
+            Err(_) if !output.ok() => {
+                return Err(Failure::transient("etcd is not healthy")
+                    .with_output(failure::tail(&failure::said(&output))));
+            }
+            Err(failure) => return Err(failure),
+        };
+        if let Some(sick) = endpoints.iter().find(|endpoint| !endpoint.health) {
+            return Err(Failure::transient(format!(
+                "etcd at {} is not healthy",
+                failure::printable(&sick.endpoint)
+            ))
+            .with_output(failure::tail(&sick.error))
+            .with_hint("never upgrade while a member is out: another one lost would be the quorum"));
+        }
+        let status: Vec<Endpoint> =
+            self.json("etcdctl", &["endpoint", "status", "--cluster", "-w", "json"]).await?;
+        Ok(status.iter().map(|endpoint| endpoint.status.header.revision).min().unwrap_or(0))
+    }
+}
+
+fn parse<T: DeserializeOwned>(what: &str, said: &str) -> Result<T, Failure> {
+    serde_json::from_str(said.trim()).map_err(|error| {
+        Failure::last(format!("cannot read what `{what}` says: {error}")).with_output(failure::tail(said))
+    })
+}
+
+#[derive(Deserialize)]
+struct Alarms {
+    #[serde(default)]
+    alarms: Vec<Alarm>,
+}
+
+#[derive(Deserialize)]
+struct Alarm {
+    #[serde(default)]
+    alarm: u64,
+}
+
+#[derive(Deserialize)]
+struct Members {
+    members: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    #[serde(default)]
+    name: String,
+    #[serde(rename = "isLearner", default)]
+    is_learner: bool,
+}
+
+#[derive(Deserialize)]
+struct Health {
+    endpoint: String,
+    health: bool,
+    #[serde(default)]
+    error: String,
+}
+
+#[derive(Deserialize)]
+struct Endpoint {
+    #[serde(rename = "Status")]
+    status: EndpointStatus,
+}
+
+#[derive(Deserialize)]
+struct EndpointStatus {
+    header: Header,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    #[serde(default)]
+    revision: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    #[serde(default)]
+    revision: u64,
+    #[serde(default)]
+    total_key: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::event::Class;
+
+    use super::super::testing::{Bench, perform};
+    use super::*;
+
+    const CTL: &str = "crictl exec abc123 etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key";
+    const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    const COPY: &str = "/playbooks/snapshots/c0ffee-r1-n1.db";
+    const FILE: &str = "/var/lib/etcd/kup-r1.db";
+
+    /// Scripts; what is scripted before this counts instead of it.
+    fn member(bench: Bench, alarms: &str, learner: bool, healthy: bool) -> Bench {
+        let members =
+            format!(r#"{{"members":[{{"ID":1,"name":"n1"}},{{"ID":2,"name":"n2","isLearner":{learner}}}]}}"#);
+        let health = format!(
+            r#"[{{"endpoint":"https://10.0.0.2:2379","health":{healthy},"took":"9ms","error":"context deadline exceeded"}}]"#
+        );
+        bench
+            .says("crictl ps --name ^etcd$ -q", "abc123\n")
+            .says(&format!("{CTL} alarm list -w json"), alarms)
+            .says(&format!("{CTL} member list -w json"), &members)
+            .ends(&format!("{CTL} endpoint health --cluster -w json"), i32::from(!healthy), &health, "")
+            .says(&format!("{CTL} endpoint status --cluster -w json"), r#"[{"Endpoint":"x","Status":{"header":{"revision":90}}},{"Endpoint":"y","Status":{"header":{"revision":91}}}]"#)
+            .says(&format!("{CTL} snapshot save {FILE}"), "Snapshot saved\n")
+            .says(&format!("crictl exec abc123 etcdutl snapshot status {FILE} -w json"), r#"{"hash":1,"revision":92,"totalKey":7,"totalSize":4096,"version":"3.5.24"}"#)
+            .says(&format!("sha256sum {FILE}"), &format!("{HASH}  {FILE}\n"))
+            .file(FILE, "snapshot")
+    }
+
+    fn into() -> (&'static str, Value) {
+        ("into", Value::Path("snapshots".into()))
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_is_verified_on_the_node_and_again_off_it() {
+        let bench = member(Bench::default(), "{}", false, true)
+            .says(&format!("sha256sum {COPY}"), &format!("{HASH}  {COPY}\n"));
+        let cx = bench.step(&[into()]);
+        let value = perform(&EtcdSnapshot, &cx).await.unwrap();
+        assert_eq!(value.get("revision"), Some(&Value::Number(92)));
+        assert_eq!(bench.content(&format!("{COPY}.sha256")).unwrap(), format!("{HASH}  c0ffee-r1-n1.db\n"));
+        let sent = bench.sent().replace(CTL, "CTL");
+        expect_test::expect![[r#"
+            crictl ps --name ^etcd$ -q
+            CTL alarm list -w json
+            CTL member list -w json
+            CTL endpoint health --cluster -w json
+            CTL endpoint status --cluster -w json
+            CTL snapshot save /var/lib/etcd/kup-r1.db
+            crictl exec abc123 etcdutl snapshot status /var/lib/etcd/kup-r1.db -w json
+            sha256sum /var/lib/etcd/kup-r1.db
+            here: mkdir -p /playbooks/snapshots
+            fetch /var/lib/etcd/kup-r1.db /playbooks/snapshots/c0ffee-r1-n1.db
+            here: sha256sum /playbooks/snapshots/c0ffee-r1-n1.db
+            here: write /playbooks/snapshots/c0ffee-r1-n1.db.sha256 600
+            rm -f /var/lib/etcd/kup-r1.db /var/lib/etcd/kup-r1.db.part
+        "#]]
+        .assert_eq(&sent);
+        assert!(matches!(EtcdSnapshot.check(&cx).await, Ok(Check::Done(_))));
+    }
+
+    async fn refused(bench: Bench) -> Failure {
+        let failure = perform(&EtcdSnapshot, &bench.step(&[into()])).await.unwrap_err();
+        assert!(!bench.sent().contains("snapshot save"));
+        failure
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_is_not_well_is_not_saved_and_upgraded() {
+        let alarm =
+            refused(member(Bench::default(), r#"{"alarms":[{"memberID":1,"alarm":1}]}"#, false, true)).await;
+        assert_eq!((alarm.class, alarm.message.as_str()), (Class::Final, "etcd has the alarm NOSPACE"));
+        let learner = refused(member(Bench::default(), "{}", true, true)).await;
+        assert_eq!(learner.message, "etcd member n2 is still a learner");
+        let sick = refused(member(Bench::default(), "{}", false, false)).await;
+        assert_eq!(
+            (sick.class, sick.message.as_str()),
+            (Class::Transient, "etcd at https://10.0.0.2:2379 is not healthy")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_empty_snapshot_is_refused_and_removed() {
+        let empty = Bench::default().says(
+            &format!("crictl exec abc123 etcdutl snapshot status {FILE} -w json"),
+            r#"{"revision":92,"totalKey":0}"#,
+        );
+        // The last answer of a command stays, so the empty one is asked for first.
+        let bench = member(empty, "{}", false, true);
+        let failure = perform(&EtcdSnapshot, &bench.step(&[into()])).await.unwrap_err();
+        assert_eq!(failure.class, Class::Final);
+        assert!(bench.sent().ends_with(&format!("rm -f {FILE} {FILE}.part\n")));
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_differs_is_not_taken_for_a_snapshot() {
+        let other = HASH.replace('e', "f");
+        let bench = member(Bench::default(), "{}", false, true)
+            .says(&format!("sha256sum {COPY}"), &format!("{other}  x\n"));
+        let cx = bench.step(&[into()]);
+        assert_eq!(perform(&EtcdSnapshot, &cx).await.unwrap_err().class, Class::Transient);
+        assert_eq!(bench.content(&format!("{COPY}.sha256")), None);
+    }
+}
