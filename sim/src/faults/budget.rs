@@ -55,3 +55,21 @@ pub(super) fn strike(world: &mut World, node: &str) {
     });
     world.store.insert("poddisruptionbudgets", budget);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::node::stories::tell;
+
+    #[test]
+    fn a_pod_of_the_node_is_under_a_budget_that_allows_nothing() {
+        tell(&["F26@w1"], |s| async move {
+            s.world(|w| {
+                let pod = w.store.get("pods", "default", "stubborn-w1-0").unwrap();
+                let budget = w.store.get("poddisruptionbudgets", "default", "stubborn-w1").unwrap();
+                assert_eq!(pod["spec"]["nodeName"], "w1");
+                assert_eq!(pod["metadata"]["labels"], budget["spec"]["selector"]["matchLabels"]);
+                assert_eq!(budget["status"]["disruptionsAllowed"], 0);
+            });
+        });
+    }
+}

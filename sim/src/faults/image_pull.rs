@@ -19,3 +19,21 @@ pub(crate) fn strikes(node: &mut Node, image: &str) -> Option<String> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::node::stories::tell;
+
+    #[test]
+    fn two_tries_fail_in_preflight_and_the_third_works() {
+        tell(&["F10@cp1"], |s| async move {
+            s.configure();
+            s.new_kubeadm("cp1").await;
+            for _ in 0..2 {
+                s.fails("cp1", "kubeadm upgrade apply v1.34.4 --yes", 2, super::ENTRY.symptom).await;
+                assert!(s.world(|w| w.etcd.members["cp1"].version == "3.5.24"));
+            }
+            s.does("cp1", "kubeadm upgrade apply v1.34.4 --yes").await;
+        });
+    }
+}

@@ -22,3 +22,19 @@ pub(crate) fn strikes(node: &mut Node) -> Option<String> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::node::stories::tell;
+
+    #[test]
+    fn two_tries_are_forbidden_and_the_third_works() {
+        tell(&["F37@w1"], |s| async move {
+            s.configure();
+            for _ in 0..2 {
+                s.fails("w1", "kubeadm upgrade node", 1, super::ENTRY.symptom).await;
+            }
+            s.does("w1", "kubeadm upgrade node").await;
+        });
+    }
+}

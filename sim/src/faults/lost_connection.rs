@@ -20,3 +20,33 @@ pub(crate) fn waits(node: &mut Node) -> bool {
 pub(crate) fn struck(node: &mut Node) {
     strike(node, Kind::LostConnection, 1);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use engine::port::ShellError;
+
+    use crate::node::stories::{INSTALL, tell};
+
+    #[test]
+    fn the_connection_breaks_and_the_node_carries_on() {
+        tell(&["F40@w1"], |s| async move {
+            s.does("w1", "mkdir -p /run/kup").await;
+            let install =
+                format!("{INSTALL} --allow-downgrades --allow-change-held-packages kubeadm=1.33.12-1.1");
+            let lost = s.root("w1", &install).await.unwrap_err();
+            assert!(matches!(&lost, ShellError::Lost { machine, .. } if machine == "w1"), "{lost}");
+            assert_eq!(s.does("w1", "kubeadm version -o short").await, "v1.33.13\n");
+            // The second one waits for the lock that the first one holds, and finds its work done.
+            let said = s.does("w1", &install).await;
+            assert!(
+                said.contains("held by process 5151 (apt-get)")
+                    && said.contains("already the newest version"),
+                "{said}"
+            );
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            assert_eq!(s.does("w1", "kubeadm version -o short").await, "v1.33.12\n");
+        });
+    }
+}

@@ -17,3 +17,27 @@ pub(crate) fn has(node: &mut Node, minor: u16) -> bool {
     let old = armed(node, Kind::OldMirror).is_some() && minor > running;
     !old && !Release::all_of(minor).is_empty()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::node::Repository;
+    use crate::node::stories::{UPDATE, tell};
+    use crate::shape::Packages;
+
+    #[test]
+    fn the_new_minor_is_404_and_the_old_one_is_there() {
+        tell(&["F03@w1", "F03@d1"], |s| async move {
+            s.does("w1", UPDATE).await;
+            let (path, text) = Repository::file(Packages::Apt, 34);
+            s.on("w1").write(path, text.as_bytes(), 0o644).await.unwrap();
+            let output = s.root("w1", UPDATE).await.unwrap();
+            assert_eq!(output.code, 100);
+            assert!(output.stdout.contains(super::ENTRY.symptom), "{output:?}");
+            let (path, text) = Repository::file(Packages::Dnf, 34);
+            s.on("d1").write(path, text.as_bytes(), 0o644).await.unwrap();
+            s.fails("d1", "dnf -q makecache --disablerepo=* --enablerepo=kubernetes", 1, "Status code: 404")
+                .await;
+            s.switch("cp1", 34).await;
+        });
+    }
+}

@@ -23,7 +23,7 @@ pub use packages::{Packages, Repository};
 pub use power::{power_off, reboot};
 pub use release::Release;
 pub use shell::Machines;
-pub use unit::Unit;
+pub use unit::{Unit, UnitState};
 
 use crate::faults::Armed;
 use crate::random::Random;

@@ -306,3 +306,39 @@ fn a_snapshot_is_saved_verified_and_fetched() {
         .await;
     });
 }
+
+#[test]
+fn the_same_seed_tells_the_same_story() {
+    let hear = || {
+        let mut heard = String::new();
+        tell(&["F02@w1", "F41@cp1"], |s| async move {
+            s.configure();
+            s.new_kubeadm("w1").await;
+            s.new_kubeadm("cp1").await;
+            s.root("cp1", "kubeadm upgrade apply v1.34.4 --yes").await.unwrap_err();
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            s.does("cp1", "kubeadm upgrade apply v1.34.4 --yes").await;
+            TOLD.with_borrow_mut(|t| {
+                *t = s.node("cp1", |n| n.transcript()) + &s.node("w1", |n| n.transcript())
+            });
+        });
+        TOLD.with_borrow(|t| heard.push_str(t));
+        heard
+    };
+    let told = hear();
+    assert_eq!(told, hear());
+    assert!(told.contains("    -  kubeadm upgrade apply v1.34.4 --yes\n"), "{told}");
+}
+
+thread_local! {
+    static TOLD: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
+}
+
+#[test]
+fn an_update_takes_the_machine_s_time_but_not_ours() {
+    tell(&[], |s| async move {
+        let began = s.now();
+        s.does("w1", UPDATE).await;
+        assert!(s.now() - began > Duration::from_millis(900));
+    });
+}
