@@ -344,6 +344,8 @@ impl Machine {
         }
         let running = self.state.running() - self.abandoned.len();
         match self.state.mode() {
+            // The end itself may have been lost with the process that saw it.
+            Mode::Going if self.state.scope(ScopeId(0)).closed => self.finish(now, Outcome::Done),
             Mode::Going => {
                 if running == 0 && self.state.backing_off() == 0 && self.timers.is_empty() {
                     let text = self.failed_lanes();
@@ -382,9 +384,7 @@ impl Machine {
                     return;
                 }
                 self.emit(now, Event::ScopeClosed(id));
-                if id == ScopeId(0) {
-                    self.finish(now, Outcome::Done);
-                } else if let Some(each) = super::state::each_of(&plan, id) {
+                if let Some(each) = super::state::each_of(&plan, id) {
                     self.admit(now, each);
                 }
             }

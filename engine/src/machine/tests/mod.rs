@@ -1,5 +1,6 @@
 //! The machine under a driver that is made up: plans by hand, answers by script, time by number.
 
+mod simulate;
 mod stories;
 
 use std::collections::VecDeque;

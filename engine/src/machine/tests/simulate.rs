@@ -1,0 +1,362 @@
+//! Thousands of runs of random plans in a world that fails, loses answers, answers late, and kills
+//! kup in the middle. What must hold in each of them is checked after each event.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::*;
+use crate::event::Outcome;
+use crate::machine::{Mode, StepState};
+
+/// A generator that fits a test: small, seeded, good enough.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.roll(100) < percent
+    }
+}
+
+fn random_pieces(dice: &mut Dice, depth: usize) -> Vec<Piece> {
+    let number = 1 + dice.roll(3) as usize;
+    (0..number)
+        .map(|_| match dice.roll(if depth > 2 { 4 } else { 8 }) {
+            0..4 => Piece::Step("s", |_| {}),
+            4 => Piece::Parallel(random_pieces(dice, depth + 1)),
+            _ => {
+                let lanes =
+                    (0..dice.roll(6)).map(|i| (format!("n{i}"), random_pieces(dice, depth + 1))).collect();
+                let windows = (0..1 + dice.roll(2)).map(|_| 1 + dice.roll(3) as usize).collect();
+                Piece::Each(lanes, windows, dice.roll(3) as usize, dice.roll(2) * 5_000)
+            }
+        })
+        .collect()
+}
+
+fn random_plan(dice: &mut Dice) -> Arc<Plan> {
+    let on_failure = match dice.roll(4) {
+        0 => OnFailure::Pause("look".into()),
+        1 => OnFailure::Rollback,
+        2 => OnFailure::Abort,
+        _ => OnFailure::Continue(dice.roll(3) as u32),
+    };
+    let mut plan = Arc::unwrap_or_clone(plan(on_failure, &random_pieces(dice, 0)));
+    let mut names: HashMap<String, u32> = HashMap::new();
+    for step in &mut plan.steps {
+        let seen = names.entry(step.key.clone()).or_default();
+        *seen += 1;
+        step.key = format!("{}#{seen}", step.key);
+        step.retry = Retry { times: dice.roll(3) as u32, min: 50, max: 2_000 };
+        step.timeout = 1_000 + dice.roll(5_000);
+        step.long = dice.chance(30);
+        match dice.roll(12) {
+            0 => step.effect = Touches::Reads,
+            1 => step.undo = Undo::Nothing,
+            2 if dice.chance(30) => step.undo = Undo::OneWay("no way".into()),
+            3 => step.work = Work::NotNeeded("nothing to follow".into()),
+            _ => {}
+        }
+    }
+    Arc::new(plan)
+}
+
+/// The world, and what a reader of the journal knows; neither asks the machine.
+struct World {
+    plan: Arc<Plan>,
+    dice: Dice,
+    now: u64,
+    machine: Machine,
+    journal: Vec<(u64, Event)>,
+    /// Which steps' work is done in truth.
+    done: Vec<bool>,
+    /// Answers on their way.
+    answers: BTreeMap<(u64, u64), Input>,
+    sent: u64,
+    calm: bool,
+    undone: Vec<StepId>,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut dice = Dice(seed);
+        let plan = random_plan(&mut dice);
+        World {
+            machine: Machine::new(plan.clone(), seed),
+            now: 0,
+            journal: vec![],
+            done: vec![false; plan.steps.len()],
+            answers: BTreeMap::new(),
+            sent: 0,
+            calm: false,
+            undone: vec![],
+            plan,
+            dice,
+        }
+    }
+
+    fn send(&mut self, input: Input) {
+        let delay = match self.dice.roll(20) {
+            _ if self.calm => 1,
+            0 => 20_000,
+            _ => 1 + self.dice.roll(800),
+        };
+        self.sent += 1;
+        self.answers.insert((self.now + delay, self.sent), input);
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        let lost = !self.calm && self.dice.chance(4);
+        let failure = if self.calm || !self.dice.chance(15) {
+            None
+        } else {
+            Some(match self.dice.roll(5) {
+                0 => Failure::last("broken"),
+                1 => Failure::unknown("lost"),
+                _ => Failure::transient("busy"),
+            })
+        };
+        let answer = match effect {
+            Effect::Cancel(..) => return,
+            Effect::Probe(s, a) => match failure {
+                Some(failure) => Input::Failed(s, a, failure),
+                None if self.done[s.0 as usize] => Input::Probed(s, a, Check::Done("there".into())),
+                None => Input::Probed(s, a, needs()),
+            },
+            Effect::Start { step, attempt, .. } | Effect::Follow { step, attempt, .. } => {
+                let is_start = matches!(effect, Effect::Start { .. });
+                // A failure may come before or after the change was made.
+                if failure.is_none() || self.dice.chance(50) {
+                    self.done[step.0 as usize] = true;
+                }
+                match failure {
+                    Some(failure) => Input::Failed(step, attempt, failure),
+                    None if is_start && self.dice.chance(40) => Input::Began(step, attempt, Value::Number(1)),
+                    None => Input::Done(step, attempt, Value::None),
+                }
+            }
+            Effect::Undo { step, attempt, ref before } => {
+                assert_eq!(*before, Value::Text("was".into()), "what the first probe found");
+                self.undone.push(step);
+                if failure.is_none() {
+                    self.done[step.0 as usize] = false;
+                }
+                Input::Undone(step, attempt, failure.map_or(Ok(()), Err))
+            }
+        };
+        if !lost {
+            self.send(answer);
+        }
+    }
+
+    /// Takes events, then effects; returns false when kup is killed in between.
+    fn put(&mut self, input: Input, kill: bool) -> bool {
+        self.machine.handle(self.now, input);
+        while let Some(event) = self.machine.poll_event() {
+            self.check(&event);
+            self.journal.push((self.now, event));
+            if kill && self.dice.chance(20) {
+                return false;
+            }
+        }
+        while let Some(effect) = self.machine.poll_effect() {
+            self.perform(effect);
+            if kill && self.dice.chance(20) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Checks an event against what the journal says so far.
+    fn check(&self, event: &Event) {
+        let happened = |wanted: &dyn Fn(&Event) -> bool| self.journal.iter().any(|(_, e)| wanted(e));
+        let is_complete = |vertex: Vertex| match vertex {
+            Vertex::Step(id) => happened(&|e| match e {
+                Event::StepDone { step, .. } | Event::StepSkipped(step, _) => *step == id,
+                _ => false,
+            }),
+            Vertex::Open(id) => happened(&|e| *e == Event::ScopeOpened(id)),
+            Vertex::Close(id) => happened(&|e| *e == Event::ScopeClosed(id)),
+        };
+        let vertex = match event {
+            Event::AttemptStarted(id, _) | Event::StepSkipped(id, _) => self.plan.step(*id).vertex,
+            Event::ScopeOpened(id) => self.plan.scope(*id).open,
+            Event::ScopeClosed(id) => self.plan.scope(*id).close,
+            _ => return,
+        };
+        for before in self.plan.graph.neighbors_directed(vertex, petgraph::Direction::Incoming) {
+            assert!(is_complete(self.plan.graph[before]), "{event:?} before {:?}", self.plan.graph[before]);
+        }
+        assert!(
+            !happened(&|e| e == event) || matches!(event, Event::AttemptStarted(..)),
+            "{event:?} happens twice"
+        );
+        if let Event::AttemptStarted(..) = event {
+            assert!(!happened(&|e| e == event), "an attempt's number is used twice");
+        }
+        if let Event::ScopeOpened(lane) = event {
+            self.check_window(*lane);
+        }
+    }
+
+    fn check_window(&self, lane: ScopeId) {
+        let Some(each) = self.plan.scope(lane).parent else { return };
+        let ScopeKind::Each(lanes) = &self.plan.scope(each).kind else { return };
+        let count = |wanted: &dyn Fn(&Event) -> bool| self.journal.iter().filter(|(_, e)| wanted(e)).count();
+        let opened = count(&|e| matches!(e, Event::ScopeOpened(id) if lanes.lanes.contains(id)));
+        let closed = count(&|e| matches!(e, Event::ScopeClosed(id) if lanes.lanes.contains(id)));
+        assert_eq!(lanes.lanes[opened], lane, "lanes open in order");
+        let (mut left, mut window) = (closed, 0);
+        while window + 1 < lanes.windows.len() && left >= lanes.windows[window] {
+            left -= lanes.windows[window];
+            window += 1;
+        }
+        assert!(opened - closed < lanes.windows[window], "the window is exceeded");
+        if opened >= lanes.canary && lanes.canary > 0 {
+            assert!(closed >= lanes.canary, "canaries first");
+            let mut ends = self
+                .journal
+                .iter()
+                .filter(|(_, e)| matches!(e, Event::ScopeClosed(id) if lanes.lanes.contains(id)));
+            let (ripe, _) = ends.nth(lanes.canary - 1).expect("canaries have ended");
+            assert!(self.now >= ripe + lanes.soak, "the soak is kept");
+        }
+    }
+
+    /// Lets the run come to an end, whatever end.
+    fn run(&mut self, first: Input, trouble: bool) {
+        let mut kills = if trouble { self.dice.roll(3) } else { 0 };
+        let mut input = first;
+        for turn in 0.. {
+            assert!(turn < 20_000, "no end: {:?}", self.machine.state().mode());
+            let kill = kills > 0 && self.dice.chance(10);
+            let ticks = matches!(input, Input::Tick);
+            let told = self.journal.len();
+            let goes_on = self.put(input.clone(), kill);
+            assert!(!ticks || self.journal.len() > told, "a deadline that nothing follows");
+            if !goes_on {
+                kills -= 1;
+                self.rebirth();
+                input = Input::Begin { by: "ben".into() };
+                continue;
+            }
+            if let Mode::Finished(_) = self.machine.state().mode() {
+                assert_eq!(self.machine.poll_timeout(), None, "no deadline after the end");
+                return;
+            }
+            if trouble && self.dice.chance(1) {
+                let by = "ana".to_string();
+                let rather = self.dice.chance(50);
+                input = if rather { Input::Interrupt { by } } else { Input::Rollback { by } };
+                continue;
+            }
+            let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
+            let deadline = self.machine.poll_timeout();
+            input = match (answer, deadline) {
+                (None, None) => panic!("nothing to wait for: {:?}", self.machine.state().mode()),
+                (Some(at), deadline) if deadline.is_none_or(|d| at <= d) => {
+                    self.now = self.now.max(at);
+                    self.answers.pop_first().expect("it is there").1
+                }
+                (_, deadline) => {
+                    self.now = self.now.max(deadline.expect("there is one"));
+                    Input::Tick
+                }
+            };
+        }
+    }
+
+    /// kup was killed: its answers are lost, its journal is all that is left.
+    fn rebirth(&mut self) {
+        self.answers.clear();
+        let journal = self.journal.iter().cloned();
+        self.machine = Machine::replay(self.plan.clone(), self.dice.0, journal);
+    }
+
+    fn check_end(&self) {
+        let replayed = Machine::replay(self.plan.clone(), 0, self.journal.iter().cloned());
+        assert_eq!(replayed.state(), self.machine.state(), "state is the fold of its events");
+        let Mode::Finished(outcome) = self.machine.state().mode() else { panic!("it is over") };
+        for id in self.plan.ids() {
+            let (step, record) = (self.plan.step(id), self.machine.state().step(id));
+            match outcome {
+                Outcome::Done => {
+                    assert!(matches!(record.state, StepState::Done | StepState::Skipped));
+                    assert_eq!(self.done[id.0 as usize], step.work.is_wanted());
+                }
+                Outcome::Compensated if step.undo == Undo::Itself && step.effect != Touches::Reads => {
+                    assert!(!self.done[id.0 as usize], "`{}` is still there", step.key);
+                }
+                Outcome::Compensated | Outcome::Paused | Outcome::Failed => {}
+            }
+        }
+        self.check_undo_order();
+    }
+
+    /// What was built upon is taken back after what was built.
+    fn check_undo_order(&self) {
+        let mut taken: Vec<StepId> = Vec::new();
+        for id in &self.undone {
+            let vertex = self.plan.step(*id).vertex;
+            for earlier in &taken {
+                let upon = petgraph::algo::has_path_connecting(
+                    &self.plan.graph,
+                    self.plan.step(*earlier).vertex,
+                    vertex,
+                    None,
+                );
+                assert!(!upon || earlier == id, "{earlier:?} was taken back before {id:?}");
+            }
+            taken.push(*id);
+        }
+    }
+}
+
+#[test]
+fn random_runs_keep_every_promise() {
+    let mut ends: HashMap<String, usize> = HashMap::new();
+    for seed in 0..3_000 {
+        let mut world = World::new(seed);
+        let mut input = Input::Begin { by: "ana".into() };
+        for life in 0..6 {
+            world.calm = life == 5;
+            world.run(input, life < 3);
+            world.check_end();
+            let mode = world.machine.state().mode();
+            *ends.entry(format!("{mode:?}")).or_default() += 1;
+            if let Mode::Finished(Outcome::Done | Outcome::Compensated) = mode {
+                break;
+            }
+            world.rebirth();
+            input = Input::Begin { by: "ben".into() };
+        }
+        let last = world.machine.state().mode();
+        assert!(
+            matches!(last, Mode::Finished(Outcome::Done | Outcome::Compensated)) || !world.calm,
+            "seed {seed}: once the world is calm, a resumed run ends well, not {last:?}: {:?}",
+            world.journal.iter().rev().take(4).collect::<Vec<_>>()
+        );
+    }
+    for end in ["Done", "Paused", "Compensated", "Failed"] {
+        assert!(ends.get(&format!("Finished({end})")).is_some_and(|n| *n > 50), "{ends:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in 0..50 {
+        let journal = || {
+            let mut world = World::new(seed);
+            world.run(Input::Begin { by: "ana".into() }, true);
+            world.journal
+        };
+        assert_eq!(journal(), journal());
+    }
+}
