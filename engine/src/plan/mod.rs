@@ -4,11 +4,30 @@
 //! The vertices are steps and the two ends of scopes. `a { b }` is `Open(a) -> b -> Close(a)`, so a
 //! barrier over 500 lanes costs 500 edges and not 500 x 500.
 
+mod build;
+mod claims;
+mod digest;
+mod expand;
+mod forecast;
+mod order;
+mod policy;
+mod show;
+mod undo;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
 use dsl::program::{Effect, OnFailure, Retry};
 use dsl::span::Span;
 use dsl::value::Value;
 use indexmap::IndexMap;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
+
+pub use self::build::build;
+pub use self::digest::digest;
+pub use self::forecast::{Probe, forecast};
+pub use self::show::show;
 
 /// Names a step of [`Plan::steps`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,6 +107,17 @@ pub struct Step {
     pub vertex: NodeIndex,
     /// Where it was written; names a file of the playbook's sources.
     pub span: Span,
+}
+
+impl Step {
+    /// Returns whether the step is wanted and changes something.
+    pub fn changes(&self) -> bool {
+        let touches = match self.effect {
+            Effect::ChangesNode | Effect::DisruptsNode | Effect::ChangesCluster | Effect::ChangesHere => true,
+            Effect::Reads | Effect::Decides => false,
+        };
+        touches && self.work.is_wanted()
+    }
 }
 
 /// What probing has shown about a step before the run.
@@ -208,6 +238,16 @@ impl Plan {
     /// Returns the scope of an id.
     pub fn scope(&self, id: ScopeId) -> &Scope {
         &self.scopes[id.0 as usize]
+    }
+
+    /// Returns how many steps will change something.
+    pub fn changes(&self) -> usize {
+        self.steps.iter().filter(|step| step.changes()).count()
+    }
+
+    /// Returns whether any step will change something.
+    pub fn has_work(&self) -> bool {
+        self.steps.iter().any(Step::changes)
     }
 
     /// Returns all step ids, in order.

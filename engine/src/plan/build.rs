@@ -1,0 +1,201 @@
+//! Makes a plan of a program, an inventory and the values of the parameters: a list of passes, each
+//! of which adds one kind of knowledge. Pure: the same inputs give the same plan.
+
+use std::collections::HashMap;
+
+use dsl::diagnostic::{Diagnostic, Severity};
+use dsl::eval::{Env, Facts, eval};
+use dsl::program::{Expr, Policy, Program, Set, Task};
+use dsl::span::Span;
+use dsl::value::Value;
+use indexmap::IndexMap;
+use petgraph::stable_graph::StableDiGraph;
+
+use super::{Plan, ScopeId, StepId, claims, expand, order, policy, undo, validate};
+use crate::inventory::Inventory;
+
+/// Unrolls a program over an inventory. What is wrong comes out all at once.
+pub fn build(program: &Program, inventory: &Inventory, params: &[Value]) -> Result<Plan, Vec<Diagnostic>> {
+    let mut draft = Draft::new(program, inventory, params);
+    expand::pass(&mut draft); // loops, choices and tasks become scopes and steps
+    order::pass(&mut draft); // the order of the text becomes edges
+    claims::pass(&mut draft); // what each verb needs, ensures and follows, about real nodes
+    policy::pass(&mut draft); // timeouts and retries, the nearest first
+    undo::pass(&mut draft); // how each change is taken back
+    validate::pass(&mut draft); // what no plan may be
+    draft.end()
+}
+
+/// A plan in the making.
+pub(super) struct Draft<'p> {
+    pub(super) program: &'p Program,
+    pub(super) params: &'p [Value],
+    pub(super) cluster: Cluster<'p>,
+    pub(super) plan: Plan,
+    /// What stands in each scope, in the order of the text.
+    pub(super) children: Vec<Vec<Child>>,
+    /// The scope of each stage of the program.
+    pub(super) stages: Vec<ScopeId>,
+    /// Where each step of the plan comes from.
+    pub(super) calls: Vec<Call<'p>>,
+    pub(super) frames: Vec<Frame>,
+    pub(super) policies: Vec<Link<'p>>,
+    keys: HashMap<String, u32>,
+    findings: Vec<Diagnostic>,
+}
+
+/// An element of a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Child {
+    Step(StepId),
+    Scope(ScopeId),
+}
+
+/// A native verb with its values, where it is called.
+pub(super) struct Call<'p> {
+    pub(super) task: &'p Task,
+    pub(super) step: &'p dsl::program::Step,
+    pub(super) args: Vec<Value>,
+    pub(super) frame: usize,
+    pub(super) policy: usize,
+}
+
+/// What the expressions of a stage, a lane or a task see.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Frame {
+    pub(super) locals: Vec<Value>,
+    pub(super) here: Option<String>,
+}
+
+/// A policy and the ones around it.
+pub(super) struct Link<'p> {
+    pub(super) policy: &'p Policy,
+    pub(super) around: Option<usize>,
+}
+
+impl<'p> Draft<'p> {
+    fn new(program: &'p Program, inventory: &'p Inventory, params: &'p [Value]) -> Draft<'p> {
+        let named = program.params.iter().map(|p| p.name.clone()).zip(params.iter().cloned());
+        Draft {
+            program,
+            params,
+            cluster: Cluster::new(inventory),
+            plan: Plan {
+                title: program.title.clone(),
+                params: named.collect::<IndexMap<_, _>>(),
+                steps: Vec::new(),
+                scopes: Vec::new(),
+                graph: StableDiGraph::new(),
+                on_failure: program.on_failure.clone(),
+            },
+            children: Vec::new(),
+            stages: Vec::new(),
+            calls: Vec::new(),
+            frames: Vec::new(),
+            policies: Vec::new(),
+            keys: HashMap::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    fn end(self) -> Result<Plan, Vec<Diagnostic>> {
+        if self.findings.is_empty() { Ok(self.plan) } else { Err(self.findings) }
+    }
+
+    /// Evaluates an expression in a frame; what is wrong is kept.
+    pub(super) fn eval(&mut self, expr: &Expr, frame: usize) -> Option<Value> {
+        let frame = &self.frames[frame];
+        let result = self.eval_with(expr, &frame.locals, frame.here.as_deref());
+        self.keep(result)
+    }
+
+    /// Evaluates an expression over values.
+    pub(super) fn eval_with(
+        &self,
+        expr: &Expr,
+        locals: &[Value],
+        here: Option<&str>,
+    ) -> Result<Value, Diagnostic> {
+        eval(expr, &Env { params: self.params, locals, here, it: None, facts: &self.cluster })
+    }
+
+    /// Keeps what is wrong.
+    pub(super) fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|finding| self.find(finding)).ok()
+    }
+
+    /// Adds a finding, once for all the lanes that have it.
+    pub(super) fn find(&mut self, finding: Diagnostic) {
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// Makes a key unique.
+    pub(super) fn key(&mut self, wanted: String) -> String {
+        let seen = self.keys.entry(wanted.clone()).or_insert(0);
+        *seen += 1;
+        if *seen == 1 {
+            return wanted;
+        }
+        let numbered = format!("{wanted}#{seen}");
+        self.key(numbered)
+    }
+}
+
+/// Makes a finding of the plan.
+pub(super) fn finding(
+    code: &'static str,
+    span: Option<Span>,
+    message: impl Into<String>,
+    hints: &[&str],
+) -> Diagnostic {
+    Diagnostic {
+        code,
+        severity: Severity::Error,
+        message: message.into(),
+        span,
+        label: String::new(),
+        hints: hints.iter().map(|h| h.to_string()).collect(),
+    }
+}
+
+/// The inventory with its sets looked up once: lanes ask for them over and over.
+pub(super) struct Cluster<'p> {
+    pub(super) inventory: &'p Inventory,
+    nodes: Vec<String>,
+    control_plane: Vec<String>,
+    workers: Vec<String>,
+    etcd: Vec<String>,
+}
+
+impl<'p> Cluster<'p> {
+    fn new(inventory: &'p Inventory) -> Cluster<'p> {
+        Cluster {
+            inventory,
+            nodes: inventory.set(Set::Nodes),
+            control_plane: inventory.set(Set::ControlPlane),
+            workers: inventory.set(Set::Workers),
+            etcd: inventory.set(Set::Etcd),
+        }
+    }
+}
+
+impl Facts for Cluster<'_> {
+    fn set(&self, set: Set) -> Vec<String> {
+        match set {
+            Set::Nodes => self.nodes.clone(),
+            Set::ControlPlane => self.control_plane.clone(),
+            Set::Workers => self.workers.clone(),
+            Set::Etcd => self.etcd.clone(),
+        }
+    }
+
+    fn fact(&self, node: &str, fact: &str) -> Option<Value> {
+        self.inventory.fact(node, fact)
+    }
+
+    fn label(&self, node: &str, key: &str) -> Option<String> {
+        self.inventory.label(node, key)
+    }
+}

@@ -1,0 +1,379 @@
+//! Unrolls stages, loops, choices and tasks into scopes and steps, in the order of the text and the
+//! lanes.
+
+use std::cmp::Ordering;
+use std::rc::Rc;
+
+use dsl::eval::Facts;
+use dsl::program::{Block, Each, Effect, OrderKey, Policy, Retry, Step as Said, Stmt, Task, TaskBody};
+use dsl::value::{Batch, LOCAL, Value, Window};
+use indexmap::IndexMap;
+
+use super::build::{Call, Child, Draft, Frame, Link, finding};
+use super::{Lanes, Scope, ScopeId, ScopeKind, Step, StepId, Undo, Vertex, Work};
+
+/// The law whose `allow` lets an `each` over control plane nodes run more than one at a time.
+const ONE_AT_A_TIME: &str = "one-control-plane-at-a-time";
+
+/// Deeper than any task that a person would write; `check` refuses recursion before.
+const DEEPEST: usize = 64;
+
+/// Where in the plan a block is unrolled.
+#[derive(Clone)]
+struct At {
+    scope: ScopeId,
+    /// What the keys below begin with.
+    prefix: Rc<str>,
+    frame: usize,
+    policy: usize,
+    depth: usize,
+}
+
+pub(super) fn pass(draft: &mut Draft<'_>) {
+    let program = draft.program;
+    let root = draft.scope(ScopeKind::Playbook, String::new(), None);
+    draft.policies.push(Link { policy: &program.policy, around: None });
+    for stage in &program.stages {
+        let key = draft.key(stage.name.clone());
+        let scope = draft.scope(ScopeKind::Stage(stage.name.clone()), key.clone(), Some(root));
+        draft.stages.push(scope);
+        let frame = draft.frame(vec![Value::None; stage.slots as usize], None);
+        let policy = draft.link(&stage.policy, 0);
+        draft.block(&stage.body, &At { scope, prefix: key.into(), frame, policy, depth: 0 });
+    }
+}
+
+impl<'p> Draft<'p> {
+    fn scope(&mut self, kind: ScopeKind, key: String, parent: Option<ScopeId>) -> ScopeId {
+        let id = ScopeId(self.plan.scopes.len() as u32);
+        let open = self.plan.graph.add_node(Vertex::Open(id));
+        let close = self.plan.graph.add_node(Vertex::Close(id));
+        self.plan.scopes.push(Scope { kind, key, parent, open, close });
+        self.children.push(Vec::new());
+        if let Some(parent) = parent {
+            self.children[parent.0 as usize].push(Child::Scope(id));
+        }
+        id
+    }
+
+    fn frame(&mut self, locals: Vec<Value>, here: Option<String>) -> usize {
+        self.frames.push(Frame { locals, here });
+        self.frames.len() - 1
+    }
+
+    /// Puts a policy in front of the ones around it, if it says anything.
+    fn link(&mut self, policy: &'p Policy, around: usize) -> usize {
+        if policy.timeout.is_none() && policy.retry.is_none() && policy.allow.is_empty() {
+            return around;
+        }
+        self.policies.push(Link { policy, around: Some(around) });
+        self.policies.len() - 1
+    }
+
+    fn is_allowed(&self, law: &str, policy: usize) -> bool {
+        let mut at = Some(policy);
+        while let Some(i) = at {
+            if self.policies[i].policy.allow.iter().any(|(name, _)| name == law) {
+                return true;
+            }
+            at = self.policies[i].around;
+        }
+        false
+    }
+
+    fn block(&mut self, block: &'p Block, at: &At) {
+        for stmt in &block.0 {
+            self.stmt(stmt, at);
+        }
+    }
+
+    fn stmt(&mut self, stmt: &'p Stmt, at: &At) {
+        match stmt {
+            Stmt::Step(step) => self.call(step, at),
+            Stmt::Each(each) => self.each(each, at),
+            Stmt::If(choice) => {
+                let Some(holds) = self.eval(&choice.cond, at.frame) else { return };
+                let block = if holds == Value::Bool(true) { &choice.then } else { &choice.other };
+                let in_parallel = matches!(self.plan.scope(at.scope).kind, ScopeKind::Parallel);
+                if in_parallel && block.0.len() > 1 {
+                    // The order is free between the choice and its neighbors, not within it.
+                    let key = self.key(format!("{}/if", at.prefix));
+                    let scope = self.scope(ScopeKind::Task("if".to_string()), key, Some(at.scope));
+                    self.block(block, &At { scope, ..at.clone() });
+                } else {
+                    self.block(block, at);
+                }
+            }
+            Stmt::Parallel(block) => {
+                let key = self.key(format!("{}/parallel", at.prefix));
+                let scope = self.scope(ScopeKind::Parallel, key, Some(at.scope));
+                self.block(block, &At { scope, ..at.clone() });
+            }
+        }
+    }
+
+    fn call(&mut self, step: &'p Said, at: &At) {
+        let task = &self.program.tasks[step.task.0 as usize];
+        let args: Vec<Option<Value>> = step.args.iter().map(|arg| self.eval(arg, at.frame)).collect();
+        let Some(args) = args.into_iter().collect::<Option<Vec<Value>>>() else { return };
+        let policy = self.link(&step.policy, at.policy);
+        match &task.body {
+            TaskBody::Native => self.step(task, step, args, policy, at),
+            TaskBody::Steps { policy: inner, body, slots } => {
+                if at.depth >= DEEPEST {
+                    let text = format!("`{}` calls itself, or is nested too deeply", task.name);
+                    self.find(finding("K0601", Some(step.span), text, &[]));
+                    return;
+                }
+                if step.policy.undo.is_some() {
+                    let text = format!("`{}` is made of steps, each with its own undo", task.name);
+                    let hints = ["put the `undo` block behind the step that it takes back"];
+                    self.find(finding("K0602", Some(step.span), text, &hints));
+                }
+                let name = self.name(&step.policy, at.frame).unwrap_or_else(|| task.name.clone());
+                let key = self.key(format!("{}/{}", at.prefix, dashed(&task.name)));
+                let scope = self.scope(ScopeKind::Task(name), key, Some(at.scope));
+                let mut locals = args;
+                locals.resize((*slots as usize).max(locals.len()), Value::None);
+                let here = self.frames[at.frame].here.clone();
+                let frame = self.frame(locals, here);
+                let policy = self.link(inner, policy);
+                let below = At { scope, frame, policy, depth: at.depth + 1, prefix: at.prefix.clone() };
+                self.block(body, &below);
+            }
+        }
+    }
+
+    /// Returns the name that a policy gives.
+    fn name(&mut self, policy: &'p Policy, frame: usize) -> Option<String> {
+        let name = policy.name.as_ref()?;
+        Some(self.eval(name, frame)?.to_string())
+    }
+
+    fn step(&mut self, task: &'p Task, said: &'p Said, args: Vec<Value>, policy: usize, at: &At) {
+        let here = self.frames[at.frame].here.clone();
+        let node = node_of(task, &args);
+        if let Some(name) = &node
+            && !self.cluster.inventory.nodes.contains_key(name)
+        {
+            let text = format!("there is no node `{name}`");
+            self.find(finding("K0603", Some(said.span), text, &["`kup plan` lists the nodes it knows"]));
+        }
+        let text = match self.name(&said.policy, at.frame) {
+            Some(name) => name,
+            None => self.text(task, &args, here.as_deref()),
+        };
+        let id = StepId(self.plan.steps.len() as u32);
+        let key = self.key(format!("{}/{}", at.prefix, dashed(&task.name)));
+        let vertex = self.plan.graph.add_node(Vertex::Step(id));
+        self.plan.steps.push(Step {
+            key,
+            action: task.name.clone(),
+            text,
+            node,
+            args: named(task, &args),
+            effect: task.header.effect,
+            long: task.header.long || said.policy.long,
+            timeout: 0,
+            retry: Retry { times: 0, min: 0, max: 0 },
+            undo: Undo::Nothing,
+            needs: Vec::new(),
+            ensures: Vec::new(),
+            follows: Vec::new(),
+            prepares: task.header.prepares,
+            preflight: task.header.preflight,
+            work: Work::Runs,
+            scope: at.scope,
+            vertex,
+            span: said.span,
+        });
+        self.children[at.scope.0 as usize].push(Child::Step(id));
+        self.calls.push(Call { task, step: said, args, frame: at.frame, policy });
+    }
+
+    /// Writes a step as one would in kup, without what goes without saying.
+    pub(super) fn text(&self, task: &Task, args: &[Value], here: Option<&str>) -> String {
+        let mut text = task.name.clone();
+        for (param, value) in task.params.iter().zip(args) {
+            let is_here = matches!(value, Value::Node(name) if Some(name.as_str()) == here);
+            let is_default = || {
+                let default = param.default.as_ref()?;
+                let given = self.eval_with(default, args, here).ok()?;
+                Some(given == *value)
+            };
+            if is_here || is_default() == Some(true) {
+                continue;
+            }
+            text.push(' ');
+            if !param.positional {
+                text.push_str(&param.name);
+                text.push('=');
+            }
+            text.push_str(&quoted(value));
+        }
+        text
+    }
+
+    fn each(&mut self, each: &'p Each, at: &At) {
+        let Some(over) = self.eval(&each.over, at.frame) else { return };
+        let mut elements = match over {
+            Value::Nodes(names) => names.into_iter().map(Value::Node).collect(),
+            Value::List(values) => values,
+            other => vec![other],
+        };
+        self.sort(&mut elements, &each.order);
+        let policy = self.link(&each.policy, at.policy);
+        let Some(lanes) = self.lanes(each, &elements, policy, at.frame) else { return };
+
+        let key = self.key(format!("{}/each", at.prefix));
+        let scope = self.scope(ScopeKind::Each(lanes), key, Some(at.scope));
+        let mut ids = Vec::with_capacity(elements.len());
+        for element in elements {
+            let is_node = matches!(element, Value::Node(_));
+            let of = element.to_string();
+            let key = self.key(format!("{}/{}", at.prefix, plain(&of)));
+            let lane = self.scope(ScopeKind::Lane { of: of.clone(), is_node }, key.clone(), Some(scope));
+            ids.push(lane);
+            let around = &self.frames[at.frame];
+            let here = if is_node { Some(of) } else { around.here.clone() };
+            let mut locals = around.locals.clone();
+            let slot = each.slot as usize;
+            if locals.len() <= slot {
+                locals.resize(slot + 1, Value::None);
+            }
+            locals[slot] = element;
+            let frame = self.frame(locals, here);
+            let below = At { scope: lane, prefix: key.into(), frame, policy, depth: at.depth };
+            self.block(&each.body, &below);
+        }
+        if let ScopeKind::Each(lanes) = &mut self.plan.scopes[scope.0 as usize].kind {
+            lanes.lanes = ids;
+        }
+    }
+
+    /// Says how the lanes go: one at a time for control plane nodes, whatever `batch` says.
+    fn lanes(&mut self, each: &'p Each, elements: &[Value], policy: usize, frame: usize) -> Option<Lanes> {
+        let total = elements.len();
+        let batch = match &each.batch {
+            Some(batch) => self.eval(batch, frame)?,
+            None => Value::None,
+        };
+        let mut windows: Vec<usize> = match batch {
+            Value::Batch(Batch(windows)) => windows.iter().map(|w| w.of(total)).collect(),
+            Value::Number(n) => vec![usize::try_from(n).unwrap_or(1).max(1)],
+            Value::Share(share) => vec![Window::Share(share).of(total)],
+            _ => vec![1],
+        };
+        let inventory = self.cluster.inventory;
+        let is_control_plane = |value: &Value| matches!(value, Value::Node(name) if inventory.nodes.get(name).is_some_and(|n| n.control_plane));
+        let held = elements.iter().any(is_control_plane) && !self.is_allowed(ONE_AT_A_TIME, policy);
+        if held || windows.is_empty() {
+            windows = vec![1];
+        }
+        let canary = match &each.canary {
+            Some(canary) => match self.eval(canary, frame)? {
+                Value::Number(n) => usize::try_from(n).unwrap_or(0),
+                Value::Share(share) => Window::Share(share).of(total),
+                _ => 0,
+            },
+            None => 0,
+        };
+        let soak = match &each.soak {
+            Some(soak) => match self.eval(soak, frame)? {
+                Value::Duration(ms) => ms,
+                _ => 0,
+            },
+            None => 0,
+        };
+        Some(Lanes { lanes: Vec::new(), windows, canary: canary.min(total), soak })
+    }
+
+    /// Sorts nodes by facts; equal ones stay in the order of the set.
+    fn sort(&self, elements: &mut Vec<Value>, keys: &[OrderKey]) {
+        if keys.is_empty() {
+            return;
+        }
+        let facts = |element: &Value| -> Vec<Option<Value>> {
+            let fact = |key: &OrderKey| match element {
+                Value::Node(name) => self.cluster.fact(name, &key.fact),
+                other => other.get(&key.fact).cloned(),
+            };
+            keys.iter().map(fact).collect()
+        };
+        let mut keyed: Vec<(Vec<Option<Value>>, Value)> =
+            std::mem::take(elements).into_iter().map(|element| (facts(&element), element)).collect();
+        keyed.sort_by(|(a, _), (b, _)| {
+            let by = keys
+                .iter()
+                .zip(a.iter().zip(b))
+                .map(|(key, (a, b))| if key.last { has(a).cmp(&has(b)) } else { compare(a, b) });
+            by.fold(Ordering::Equal, Ordering::then)
+        });
+        elements.extend(keyed.into_iter().map(|(_, element)| element));
+    }
+}
+
+/// Returns whether a node has a fact at all: a GPU, a zone, a pool.
+fn has(fact: &Option<Value>) -> bool {
+    match fact {
+        None | Some(Value::None) => false,
+        Some(Value::Bool(b)) => *b,
+        Some(Value::Number(n)) => *n != 0,
+        Some(Value::Text(text)) => !text.is_empty(),
+        Some(_) => true,
+    }
+}
+
+/// Compares facts of one name; what is not known comes last.
+fn compare(a: &Option<Value>, b: &Option<Value>) -> Ordering {
+    match (a, b) {
+        (None, None) => Ordering::Equal,
+        (None, Some(_)) => Ordering::Greater,
+        (Some(_), None) => Ordering::Less,
+        (Some(Value::Number(a)), Some(Value::Number(b))) => a.cmp(b),
+        (Some(Value::Bool(a)), Some(Value::Bool(b))) => a.cmp(b),
+        (Some(Value::Version(a)), Some(Value::Version(b))) => a.cmp(b),
+        (Some(a), Some(b)) => a.to_string().cmp(&b.to_string()),
+    }
+}
+
+/// Returns the node that a step is about: its parameter `node` or `on`. This machine is none.
+pub(super) fn node_of(task: &Task, args: &[Value]) -> Option<String> {
+    let named = task.params.iter().zip(args).filter(|(p, _)| p.name == "node" || p.name == "on");
+    named.into_iter().find_map(|(_, value)| match value {
+        Value::Node(name) if name != LOCAL => Some(name.clone()),
+        _ => None,
+    })
+}
+
+/// Returns the arguments by parameter.
+pub(super) fn named(task: &Task, args: &[Value]) -> IndexMap<String, Value> {
+    task.params.iter().map(|p| p.name.clone()).zip(args.iter().cloned()).collect()
+}
+
+/// Returns whether a verb with this effect may change its node.
+pub(super) fn changes_node(effect: Effect) -> bool {
+    match effect {
+        Effect::ChangesNode | Effect::DisruptsNode => true,
+        Effect::Reads | Effect::ChangesCluster | Effect::ChangesHere | Effect::Decides => false,
+    }
+}
+
+fn dashed(words: &str) -> String {
+    words.replace(' ', "-")
+}
+
+/// Makes an element fit to stand in a key.
+fn plain(of: &str) -> String {
+    let keep = |c: char| if c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':') { c } else { '-' };
+    of.chars().map(keep).collect()
+}
+
+/// Writes a value as an argument; text that is not one word stands in quotes.
+fn quoted(value: &Value) -> String {
+    let one_word = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':' | '%');
+    match value {
+        Value::Text(s) | Value::Path(s) if s.is_empty() || !s.chars().all(one_word) => format!("{s:?}"),
+        other => other.to_string(),
+    }
+}

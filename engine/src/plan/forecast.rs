@@ -1,0 +1,327 @@
+//! Says which steps have work, from what probes have shown: what follows a change, what prepares
+//! one, and what can be left out.
+//!
+//! "Earlier" and "later" are meant by the graph, and are read off the nesting of scopes: two steps
+//! are ordered if the scope where their ways part is a sequence, or if one's stage waits for the
+//! other's. So a fact is noted once for each scope around a step, and a question about it costs one
+//! look for each scope around the step that asks; no search of the graph for each pair.
+
+use std::collections::HashMap;
+
+use dsl::program::Effect;
+
+use super::{Plan, ScopeId, ScopeKind, Step, StepId, Vertex, Work, claims};
+use crate::action::Check;
+use crate::event::Failure;
+
+/// What probing has shown about one step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Probe {
+    /// It answered.
+    Check(Check),
+    /// It could not be asked, or it judged and said no.
+    Failed(Failure),
+}
+
+/// Writes into each step whether it has work. Steps that were not probed run.
+pub fn forecast(plan: &mut Plan, probes: &HashMap<StepId, Probe>) {
+    let wanted = {
+        let places = Places::new(plan);
+        let facts = Facts::new(plan);
+        let mut wanted: Vec<bool> =
+            plan.ids().map(|id| stands_alone(plan.step(id)) && !is_done(probes, id)).collect();
+        // What follows may need a preparation, and what prepares may be followed: each round can
+        // only add work, and two or three rounds add all of it.
+        loop {
+            let more = follow(plan, &places, &facts, &mut wanted);
+            let still_more = prepare(plan, &places, &facts, probes, &mut wanted);
+            if !more && !still_more {
+                break wanted;
+            }
+        }
+    };
+    for id in plan.ids() {
+        let work = verdict(plan.step(id), probes.get(&id), wanted[id.0 as usize]);
+        plan.steps[id.0 as usize].work = work;
+    }
+}
+
+/// Returns whether the step's own probe alone can make it wanted.
+fn stands_alone(step: &Step) -> bool {
+    !step.prepares && !only_follows(step)
+}
+
+/// Returns whether the step has work only where something before it has.
+fn only_follows(step: &Step) -> bool {
+    step.effect == Effect::Reads && !step.follows.is_empty()
+}
+
+fn is_done(probes: &HashMap<StepId, Probe>, id: StepId) -> bool {
+    matches!(probes.get(&id), Some(Probe::Check(Check::Done(_))))
+}
+
+fn verdict(step: &Step, probe: Option<&Probe>, wanted: bool) -> Work {
+    let found = match probe {
+        Some(Probe::Check(Check::Needs { now, then, before: _ })) if step.effect != Effect::Reads => {
+            Work::Change { now: now.clone(), then: then.clone() }
+        }
+        Some(Probe::Check(Check::Done(note))) => Work::Done(note.clone()),
+        Some(Probe::Check(Check::Needs { .. }) | Probe::Failed(_)) | None => Work::Runs,
+    };
+    match (wanted, found) {
+        (true, Work::Done(_)) if only_follows(step) => Work::Runs,
+        // Its probe sees no work yet: what it follows will make some.
+        (true, Work::Done(_)) => Work::Change { now: String::new(), then: String::new() },
+        (true, found) => found,
+        (false, Work::Done(note)) if stands_alone(step) => Work::Done(note),
+        (false, _) if step.prepares => {
+            Work::NotNeeded(format!("nothing after it needs {}", list(&step.ensures)))
+        }
+        (false, _) => Work::NotNeeded(format!("nothing before it {}", changes(&step.follows))),
+    }
+}
+
+/// Says what a follower would have followed: `changes w1`, or `ensures applied(cluster)`.
+fn changes(follows: &[String]) -> String {
+    let node = |fact: &str| Some(fact.strip_prefix("changed(")?.strip_suffix(')')?.to_string());
+    match follows {
+        [one] => match node(one).as_deref() {
+            Some(claims::ANY) => "changes anything".to_string(),
+            Some(node) => format!("changes {node}"),
+            None => format!("ensures {one}"),
+        },
+        several => format!("ensures {}", several.join(" or ")),
+    }
+}
+
+fn list(facts: &[String]) -> String {
+    let own: Vec<&str> = facts.iter().map(String::as_str).filter(|f| !f.starts_with("changed(")).collect();
+    own.join(" or ")
+}
+
+/// One sweep forward: wants what follows wanted work.
+fn follow(plan: &Plan, places: &Places, facts: &Facts<'_>, wanted: &mut [bool]) -> bool {
+    let mut index = Index::new(plan, places, false);
+    let mut more = false;
+    for id in places.order.iter().copied() {
+        let i = id.0 as usize;
+        if !wanted[i] && !plan.step(id).prepares {
+            let follows = plan.step(id).follows.iter();
+            wanted[i] = follows.filter_map(|f| facts.followed.get(f.as_str())).any(|f| index.holds(id, *f));
+            more |= wanted[i];
+        }
+        if wanted[i] {
+            for fact in &plan.step(id).ensures {
+                for known in facts.that_follow(fact) {
+                    index.note(id, known);
+                }
+            }
+        }
+    }
+    more
+}
+
+/// One sweep backward: wants what prepares wanted work.
+fn prepare(
+    plan: &Plan,
+    places: &Places,
+    facts: &Facts<'_>,
+    probes: &HashMap<StepId, Probe>,
+    wanted: &mut [bool],
+) -> bool {
+    let mut index = Index::new(plan, places, true);
+    let mut more = false;
+    for id in places.order.iter().rev().copied() {
+        let i = id.0 as usize;
+        if !wanted[i] && plan.step(id).prepares && !is_done(probes, id) {
+            let ensures = plan.step(id).ensures.iter();
+            wanted[i] = ensures.filter_map(|f| facts.prepared.get(f.as_str())).any(|f| index.holds(id, *f));
+            more |= wanted[i];
+        }
+        if wanted[i] {
+            for known in plan.step(id).needs.iter().filter_map(|f| facts.prepared.get(f.as_str())) {
+                index.note(id, *known);
+            }
+        }
+    }
+    more
+}
+
+/// The facts that anybody asks about, by number.
+struct Facts<'p> {
+    followed: HashMap<&'p str, u32>,
+    /// `changed` of `changed(*)`: the numbers of facts about any node.
+    of_any: HashMap<&'p str, u32>,
+    prepared: HashMap<&'p str, u32>,
+}
+
+impl<'p> Facts<'p> {
+    fn new(plan: &'p Plan) -> Facts<'p> {
+        let (mut followed, mut of_any, mut prepared) = (HashMap::new(), HashMap::new(), HashMap::new());
+        for step in &plan.steps {
+            for fact in &step.follows {
+                let next = followed.len() as u32;
+                let number = *followed.entry(fact.as_str()).or_insert(next);
+                if let Some((name, "*)")) = fact.split_once('(') {
+                    of_any.insert(name, number);
+                }
+            }
+            for fact in step.ensures.iter().filter(|_| step.prepares) {
+                let next = prepared.len() as u32;
+                prepared.entry(fact.as_str()).or_insert(next);
+            }
+        }
+        Facts { followed, of_any, prepared }
+    }
+
+    /// Returns the followed facts that a fact which is ensured stands for.
+    fn that_follow(&self, fact: &str) -> impl Iterator<Item = u32> + use<> {
+        let name = fact.split_once('(').map_or(fact, |(name, _)| name);
+        let (exact, any) = (self.followed.get(fact).copied(), self.of_any.get(name).copied());
+        exact.into_iter().chain(any.filter(|any| exact != Some(*any)))
+    }
+}
+
+/// Where everything stands.
+struct Places {
+    /// The steps, earlier ones first.
+    order: Vec<StepId>,
+    /// The first and the last step within each scope.
+    ends: Vec<(u32, u32)>,
+    /// The stages that each scope waits for, and those that wait for it; only filled for stages.
+    before: Vec<Vec<ScopeId>>,
+    after: Vec<Vec<ScopeId>>,
+}
+
+impl Places {
+    fn new(plan: &Plan) -> Places {
+        let mut ends = vec![(u32::MAX, 0); plan.scopes.len()];
+        for id in plan.ids() {
+            let mut at = Some(plan.step(id).scope);
+            while let Some(scope) = at {
+                let (first, last) = &mut ends[scope.0 as usize];
+                // Steps come in order: around one that is known already, all is known already.
+                (*first, *last) = ((*first).min(id.0), (*last).max(id.0));
+                at = plan.scope(scope).parent;
+            }
+        }
+        let (mut before, mut after) = (vec![vec![]; plan.scopes.len()], vec![vec![]; plan.scopes.len()]);
+        let stages: Vec<ScopeId> = (0..plan.scopes.len() as u32)
+            .map(ScopeId)
+            .filter(|id| matches!(plan.scope(*id).kind, ScopeKind::Stage(_)))
+            .collect();
+        for stage in &stages {
+            for next in plan.graph.neighbors(plan.scope(*stage).close) {
+                if let Vertex::Open(next) = plan.graph[next] {
+                    after[stage.0 as usize].push(next);
+                    before[next.0 as usize].push(*stage);
+                }
+            }
+        }
+        // Stages in an order in which each stands behind those that it waits for.
+        let mut waits: Vec<usize> = before.iter().map(Vec::len).collect();
+        let mut sorted: Vec<ScopeId> =
+            stages.iter().copied().filter(|stage| waits[stage.0 as usize] == 0).collect();
+        let mut next = 0;
+        while let Some(stage) = sorted.get(next).copied() {
+            next += 1;
+            for later in &after[stage.0 as usize] {
+                waits[later.0 as usize] -= 1;
+                if waits[later.0 as usize] == 0 {
+                    sorted.push(*later);
+                }
+            }
+        }
+        let within = |stage: &ScopeId| {
+            let (first, last) = ends[stage.0 as usize];
+            if first == u32::MAX { 0..0 } else { first..last + 1 }
+        };
+        let order = sorted.iter().flat_map(within).map(StepId).collect();
+        Places { order, ends, before, after }
+    }
+}
+
+/// Facts noted so far in a sweep, for each scope around the steps that noted them.
+struct Index<'a> {
+    plan: &'a Plan,
+    places: &'a Places,
+    backward: bool,
+    /// The place of the first note of a fact within a scope, in the direction of the sweep.
+    noted: HashMap<(u32, ScopeId), u32>,
+    /// Whether a fact holds when a stage is reached, as far as somebody asked.
+    reached: HashMap<(u32, ScopeId), bool>,
+}
+
+impl<'a> Index<'a> {
+    fn new(plan: &'a Plan, places: &'a Places, backward: bool) -> Index<'a> {
+        Index { plan, places, backward, noted: HashMap::new(), reached: HashMap::new() }
+    }
+
+    fn place(&self, id: u32) -> u32 {
+        if self.backward { u32::MAX - id } else { id }
+    }
+
+    fn note(&mut self, id: StepId, fact: u32) {
+        let place = self.place(id.0);
+        let mut at = Some(self.plan.step(id).scope);
+        while let Some(scope) = at {
+            let first = self.noted.entry((fact, scope)).or_insert(place);
+            *first = (*first).min(place);
+            at = self.plan.scope(scope).parent;
+        }
+    }
+
+    /// Returns whether a step that this one comes after (in the direction of the sweep) noted the
+    /// fact.
+    fn holds(&mut self, id: StepId, fact: u32) -> bool {
+        let mut mine = self.place(id.0);
+        let mut at = self.plan.step(id).scope;
+        loop {
+            match self.plan.scope(at).kind {
+                ScopeKind::Stage(_) | ScopeKind::Lane { .. } | ScopeKind::Task(_) => {
+                    if self.noted.get(&(fact, at)).is_some_and(|first| *first < mine) {
+                        return true;
+                    }
+                }
+                ScopeKind::Each(_) | ScopeKind::Parallel | ScopeKind::Playbook => {}
+            }
+            if matches!(self.plan.scope(at).kind, ScopeKind::Stage(_)) {
+                return self.holds_at_stage(at, fact);
+            }
+            let (first, last) = self.places.ends[at.0 as usize];
+            mine = self.place(if self.backward { last } else { first });
+            match self.plan.scope(at).parent {
+                Some(parent) => at = parent,
+                None => return false,
+            }
+        }
+    }
+
+    /// Returns whether a stage that this one comes after noted the fact. All of those are swept.
+    fn holds_at_stage(&mut self, stage: ScopeId, fact: u32) -> bool {
+        let mut stack = vec![(stage, 0)];
+        let mut found = false;
+        while let Some((stage, next)) = stack.pop() {
+            let nearer = if self.backward { &self.places.after } else { &self.places.before };
+            if found {
+                self.reached.insert((fact, stage), true);
+                continue;
+            }
+            let Some(other) = nearer[stage.0 as usize].get(next).copied() else {
+                self.reached.insert((fact, stage), false);
+                continue;
+            };
+            stack.push((stage, next + 1));
+            if self.noted.contains_key(&(fact, other)) {
+                found = true;
+                continue;
+            }
+            match self.reached.get(&(fact, other)) {
+                Some(true) => found = true,
+                Some(false) => {}
+                None => stack.push((other, 0)),
+            }
+        }
+        found
+    }
+}

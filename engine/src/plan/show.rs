@@ -1,0 +1,293 @@
+//! The plan as people read it before they say yes: what happens to which node, what is left out and
+//! why, and from where on there is no way back.
+
+use std::fmt::Write;
+
+use dsl::value::{Value, Version};
+
+use super::{Plan, ScopeId, ScopeKind, Step, StepId, Undo, Work, digest};
+use crate::inventory::{Inventory, Node};
+
+/// Returns the plan as text, with the first letters of its digest.
+pub fn show(plan: &Plan, inventory: &Inventory) -> String {
+    let mut out = String::new();
+    line(&mut out, 0, &plan.title);
+    let params: Vec<String> = plan.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if !params.is_empty() {
+        line(&mut out, 1, &params.join("  "));
+    }
+    nodes(&mut out, plan, inventory);
+    let shown = Shown::new(plan);
+    for child in &shown.children[0] {
+        if let Child::Scope(stage) = child {
+            out.push('\n');
+            line(&mut out, 0, &plan.scope(*stage).key);
+            shown.scope(&mut out, *stage, 1);
+        }
+    }
+    out.push('\n');
+    summary(&mut out, plan);
+    out
+}
+
+fn line(out: &mut String, depth: usize, text: &str) {
+    let text = format!("{:indent$}{text}", "", indent = depth * 2);
+    out.push_str(text.trim_end());
+    out.push('\n');
+}
+
+// The table of nodes.
+
+#[derive(PartialEq)]
+struct Row {
+    role: &'static str,
+    now: String,
+    target: String,
+    steps: String,
+}
+
+fn nodes(out: &mut String, plan: &Plan, inventory: &Inventory) {
+    let mut steps = vec![(0usize, 0usize, None::<&Version>); inventory.nodes.len()];
+    for step in &plan.steps {
+        let place = step.node.as_ref().and_then(|name| inventory.nodes.get_index_of(name));
+        let Some((all, work, target)) = place.map(|i| &mut steps[i]) else { continue };
+        *all += 1;
+        if step.changes() {
+            *work += 1;
+            for value in step.args.values() {
+                if let Value::Version(version) = value {
+                    *target = (*target).max(Some(version));
+                }
+            }
+        }
+    }
+    let touched = inventory.nodes.values().zip(&steps).filter(|(_, (all, _, _))| *all > 0);
+    let mut rows: Vec<(String, Row)> = Vec::new();
+    let mut folded: Vec<&str> = Vec::new();
+    for (node, (all, work, target)) in touched {
+        let row = row(node, *all, *work, *target);
+        match rows.last_mut() {
+            Some((names, last)) if *last == row => {
+                folded.push(&node.name);
+                *names = match folded.as_slice() {
+                    few if few.len() < 4 => few.join(", "),
+                    many => format!("{} .. {} ({})", many[0], node.name, many.len()),
+                };
+            }
+            Some(_) | None => {
+                folded = vec![&node.name];
+                rows.push((node.name.clone(), row));
+            }
+        }
+    }
+    if rows.is_empty() {
+        return;
+    }
+    out.push('\n');
+    let mut table = vec![["node".into(), "role".into(), "now -> target".into(), "steps".into()]];
+    for (names, row) in rows {
+        let way = if row.target.is_empty() { row.now } else { format!("{} -> {}", row.now, row.target) };
+        table.push([names, row.role.to_string(), way, row.steps]);
+    }
+    columns(out, 0, &table);
+}
+
+fn row(node: &Node, all: usize, work: usize, target: Option<&Version>) -> Row {
+    let now = node.kubelet.as_ref().map_or("?".to_string(), Version::to_string);
+    let target = target.map_or(String::new(), Version::to_string);
+    let role = match (node.control_plane, node.etcd) {
+        (true, _) => "control plane",
+        (false, true) => "etcd",
+        (false, false) => "worker",
+    };
+    Row { role, now, target, steps: format!("{work} of {all}") }
+}
+
+/// Writes rows with their columns under each other.
+fn columns<const N: usize>(out: &mut String, depth: usize, rows: &[[String; N]]) {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    for row in rows {
+        let mut text = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{cell:width$}  ");
+        }
+        line(out, depth, &text);
+    }
+}
+
+// The stages.
+
+enum Child {
+    Step(StepId),
+    Scope(ScopeId),
+}
+
+struct Shown<'p> {
+    plan: &'p Plan,
+    /// What stands in each scope, in the order of the text.
+    children: Vec<Vec<Child>>,
+}
+
+impl<'p> Shown<'p> {
+    fn new(plan: &'p Plan) -> Shown<'p> {
+        let mut children: Vec<Vec<Child>> = plan.scopes.iter().map(|_| Vec::new()).collect();
+        let mut listed = vec![false; plan.scopes.len()];
+        // A scope stands where its first step stands; what holds no step comes last.
+        let list = |children: &mut Vec<Vec<Child>>, listed: &mut Vec<bool>, mut id: ScopeId| {
+            while let Some(parent) = plan.scope(id).parent {
+                if std::mem::replace(&mut listed[id.0 as usize], true) {
+                    return;
+                }
+                children[parent.0 as usize].push(Child::Scope(id));
+                id = parent;
+            }
+        };
+        for id in plan.ids() {
+            let scope = plan.step(id).scope;
+            list(&mut children, &mut listed, scope);
+            children[scope.0 as usize].push(Child::Step(id));
+        }
+        for id in 0..plan.scopes.len() {
+            list(&mut children, &mut listed, ScopeId(id as u32));
+        }
+        Shown { plan, children }
+    }
+
+    fn scope(&self, out: &mut String, id: ScopeId, depth: usize) {
+        let children = &self.children[id.0 as usize];
+        if children.is_empty() {
+            line(out, depth, "nothing");
+        }
+        // Steps that stand together share their columns.
+        let mut rows: Vec<[String; 2]> = Vec::new();
+        for child in children {
+            match child {
+                Child::Step(step) => rows.push(self.step(*step)),
+                Child::Scope(scope) => {
+                    columns(out, depth, &std::mem::take(&mut rows));
+                    self.inner(out, *scope, depth);
+                }
+            }
+        }
+        columns(out, depth, &rows);
+    }
+
+    fn inner(&self, out: &mut String, id: ScopeId, depth: usize) {
+        match &self.plan.scope(id).kind {
+            ScopeKind::Each(lanes) => {
+                let mut how = match lanes.windows.as_slice() {
+                    [1] => "one at a time".to_string(),
+                    [n] => format!("{n} at a time"),
+                    ramp => {
+                        let ramp: Vec<String> = ramp.iter().map(usize::to_string).collect();
+                        format!("{} at a time", ramp.join(", then "))
+                    }
+                };
+                if lanes.canary > 0 {
+                    how.push_str(&format!(", the first {} alone", lanes.canary));
+                }
+                if lanes.soak > 0 {
+                    how.push_str(&format!(", then {} of watching", Value::Duration(lanes.soak)));
+                }
+                let number = lanes.lanes.len();
+                let lane = if number == 1 { "lane" } else { "lanes" };
+                line(out, depth, &format!("{number} {lane}, {how}"));
+                self.lanes(out, &lanes.lanes, depth);
+            }
+            ScopeKind::Parallel => {
+                line(out, depth, "in any order");
+                self.scope(out, id, depth + 1);
+            }
+            ScopeKind::Task(name) => {
+                line(out, depth, name);
+                self.scope(out, id, depth + 1);
+            }
+            ScopeKind::Playbook | ScopeKind::Stage(_) | ScopeKind::Lane { .. } => self.scope(out, id, depth),
+        }
+    }
+
+    /// Writes lanes; those that do the same as the one before them share a line.
+    fn lanes(&self, out: &mut String, lanes: &[ScopeId], depth: usize) {
+        let mut shown: Option<(&str, String)> = None;
+        let mut same: Vec<&str> = Vec::new();
+        for lane in lanes {
+            let ScopeKind::Lane { of, .. } = &self.plan.scope(*lane).kind else { continue };
+            let mut text = String::new();
+            self.scope(&mut text, *lane, depth + 1);
+            let nameless = without(&text, of);
+            match &shown {
+                Some((_, last)) if *last == nameless => same.push(of),
+                Some(_) | None => {
+                    fold(out, depth, shown.as_ref().map(|(name, _)| *name), &std::mem::take(&mut same));
+                    line(out, depth, of);
+                    out.push_str(&text);
+                    shown = Some((of, nameless));
+                }
+            }
+        }
+        fold(out, depth, shown.map(|(name, _)| name), &same);
+    }
+
+    fn step(&self, id: StepId) -> [String; 2] {
+        let step = self.plan.step(id);
+        let (mark, note) = match &step.work {
+            Work::Runs => ("?", String::new()),
+            Work::Change { now, then } => ("+", change(now, then)),
+            Work::Done(note) => ("=", note.clone()),
+            Work::NotNeeded(why) => ("-", why.clone()),
+        };
+        [format!("{mark} {}", step.text), note]
+    }
+}
+
+fn change(now: &str, then: &str) -> String {
+    match (now.is_empty(), then.is_empty()) {
+        (true, true) => String::new(),
+        (false, true) => now.to_string(),
+        (true, false) => format!("-> {then}"),
+        (false, false) => format!("{now} -> {then}"),
+    }
+}
+
+fn fold(out: &mut String, depth: usize, as_: Option<&str>, same: &[&str]) {
+    let Some(as_) = as_ else { return };
+    match same {
+        [] => {}
+        [_] | [_, _] | [_, _, _] => line(out, depth, &format!("{}: as {as_}", same.join(", "))),
+        [first, .., last] => line(out, depth, &format!("{first} .. {last} ({}): as {as_}", same.len())),
+    }
+}
+
+/// Takes a lane's own name out of its text, so that it can be held against another's.
+fn without(text: &str, name: &str) -> String {
+    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let words = text.split_inclusive(|c| !is_word(c));
+    words.map(|w| if w.trim_end_matches(|c| !is_word(c)) == name { &w[name.len()..] } else { w }).collect()
+}
+
+// The end.
+
+fn summary(out: &mut String, plan: &Plan) {
+    let one_way = plan.steps.iter().find_map(|step| match &step.undo {
+        Undo::OneWay(why) if step.changes() => Some((step, why)),
+        Undo::OneWay(_) | Undo::Nothing | Undo::Itself | Undo::Steps(_) => None,
+    });
+    if let Some((step, why)) = one_way {
+        line(out, 0, &format!("no way back after {}: {why}", step.key));
+    }
+    let count = |is: fn(&Step) -> bool| plan.steps.iter().filter(|step| is(step)).count();
+    let looks = count(|s| s.work.is_wanted() && !s.changes());
+    let done = count(|s| matches!(s.work, Work::Done(_)));
+    let left_out = count(|s| matches!(s.work, Work::NotNeeded(_)));
+    let changes = plan.changes();
+    let plural = if changes == 1 { "change" } else { "changes" };
+    line(out, 0, &format!("{changes} {plural}, {looks} to look, {done} done already, {left_out} not needed"));
+    if plan.has_work() {
+        let digest = digest(plan);
+        line(out, 0, &format!("next: kup run PLAYBOOK --plan {}", &digest[..12]));
+    } else {
+        line(out, 0, "nothing to do: all is as the playbook wants it");
+    }
+}
