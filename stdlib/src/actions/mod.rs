@@ -22,6 +22,7 @@ mod restart_kubelet;
 mod run_command;
 mod run_script;
 mod uncordon;
+mod wait_healthy;
 
 // What they share.
 mod argument;
@@ -46,6 +47,7 @@ pub(crate) fn all() -> Actions {
         Arc::new(cordon::Cordon),
         Arc::new(drain::Drain),
         Arc::new(uncordon::Uncordon),
+        Arc::new(wait_healthy::WaitHealthy),
         Arc::new(etcd_snapshot::EtcdSnapshot),
         Arc::new(package_repository::PackageRepository),
         Arc::new(install::Install),

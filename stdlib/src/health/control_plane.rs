@@ -1,0 +1,76 @@
+//! Whether the control plane is whole: the API ready, every static pod of every control plane node
+//! running for a while, and the leaders at work.
+
+use engine::action::Context;
+use engine::event::Failure;
+use engine::inventory::Node;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::Api;
+
+use super::{Finding, Starts, node, not_ready, ready, renewed, restarted};
+use crate::api;
+
+/// The static pods of a node with an apiserver; etcd where a member runs there.
+const COMPONENTS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
+/// Those of which one leads.
+pub(crate) const LEADERS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
+
+/// How old a leader's lease may be: then another one may take it.
+const FRESH: i64 = 15;
+
+/// Looks at the control plane.
+pub(crate) async fn look(cx: &Context, kube: &kube::Client, starts: &mut Starts) -> Result<Finding, Failure> {
+    let leases = Api::<Lease>::namespaced(kube.clone(), api::SYSTEM);
+    let ((api, now), pods, controller, scheduler) = futures::try_join!(
+        ready(cx, kube),
+        api::static_pods(kube),
+        api::find("read the lease kube-controller-manager", leases.get(LEADERS[0])),
+        api::find("read the lease kube-scheduler", leases.get(LEADERS[1])),
+    )?;
+    Ok(api.or_else(|| of_all(cx, &pods, starts)).or_else(|| {
+        leaders(cx, [controller.as_ref(), scheduler.as_ref()].map(|lease| renewed(lease, now, FRESH)))
+    }))
+}
+
+/// Judges the static pods of all control plane nodes.
+pub(crate) fn of_all(cx: &Context, pods: &[Pod], starts: &mut Starts) -> Finding {
+    // Every pod is looked at, so that no restart goes unseen behind the first finding.
+    let mut findings = Vec::new();
+    for node in node::control_planes(&cx.inventory) {
+        let there =
+            |pod: &&Pod| pod.spec.as_ref().is_some_and(|s| s.node_name.as_deref() == Some(&node.name));
+        let pods: Vec<&Pod> = pods.iter().filter(there).collect();
+        findings.extend(of_node(node, &pods, starts));
+    }
+    findings.into_iter().next()
+}
+
+/// Judges the static pods of a node, given the pods that are bound to it.
+pub(crate) fn of_node(node: &Node, pods: &[&Pod], starts: &mut Starts) -> Finding {
+    // Without an apiserver made of a static pod there is nothing to expect.
+    node.apiserver.as_ref()?;
+    let mut findings = Vec::new();
+    for component in COMPONENTS.into_iter().filter(|component| node.etcd || *component != "etcd") {
+        let pod = pods.iter().find(|pod| api::is_static(pod) && is(pod, component));
+        match pod {
+            None => findings.push(format!("{component}-{} is missing", node.name)),
+            Some(pod) => findings.extend(restarted(pod, starts).into_iter().chain(not_ready(pod))),
+        }
+    }
+    findings.into_iter().next()
+}
+
+fn is(pod: &Pod, component: &str) -> bool {
+    pod.metadata.namespace.as_deref() == Some(api::SYSTEM)
+        && api::label(&pod.metadata, "component") == Some(component)
+}
+
+/// Judges the leaders by whether each has renewed its lease. A managed control plane keeps its
+/// leases to itself.
+pub(crate) fn leaders(cx: &Context, renewed: [bool; 2]) -> Finding {
+    node::control_planes(&cx.inventory).next()?;
+    let late = LEADERS.into_iter().zip(renewed).find(|(_, renewed)| !renewed);
+    late.map(|(name, _)| format!("no {name} has renewed its lease for {FRESH}s"))
+}
