@@ -43,6 +43,7 @@ pub(crate) struct Heart {
     silent: Option<Duration>,
     version: String,
     boot: String,
+    /// When its process began.
     process: Duration,
 }
 
@@ -58,7 +59,7 @@ pub(crate) fn begin(world: &mut World) {
                 silent: None,
                 version: n.kubelet_running.clone(),
                 boot: n.boot_id.clone(),
-                process: Duration::ZERO,
+                process: n.kubelet_since,
             };
             (n.name.clone(), heart)
         })
@@ -130,7 +131,9 @@ fn hearts(shared: &Shared, world: &mut World) {
     for node in world.nodes.values() {
         let Some(heart) = world.hearts.get_mut(&node.name) else { continue };
         let alive = node.up && node.kubelet_active;
-        let other = heart.version != node.kubelet_running || heart.boot != node.boot_id;
+        let other = heart.process != node.kubelet_since
+            || heart.version != node.kubelet_running
+            || heart.boot != node.boot_id;
         if !alive && heart.silent.is_none() {
             heart.silent = Some(now);
             spawn.push((node.name.clone(), false));
@@ -140,7 +143,7 @@ fn hearts(shared: &Shared, world: &mut World) {
                 silent: None,
                 version: node.kubelet_running.clone(),
                 boot: node.boot_id.clone(),
-                process: now,
+                process: node.kubelet_since,
             };
             spawn.push((node.name.clone(), true));
         }

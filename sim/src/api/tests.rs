@@ -315,3 +315,64 @@ fn the_same_seed_tells_the_same_story() {
     };
     assert_eq!(tell(), tell());
 }
+
+#[test]
+fn half_a_thousand_nodes_start_and_drain_in_a_moment() {
+    story("3+500@v1.33.4", |cluster, client| async move {
+        let nodes = Api::<Node>::all(client.clone());
+        let pods = Api::<Pod>::all(client.clone());
+        let cordon = Patch::Strategic(json!({"spec": {"unschedulable": true}}));
+        let started = lock(&cluster.world).store.list("pods").count();
+        for node in (1..=40).map(|n| format!("w{n}")) {
+            nodes.patch(&node, &PatchParams::default(), &cordon).await.unwrap();
+            let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
+            let shop = |p: &Pod| p.metadata.namespace.as_deref() == Some("shop");
+            for pod in pods.list(&on_node).await.unwrap().into_iter().filter(shop) {
+                let name = pod.metadata.name.unwrap();
+                while evict(&client, "shop", &name, Value::Null).await.is_err() {
+                    wait(5).await;
+                }
+            }
+        }
+        wait(30).await;
+        let world = lock(&cluster.world);
+        assert_eq!(world.store.list("pods").count(), started, "every pod has its replacement");
+        assert!(world.store.list("pods").all(|p| crate::pod::ready(p)));
+        assert_eq!(world.store.count_on("w1"), 2, "only the pods of DaemonSets stay");
+    });
+}
+
+#[test]
+fn a_control_plane_upgraded_through_its_shell_is_seen_in_the_api() {
+    story("1+1@v1.33.4", |cluster, client| async move {
+        let ports = cluster.ports();
+        let shell = ports.shells.on("cp1");
+        let does = async |line: &str| {
+            let argv = line.split(' ').map(str::to_string);
+            let output = shell.run(&engine::port::Command::change(argv)).await.unwrap();
+            assert!(output.ok(), "{line}: {output:?}");
+        };
+        let list = b"deb [signed-by=/etc/apt/keyrings/kubernetes-apt-keyring.gpg] https://pkgs.k8s.io/core:/stable:/v1.34/deb/ /\n";
+        shell.write("/etc/apt/sources.list.d/kubernetes.list", list, 0o644).await.unwrap();
+        does("apt-get update -q").await;
+        does("apt-mark unhold kubeadm kubelet kubectl").await;
+        does("apt-get install -y -q kubeadm=1.34.4-1.1 kubelet=1.34.4-1.1 kubectl=1.34.4-1.1").await;
+        does("kubeadm upgrade apply v1.34.4 --yes").await;
+        does("systemctl daemon-reload").await;
+        does("systemctl restart kubelet").await;
+        wait(120).await;
+        let version = client.apiserver_version().await.unwrap();
+        assert_eq!(version.git_version, "v1.34.4");
+        let node = Api::<Node>::all(client.clone()).get("cp1").await.unwrap();
+        assert_eq!(node.status.unwrap().node_info.unwrap().kubelet_version, "v1.34.4");
+        let pods = Api::<Pod>::namespaced(client.clone(), "kube-system");
+        for pod in pods.list(&ListParams::default().labels("tier=control-plane")).await.unwrap() {
+            let image = pod.spec.as_ref().unwrap().containers[0].image.clone().unwrap();
+            assert!(image.ends_with(":v1.34.4") || image.ends_with("etcd:3.6.5-0"), "{image}");
+            let conditions = pod.status.unwrap().conditions.unwrap();
+            assert!(conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True"), "{image}");
+        }
+        let proxy = Api::<DaemonSet>::namespaced(client, "kube-system").get("kube-proxy").await.unwrap();
+        assert_eq!(proxy.status.unwrap().updated_number_scheduled, Some(2));
+    });
+}

@@ -11,52 +11,56 @@ use crate::world::World;
 
 /// Binds every unbound pod that fits somewhere; tells the others why not.
 pub(super) fn bind_all(world: &mut World, facts: &Facts) {
-    // Pods bound in this round, which the facts do not know yet.
-    let mut bound: BTreeMap<(String, String), usize> = BTreeMap::new();
+    if facts.unbound.is_empty() {
+        return;
+    }
+    // Everything is counted once a round and kept by the place of the node: a round may bind a thousand pods.
+    let nodes: Vec<(&String, &Node)> = facts.nodes.iter().collect();
+    let place: BTreeMap<&str, usize> =
+        nodes.iter().enumerate().map(|(i, (name, _))| (name.as_str(), i)).collect();
+    let mut pods: Vec<usize> = nodes.iter().map(|(name, _)| world.store.count_on(name)).collect();
+    let mut gpus = vec![0; nodes.len()];
+    for pod in facts.pods.values().filter(|p| p.gpu > 0 && !p.finished) {
+        if let Some(i) = place.get(pod.node.as_str()) {
+            gpus[*i] += pod.gpu;
+        }
+    }
+    let mut siblings: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (namespace, name) in &facts.unbound {
         let Some(object) = world.store.get("pods", namespace, name).cloned() else { continue };
         let fact = &facts.pods[&(namespace.clone(), name.clone())];
-        let mut siblings: BTreeMap<&str, usize> = BTreeMap::new();
-        for (_, sibling) in facts.owned(&fact.owner) {
-            *siblings.entry(&sibling.node).or_default() += 1;
-        }
-        let fits = |node: &str, n: &Node| {
-            let room = world.store.count_on(node) < n.room;
-            let gpu = fact.gpu == 0 || used_gpu(facts, node) + fact.gpu <= n.gpu;
-            !n.cordoned && room && gpu && tolerates(&object, n) && selects(&object, n)
-        };
-        let best = facts
-            .nodes
-            .iter()
-            .filter(|(node, n)| fits(node, n))
-            .map(|(node, _)| {
-                let just_now = bound.get(&(fact.owner.clone(), node.clone())).copied().unwrap_or(0);
-                let of_owner = siblings.get(node.as_str()).copied().unwrap_or(0) + just_now;
-                (of_owner, world.store.count_on(node), node.clone())
+        let of_owner = siblings.entry(&fact.owner).or_insert_with(|| {
+            let mut counts = vec![0; nodes.len()];
+            for (_, sibling) in facts.owned(&fact.owner) {
+                if let Some(i) = place.get(sibling.node.as_str()) {
+                    counts[*i] += 1;
+                }
+            }
+            counts
+        });
+        let best = (0..nodes.len())
+            .filter(|i| {
+                let node = nodes[*i].1;
+                let room = pods[*i] < node.room && (fact.gpu == 0 || gpus[*i] + fact.gpu <= node.gpu);
+                !node.cordoned && room && tolerates(&object, node) && selects(&object, node)
             })
-            .min();
+            .min_by_key(|i| (of_owner[*i], pods[*i]));
         let now = world.clock.stamp();
-        match best {
-            Some((.., node)) => {
-                *bound.entry((fact.owner.clone(), node.clone())).or_default() += 1;
-                world.store.update("pods", namespace, name, |p| {
-                    p["spec"]["nodeName"] = json!(node);
-                    pod::set_condition(p, "PodScheduled", "True", "", "", &now);
-                });
-            }
-            None => {
-                let nodes = facts.nodes.len();
-                let message = format!("0/{nodes} nodes are available: no node fits the pod.");
-                world.store.update("pods", namespace, name, |p| {
-                    pod::set_condition(p, "PodScheduled", "False", "Unschedulable", &message, &now);
-                });
-            }
-        }
+        let Some(best) = best else {
+            let message = format!("0/{} nodes are available: no node fits the pod.", nodes.len());
+            world.store.update("pods", namespace, name, |p| {
+                pod::set_condition(p, "PodScheduled", "False", "Unschedulable", &message, &now);
+            });
+            continue;
+        };
+        of_owner[best] += 1;
+        pods[best] += 1;
+        gpus[best] += fact.gpu;
+        world.store.update("pods", namespace, name, |p| {
+            p["spec"]["nodeName"] = json!(nodes[best].0);
+            pod::set_condition(p, "PodScheduled", "True", "", "", &now);
+        });
     }
-}
-
-fn used_gpu(facts: &Facts, node: &str) -> u64 {
-    facts.pods.values().filter(|p| p.node == node && !p.finished).map(|p| p.gpu).sum()
 }
 
 /// Returns whether a pod tolerates all taints of a node that keep pods away.
