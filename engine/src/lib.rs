@@ -7,6 +7,7 @@ pub mod event;
 pub mod inventory;
 pub mod journal;
 pub mod live;
+pub mod lock;
 pub mod machine;
 pub mod plan;
 pub mod port;
