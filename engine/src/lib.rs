@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod event;
+pub mod inputs;
 pub mod inventory;
 pub mod journal;
 pub mod live;

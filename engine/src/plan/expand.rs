@@ -201,7 +201,7 @@ impl<'p> Draft<'p> {
                 let given = self.eval_with(default, args, here).ok()?;
                 Some(given == *value)
             };
-            if is_here || is_default() == Some(true) {
+            if *value == Value::None || is_here || is_default() == Some(true) {
                 continue;
             }
             text.push(' ');

@@ -185,11 +185,13 @@ impl<'p> Shown<'p> {
                         format!("{} at a time", ramp.join(", then "))
                     }
                 };
-                if lanes.canary > 0 {
-                    how.push_str(&format!(", the first {} alone", lanes.canary));
+                match lanes.canary {
+                    0 => {}
+                    1 => how.push_str(", one canary first"),
+                    n => how.push_str(&format!(", {n} canaries first")),
                 }
-                if lanes.soak > 0 {
-                    how.push_str(&format!(", then {} of watching", Value::Duration(lanes.soak)));
+                if lanes.canary > 0 && lanes.soak > 0 {
+                    how.push_str(&format!(" and {} of watching", Value::Duration(lanes.soak)));
                 }
                 let number = lanes.lanes.len();
                 let lane = if number == 1 { "lane" } else { "lanes" };

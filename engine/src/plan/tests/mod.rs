@@ -2,6 +2,7 @@
 
 mod build;
 mod forecast;
+mod playbook;
 mod show;
 
 use std::collections::HashMap;

@@ -53,7 +53,7 @@ fn a_fresh_cluster() {
                 + uncordon
 
             workers
-              4 lanes, 2 at a time, the first 1 alone
+              4 lanes, 2 at a time, one canary first
               w1
                 upgrade worker
                   + install kubeadm version=v1.34.2  v1.33.4 -> v1.34.2
@@ -66,7 +66,7 @@ fn a_fresh_cluster() {
               w3, w4, w2: as w1
 
             validate
-              ? wait healthy cluster none
+              ? wait healthy cluster
 
             no way back after control_plane/cp1/kubeadm-upgrade-apply: kubeadm cannot downgrade a control plane
             37 changes, 7 to look, 1 done already, 0 not needed
@@ -106,7 +106,7 @@ fn a_cluster_that_is_upgraded_already() {
                 = uncordon                          is v1.34.2
 
             workers
-              2 lanes, 2 at a time, the first 1 alone
+              2 lanes, 2 at a time, one canary first
               w1
                 upgrade worker
                   = install kubeadm version=v1.34.2  is v1.34.2
@@ -119,7 +119,7 @@ fn a_cluster_that_is_upgraded_already() {
               w2: as w1
 
             validate
-              - wait healthy cluster none  nothing before it changes anything
+              - wait healthy cluster  nothing before it changes anything
 
             0 changes, 0 to look, 16 done already, 8 not needed
             nothing to do: all is as the playbook wants it

@@ -1,0 +1,241 @@
+//! The values of a playbook's parameters: what was given, and defaults for the rest. All mistakes
+//! come out at once.
+
+use std::fmt;
+
+use dsl::diagnostic::Diagnostic;
+use dsl::eval::{Env, Facts, eval, parse_value};
+use dsl::nearest;
+use dsl::program::{Param, Program};
+use dsl::value::{Type, Value};
+use indexmap::IndexMap;
+
+/// Why a parameter has no value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InputError {
+    /// The playbook has no such parameter.
+    Unknown {
+        /// The name that was given.
+        name: String,
+        /// The parameter that was most likely meant.
+        near: Option<String>,
+        /// All parameters.
+        known: Vec<String>,
+    },
+    /// It must be given, and was not.
+    Missing {
+        /// The parameter.
+        name: String,
+        /// Its type, as kup writes it.
+        ty: String,
+        /// What it is for.
+        doc: String,
+        /// A value that would do.
+        example: String,
+    },
+    /// What was given is not of its type.
+    Bad {
+        /// The parameter.
+        name: String,
+        /// What is wrong with the value.
+        why: String,
+        /// A value that would do.
+        example: String,
+    },
+    /// Its default has no value over this inventory.
+    Default {
+        /// The parameter.
+        name: String,
+        /// Why, with the place of the default.
+        finding: Box<Diagnostic>,
+    },
+}
+
+/// Returns one value a parameter, in their order.
+pub fn resolve(
+    program: &Program,
+    given: &IndexMap<String, String>,
+    facts: &dyn Facts,
+) -> Result<Vec<Value>, Vec<InputError>> {
+    let names = || program.params.iter().map(|p| p.name.as_str());
+    let mut errors: Vec<InputError> = given
+        .keys()
+        .filter(|name| !names().any(|known| known == name.as_str()))
+        .map(|name| InputError::Unknown {
+            name: name.clone(),
+            near: nearest(name, names()).map(str::to_string),
+            known: names().map(str::to_string).collect(),
+        })
+        .collect();
+    let mut values = Vec::with_capacity(program.params.len());
+    // A default may name earlier parameters: once one of those is wrong, it cannot be judged.
+    let mut is_known = true;
+    for param in &program.params {
+        let value = match (given.get(&param.name), &param.default) {
+            (Some(text), _) => parse_value(text, &param.ty).map_err(|why| InputError::Bad {
+                name: param.name.clone(),
+                why,
+                example: example(&param.ty),
+            }),
+            (None, Some(_)) if !is_known => Ok(Value::None),
+            (None, Some(default)) => {
+                let env = Env { params: &values, locals: &[], here: None, it: None, facts };
+                eval(default, &env).map_err(|finding| InputError::Default {
+                    name: param.name.clone(),
+                    finding: Box::new(finding),
+                })
+            }
+            (None, None) if matches!(param.ty, Type::Optional(_)) => Ok(Value::None),
+            (None, None) => Err(missing(param)),
+        };
+        values.push(value.unwrap_or_else(|error| {
+            is_known = false;
+            errors.push(error);
+            Value::None
+        }));
+    }
+    if errors.is_empty() { Ok(values) } else { Err(errors) }
+}
+
+fn missing(param: &Param) -> InputError {
+    InputError::Missing {
+        name: param.name.clone(),
+        ty: param.ty.to_string(),
+        doc: param.doc.clone(),
+        example: example(&param.ty),
+    }
+}
+
+/// Returns a value that a parameter of this type could have.
+fn example(ty: &Type) -> String {
+    match ty {
+        Type::Bool => "true".to_string(),
+        Type::Number => "3".to_string(),
+        Type::Text => "\"some text\"".to_string(),
+        Type::Path => "./folder".to_string(),
+        Type::Duration => "10m".to_string(),
+        Type::Share | Type::Batch => "10%".to_string(),
+        Type::Size => "2GiB".to_string(),
+        Type::Version => "v1.34.2".to_string(),
+        Type::Minor => "v1.34".to_string(),
+        Type::Word(words) => words.first().cloned().unwrap_or_default(),
+        Type::Node => "worker-1".to_string(),
+        Type::Nodes => "worker-1,worker-2".to_string(),
+        Type::List(of) => example(of),
+        Type::Optional(of) => example(of),
+    }
+}
+
+impl InputError {
+    /// Returns things to do.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            InputError::Unknown { near: Some(near), .. } => vec![format!("did you mean `{near}`?")],
+            InputError::Unknown { known, .. } if known.is_empty() => {
+                vec!["the playbook has no parameters".to_string()]
+            }
+            InputError::Unknown { known, .. } => vec![format!("the parameters are {}", known.join(", "))],
+            InputError::Missing { name, example, .. } | InputError::Bad { name, example, .. } => {
+                vec![format!("write --set {name}={example}")]
+            }
+            InputError::Default { name, .. } => vec![format!("give it a value with --set {name}=...")],
+        }
+    }
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InputError::Unknown { name, .. } => write!(f, "there is no parameter `{name}`"),
+            InputError::Missing { name, ty, doc, .. } if doc.is_empty() => {
+                write!(f, "`{name}` has no value; it is a {ty}")
+            }
+            InputError::Missing { name, ty, doc, .. } => {
+                write!(f, "`{name}` has no value; it is a {ty}: {doc}")
+            }
+            InputError::Bad { name, why, .. } => write!(f, "`{name}`: {why}"),
+            InputError::Default { name, finding } => {
+                write!(f, "the default of `{name}` has no value here: {}", finding.message)
+            }
+        }
+    }
+}
+
+impl std::error::Error for InputError {}
+
+#[cfg(test)]
+mod tests {
+    use dsl::program::{Expr, ExprKind, Func, OnFailure, Policy, Set};
+    use dsl::span::{FileId, Span};
+
+    use super::*;
+    use crate::inventory::Inventory;
+
+    const SPAN: Span = Span { file: FileId(0), start: 0, end: 1 };
+
+    fn program(params: &[(&str, Type, Option<ExprKind>)]) -> Program {
+        let param = |(name, ty, default): &(&str, Type, Option<ExprKind>)| Param {
+            name: name.to_string(),
+            ty: ty.clone(),
+            default: default.clone().map(|kind| Expr { kind, ty: ty.clone(), span: SPAN }),
+            doc: format!("what {name} is for"),
+            span: SPAN,
+        };
+        Program {
+            title: String::new(),
+            params: params.iter().map(param).collect(),
+            tasks: vec![],
+            stages: vec![],
+            on_failure: OnFailure::Abort,
+            policy: Policy::default(),
+        }
+    }
+
+    fn resolve(program: &Program, given: &[(&str, &str)]) -> Result<Vec<Value>, Vec<String>> {
+        let given = given.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        super::resolve(program, &given, &Inventory::default())
+            .map_err(|errors| errors.iter().map(|e| format!("{e}; {}", e.hints().join("; "))).collect())
+    }
+
+    #[test]
+    fn what_is_given_counts_and_defaults_fill_the_rest() {
+        let program = program(&[
+            ("target", Type::Version, None),
+            ("again", Type::Minor, Some(ExprKind::Param(0))),
+            ("limit", Type::Number, Some(ExprKind::Literal(Value::Number(3)))),
+        ]);
+        let values = resolve(&program, &[("limit", "5"), ("target", "v1.34.2")]).expect("values");
+        let said: Vec<String> = values.iter().map(Value::to_string).collect();
+        assert_eq!(said, ["v1.34.2", "v1.34", "5"]);
+    }
+
+    #[test]
+    fn all_mistakes_come_out_at_once() {
+        let program = program(&[("target", Type::Version, None), ("limit", Type::Number, None)]);
+        let errors = resolve(&program, &[("tarjet", "v1.34.2"), ("limit", "many")]).expect_err("mistakes");
+        assert_eq!(errors.len(), 3);
+        assert_eq!(errors[0], "there is no parameter `tarjet`; did you mean `target`?");
+        assert_eq!(
+            errors[1],
+            "`target` has no value; it is a version: what target is for; write --set target=v1.34.2"
+        );
+        assert!(errors[2].starts_with("`limit`: "), "{}", errors[2]);
+        assert!(errors[2].ends_with("write --set limit=3"), "{}", errors[2]);
+    }
+
+    #[test]
+    fn a_name_that_is_near_nothing_is_shown_all_there_is() {
+        let program = program(&[("target", Type::Optional(Box::new(Type::Version)), None)]);
+        let errors = resolve(&program, &[("frobnicate", "1")]).expect_err("a mistake");
+        assert_eq!(errors, ["there is no parameter `frobnicate`; the parameters are target"]);
+        assert_eq!(resolve(&program, &[]), Ok(vec![Value::None]));
+    }
+
+    #[test]
+    fn a_default_that_has_no_value_over_this_inventory_is_told() {
+        let set = Expr { kind: ExprKind::Set(Set::Etcd), ty: Type::Nodes, span: SPAN };
+        let program = program(&[("node", Type::Node, Some(ExprKind::Call(Func::First, vec![set])))]);
+        let errors = resolve(&program, &[]).expect_err("no etcd");
+        assert!(errors[0].starts_with("the default of `node` has no value here: "), "{}", errors[0]);
+    }
+}
