@@ -11,6 +11,8 @@ mod api;
 mod health;
 mod release;
 #[cfg(test)]
+mod stories;
+#[cfg(test)]
 mod testing;
 
 /// The modules whose verbs are in scope without `use`.
