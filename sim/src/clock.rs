@@ -37,6 +37,11 @@ impl Clock {
     pub fn stamp(&self) -> String {
         stamp(self.now())
     }
+
+    /// Returns now as HTTP writes it in `Date`.
+    pub fn date(&self) -> String {
+        timestamp(self.now()).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
 }
 
 /// Returns the wall time at a time since the start.
@@ -86,6 +91,7 @@ mod tests {
             assert_eq!(clock.stamp(), "2026-01-01T00:00:00Z");
             tokio::time::sleep(Duration::from_secs(3600)).await;
             assert_eq!(clock.stamp(), "2026-01-01T01:00:00Z");
+            assert_eq!(clock.date(), "Thu, 01 Jan 2026 01:00:00 GMT");
             assert_eq!(micro_stamp(Duration::from_micros(1_000_002)), "2026-01-01T00:00:01.000002Z");
         });
     }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use serde_json::Value;
@@ -74,8 +74,14 @@ pub fn client(world: &Shared) -> kube::Client {
                 );
                 return Err(BoxError::from(error));
             };
+            let clock = lock(&world).clock;
             let answer = router(Server { world, node }).oneshot(request.map(Body::new)).await;
-            answer.map_err(|never| match never {})
+            let mut answer = answer.map_err(|never| match never {})?;
+            // Clients hold leases against the server's time and not against their own.
+            if let Ok(date) = HeaderValue::from_str(&clock.date()) {
+                answer.headers_mut().insert(header::DATE, date);
+            }
+            Ok(answer)
         }
     });
     kube::Client::new(service, "default")
@@ -119,12 +125,23 @@ async fn alive() -> &'static str {
     "ok"
 }
 
-async fn health(State(server): State<Server>) -> Response {
-    if lock(&server.world).etcd.quorum() {
+/// `?verbose` lists the checks, as does any failure.
+async fn health(State(server): State<Server>, request: Request) -> Response {
+    let etcd = lock(&server.world).etcd.quorum();
+    let verbose = request.uri().query().is_some_and(|q| q.split('&').any(|p| p.starts_with("verbose")));
+    let path = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or("").to_string();
+    if etcd && !verbose {
         return "ok".into_response();
     }
-    let text = "[-]etcd failed: reason withheld\nreadyz check failed\n";
-    (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+    let store = |name: &str| {
+        if etcd { format!("[+]{name} ok") } else { format!("[-]{name} failed: reason withheld") }
+    };
+    let (code, end) =
+        if etcd { (StatusCode::OK, "passed") } else { (StatusCode::INTERNAL_SERVER_ERROR, "failed") };
+    let checks = [store("etcd"), store("etcd-readiness")].join("\n");
+    let text =
+        format!("[+]ping ok\n[+]log ok\n{checks}\n[+]informer-sync ok\n[+]shutdown ok\n{path} check {end}\n");
+    (code, text).into_response()
 }
 
 async fn objects(State(server): State<Server>, request: Request) -> Response {

@@ -261,6 +261,12 @@ fn the_api_is_there_while_one_apiserver_runs_and_mirror_pods_follow_it() {
             Some("registry.k8s.io/kube-apiserver:v1.34.4")
         );
         lock(&cluster.world).etcd.members["cp1"].up = false;
+        let ready = http::Request::get("/readyz?verbose").body(kube::client::Body::empty()).unwrap();
+        let answer = client.send(ready).await.unwrap();
+        assert_eq!(answer.status(), 500);
+        assert!(answer.headers()["date"].to_str().unwrap().starts_with("Thu, 01 Jan 2026 00:00:"));
+        let said = answer.into_body().collect_bytes().await.unwrap();
+        assert!(String::from_utf8_lossy(&said).contains("[-]etcd failed: reason withheld\n"));
         let status = refusal(pods.get("kube-apiserver-cp1").await.unwrap_err());
         assert_eq!((status.code, status.message.as_str()), (500, "etcdserver: request timed out"));
     });
