@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::JournalError;
+use super::format::{digest, seal, unseal};
 use super::stored_plan::WirePlan;
 use super::value::parse;
 use crate::inventory::{Inventory, Node, PackageManager};
@@ -85,7 +86,8 @@ impl Stored {
             plan: WirePlan::write(&self.plan),
             inventory: WireInventory::write(&self.inventory),
         };
-        serde_json::to_string(&wire).map_err(JournalError::content)
+        let body = serde_json::to_string(&wire).map_err(JournalError::content)?;
+        Ok(seal(&body, "check", &digest("", &body)))
     }
 
     /// Reads the content of `plan.json`.
@@ -97,6 +99,11 @@ impl Stored {
         let version = any.get("v").and_then(serde_json::Value::as_u64).unwrap_or_default();
         if version != u64::from(VERSION) {
             return Err(JournalError::Version(version));
+        }
+        let sealed = unseal(text.trim_end(), "check").filter(|(body, check)| digest("", body) == *check);
+        if sealed.is_none() {
+            let reason = "it does not match its checksum; restore it from a copy, or begin a new run";
+            return Err(JournalError::Content(reason.to_string()));
         }
         let wire: Wire = serde_json::from_value(any).map_err(JournalError::content)?;
         Ok(Stored {

@@ -276,6 +276,8 @@ fn a_stored_plan_is_the_plan() {
     let edges = |p: &Plan| p.graph.edge_indices().map(|e| p.graph.edge_endpoints(e)).collect::<Vec<_>>();
     assert_eq!((vertices(&one.plan), edges(&one.plan)), (vertices(&two.plan), edges(&two.plan)));
     assert_eq!(two.to_json().unwrap(), text);
+    let changed = Stored::from_json(&text.replacen("v1.34.2", "v1.34.3", 1)).unwrap_err();
+    assert!(changed.to_string().contains("checksum"));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //!                                      effects
 //! ```
 
+mod probe;
 mod task;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::machine::{Effect, Input, Machine};
 use crate::plan::StepId;
 use crate::port::Ports;
 
+pub use self::probe::probe;
 use self::task::Performer;
 
 /// So many inputs at most share one sync, so that a flood of answers cannot hold back their events.

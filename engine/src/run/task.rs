@@ -148,6 +148,12 @@ impl Performer {
             folder: self.folder.clone(),
         }
     }
+
+    /// Looks whether a step has work, before a run.
+    pub(super) async fn look(&self, id: StepId) -> Result<Check, Failure> {
+        let (action, cx) = self.step(id, 1)?;
+        guarded(action.check(&cx)).await
+    }
 }
 
 /// Polls until the end; tells each new reason for waiting.

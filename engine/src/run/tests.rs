@@ -1,3 +1,5 @@
+mod probe;
+
 use std::path::Path;
 use std::sync::Mutex;
 
