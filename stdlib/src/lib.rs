@@ -52,6 +52,35 @@ mod tests {
         assert_eq!(table, files);
     }
 
+    struct Shipped;
+
+    impl dsl::source::Loader for Shipped {
+        fn load(&self, path: &str) -> Result<String, dsl::source::LoadError> {
+            let text = modules().iter().find(|(known, _)| *known == path).map(|(_, text)| text.to_string());
+            text.ok_or(dsl::source::LoadError::NotFound)
+        }
+    }
+
+    #[test]
+    fn every_header_of_a_native_verb_has_its_action_and_every_action_its_header() {
+        let mut headers: Vec<String> = Vec::new();
+        for (path, _) in modules() {
+            let (_, tasks, found) = dsl::module(path, &Shipped, PRELUDE);
+            assert!(found.is_empty(), "{path}: {found:?}");
+            // What a handler decides is the machine's work.
+            let native = tasks.into_iter().filter(|task| {
+                matches!(task.body, dsl::program::TaskBody::Native)
+                    && task.header.effect != dsl::program::Effect::Decides
+            });
+            headers.extend(native.map(|task| task.name));
+        }
+        headers.sort();
+        let all = actions();
+        let mut names: Vec<&str> = all.names().collect();
+        names.sort_unstable();
+        assert_eq!(headers, names);
+    }
+
     #[test]
     fn the_prelude_names_modules() {
         assert!(PRELUDE.iter().all(|path| modules().iter().any(|(known, _)| known == path)));
