@@ -251,3 +251,20 @@ async fn who_gives_up_waiting_leaves_a_session_that_works() {
     let left = fs::read_dir(sshd.path("s")).unwrap().count();
     assert_eq!(left, 0);
 }
+
+#[tokio::test]
+async fn a_long_path_is_no_place_for_a_socket_and_nothing_is_left_in_tmp() {
+    let Some(sshd) = Sshd::start() else { return };
+    let long = sshd.path("a-folder-of-a-run-with-a-name-that-no-socket-can-have-behind-it");
+    let shells = Ssh::new(SshOptions { config: Some(sshd.path("config")), control: Some(long.clone()) });
+    let shell = shells.on("node");
+    assert!(shell.run(&Command::read(["true"])).await.unwrap().ok());
+    let ours = format!("kup-{}-", std::process::id());
+    let left = || {
+        let names = fs::read_dir("/tmp").unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        names.filter(|n| n.starts_with(&ours)).count()
+    };
+    assert!(left() == 1 && !long.exists());
+    drop((shells, shell));
+    assert_eq!(left(), 0);
+}

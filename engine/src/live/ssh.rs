@@ -48,9 +48,10 @@ struct Shared {
 
 struct Host {
     name: String,
-    shared: Arc<Shared>,
     channels: Semaphore,
     open: tokio::sync::Mutex<Option<Open>>,
+    // Behind the session: the last one to leave removes the folder, which must be empty by then.
+    shared: Arc<Shared>,
 }
 
 impl Ssh {
@@ -68,9 +69,9 @@ impl Shells for Ssh {
         let host = hosts.entry(ssh.to_string()).or_insert_with(|| {
             Arc::new(Host {
                 name: ssh.to_string(),
-                shared: self.shared.clone(),
                 channels: Semaphore::new(CHANNELS),
                 open: tokio::sync::Mutex::new(None),
+                shared: self.shared.clone(),
             })
         });
         host.clone()
