@@ -72,4 +72,20 @@ mod tests {
             });
         });
     }
+
+    #[test]
+    fn its_eviction_is_refused_for_ever() {
+        tell(&["F26@w1"], |s| async move {
+            let pods: kube::Api<k8s_openapi::api::core::v1::Pod> =
+                kube::Api::default_namespaced(s.cluster.client());
+            for _ in 0..3 {
+                let refused =
+                    pods.evict("stubborn-w1-0", &kube::api::EvictParams::default()).await.unwrap_err();
+                let kube::Error::Api(status) = refused else { panic!("{refused}") };
+                assert_eq!((status.code, status.message.as_str()), (429, super::ENTRY.symptom));
+                tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+            }
+            assert!(s.world(|w| w.store.get("pods", "default", "stubborn-w1-0").is_some()));
+        });
+    }
 }

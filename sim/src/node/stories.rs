@@ -342,3 +342,59 @@ fn an_update_takes_the_machine_s_time_but_not_ours() {
         assert!(s.now() - began > Duration::from_millis(900));
     });
 }
+
+#[test]
+fn a_cluster_goes_to_the_next_minor_by_hand() {
+    tell(&[], |s| async move {
+        for node in s.cluster.node_names() {
+            s.new_kubeadm(&node).await;
+            let upgrade =
+                if node == "cp1" { "kubeadm upgrade apply v1.34.4 --yes" } else { "kubeadm upgrade node" };
+            s.does(&node, upgrade).await;
+            if s.node(&node, |n| n.package_manager == crate::shape::Packages::Dnf) {
+                s.does(
+                    &node,
+                    "dnf -y install 'kubelet-1.34.4-*' 'kubectl-1.34.4-*' --disableexcludes=kubernetes",
+                )
+                .await;
+            } else {
+                let packages = "--allow-change-held-packages kubelet=1.34.4-1.1 kubectl=1.34.4-1.1";
+                s.does(&node, &format!("{INSTALL} {packages}")).await;
+                s.does(&node, "apt-mark hold kubeadm kubelet kubectl").await;
+            }
+            s.does(&node, "systemctl daemon-reload").await;
+            s.does(&node, "systemctl restart kubelet").await;
+            tokio::time::sleep(Duration::from_secs(40)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        s.world(|w| {
+            for node in w.store.list("nodes") {
+                assert_eq!(
+                    node["status"]["nodeInfo"]["kubeletVersion"], "v1.34.4",
+                    "{}",
+                    node["metadata"]["name"]
+                );
+                let ready =
+                    node["status"]["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Ready");
+                assert_eq!(ready.unwrap()["status"], "True");
+            }
+            let images: std::collections::BTreeSet<&str> = w
+                .store
+                .list_in("pods", "kube-system")
+                .inspect(|p| assert_eq!(p["status"]["phase"], "Running", "{}", p["metadata"]["name"]))
+                .filter_map(|p| p["spec"]["containers"][0]["image"].as_str())
+                .collect();
+            expect_test::expect![[r#"
+                {
+                    "registry.k8s.io/coredns/coredns:v1.12.1",
+                    "registry.k8s.io/etcd:3.6.5-0",
+                    "registry.k8s.io/kube-apiserver:v1.34.4",
+                    "registry.k8s.io/kube-controller-manager:v1.34.4",
+                    "registry.k8s.io/kube-proxy:v1.34.4",
+                    "registry.k8s.io/kube-scheduler:v1.34.4",
+                }
+            "#]]
+            .assert_debug_eq(&images);
+        });
+    });
+}
