@@ -1,5 +1,5 @@
-//! The shells of the box: one for each node, as ssh would give it, and one for this machine, whose files
-//! are in memory. A command that changes something goes on when the one who asked stops listening.
+//! The shells of the box: one for each node, as ssh would give it, and one for this machine, which
+//! keeps in memory what is written; only scripts beside the playbook are read from the real disk. A command that changes something goes on when the one who asked stops listening.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -149,6 +149,10 @@ impl Here {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn has(&self, path: &str) -> bool {
+        self.files().get(path).is_some() || (path.contains('/') && Path::new(path).is_file())
+    }
+
     fn keep(&self, from: &str, into: &Path, content: Option<Vec<u8>>) -> Result<u64, ShellError> {
         let Some(content) = content else {
             return Err(ShellError::Refused(format!("cat: {from}: No such file or directory")));
@@ -166,7 +170,12 @@ impl Shell for Here {
         if let Some(output) = file::run(&mut self.files(), &argv) {
             return Ok(output);
         }
-        let ["sh", "-c", line] = argv.as_slice() else { return Ok(command::not_found(&argv)) };
+        let line = match argv.as_slice() {
+            [shell, "-c", line, ..] if sh::is_shell(shell) => line,
+            // The interpreter of a script, or the script itself.
+            argv if argv.iter().any(|a| self.has(a)) => return Ok(sh::assumed(command.changes).await),
+            argv => return Ok(command::not_found(argv)),
+        };
         match sh::simple(line) {
             sh::Line::Exit(code) => Ok(Output { code, ..Output::default() }),
             sh::Line::Argv(argv) => {
@@ -182,7 +191,8 @@ impl Shell for Here {
     }
 
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ShellError> {
-        Ok(self.files().read(path).map(<[u8]>::to_vec))
+        let kept = self.files().read(path).map(<[u8]>::to_vec);
+        Ok(kept.or_else(|| std::fs::read(path).ok()))
     }
 
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), ShellError> {

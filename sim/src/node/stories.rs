@@ -256,6 +256,10 @@ fn the_users_own_lines_are_assumed_to_work_and_probes_to_say_no() {
             .await
             .unwrap();
         s.fails("w1", "/run/kup/script", 4, "").await;
+        s.fails("w1", "/bin/sh -e /run/kup/script", 4, "").await;
+        s.does("w1", "/usr/bin/env python3 /run/kup/script").await;
+        s.fails("w1", "sh /run/kup/none", 2, "cannot open /run/kup/none").await;
+        s.fails("w1", "/usr/local/bin/none", 127, "not found").await;
         let refused = s.on("w1").run(&Command::read(["apt-get", "update"])).await.unwrap();
         assert!(refused.code == 100 && refused.stderr.contains("Permission denied"));
     });

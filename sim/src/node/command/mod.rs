@@ -52,8 +52,8 @@ pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFutu
             })),
             ["kubeadm", args @ ..] => kubeadm::kubeadm(process, args).await,
             ["crictl", args @ ..] => crictl::crictl(process, args).await,
-            ["sh", "-c", line] => sh::run(process, line, command).await,
-            [path, ..] if path.starts_with('/') => sh::script(process, path, command).await,
+            [shell, args @ ..] if sh::is_shell(shell) => sh::shell(process, args, command).await,
+            [path, args @ ..] if path.starts_with('/') => sh::script(process, path, args, command).await,
             other => Ok(not_found(other)),
         }
     }

@@ -1,6 +1,6 @@
 //! `sh -c LINE` and scripts: the user's own words. Lines of plain words that the box knows are run;
 //! any other line is assumed to succeed after a second with nothing to say, and as a probe (a
-//! command that only looks) to say no.
+//! command that only looks) to say no. So is a script for an interpreter that is no shell.
 
 use std::time::Duration;
 
@@ -43,8 +43,25 @@ pub(in crate::node) async fn assumed(changes: bool) -> Output {
     said("")
 }
 
-/// Runs `sh -c LINE` on a node.
-pub(super) async fn run(process: &Process, line: &str, command: &Command) -> Ended {
+/// Returns whether a program is a shell.
+pub(in crate::node) fn is_shell(program: &str) -> bool {
+    matches!(program.rsplit('/').next(), Some("sh" | "bash" | "dash"))
+}
+
+/// Runs `sh -c LINE` or `sh FILE` on a node.
+pub(super) async fn shell(process: &Process, args: &[&str], command: &Command) -> Ended {
+    match args {
+        ["-c", line, ..] => run(process, line, command).await,
+        [flag, rest @ ..] if flag.starts_with('-') => Box::pin(shell(process, rest, command)).await,
+        [path, ..] => match process.on(|n| n.files.text(path)) {
+            Some(text) => lines(process, &text, command).await,
+            None => Ok(failed(2, format!("sh: 0: cannot open {path}: No such file\n"))),
+        },
+        [] => Ok(said("")),
+    }
+}
+
+async fn run(process: &Process, line: &str, command: &Command) -> Ended {
     match simple(line) {
         Line::Exit(code) => Ok(failed(code, "")),
         Line::Argv(argv) => {
@@ -61,23 +78,32 @@ async fn unknown(process: &Process, command: &Command) -> Ended {
     Ok(output)
 }
 
-/// Runs a file as a script: its lines one by one, up to the first `exit`.
-pub(super) async fn script(process: &Process, path: &str, command: &Command) -> Ended {
-    let file = process.on(|n| n.files.get(path).cloned());
-    let Some(file) = file else { return Ok(super::not_found(&[path])) };
-    if file.mode & 0o111 == 0 {
-        return Ok(failed(126, format!("sh: 1: {path}: Permission denied\n")));
+/// Runs a program by its path: a script that lies there, or an interpreter that is given one.
+pub(super) async fn script(process: &Process, path: &str, args: &[&str], command: &Command) -> Ended {
+    let (file, given) =
+        process.on(|n| (n.files.get(path).cloned(), args.iter().any(|a| n.files.get(a).is_some())));
+    match file {
+        Some(file) if file.mode & 0o111 == 0 => {
+            Ok(failed(126, format!("sh: 1: {path}: Permission denied\n")))
+        }
+        Some(file) => lines(process, &String::from_utf8_lossy(&file.content), command).await,
+        None if given => unknown(process, command).await,
+        None => Ok(super::not_found(&[path])),
     }
+}
+
+/// Runs the lines of a script one by one, up to the first `exit`.
+async fn lines(process: &Process, text: &str, command: &Command) -> Ended {
     let mut last = said("");
-    for line in String::from_utf8_lossy(&file.content).lines() {
-        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+    for line in text.lines().map(str::trim) {
+        if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let ended = run(process, line, command).await?;
         last.stdout.push_str(&ended.stdout);
         last.stderr.push_str(&ended.stderr);
         last.code = ended.code;
-        if line.trim_start().starts_with("exit") {
+        if line.starts_with("exit") {
             break;
         }
     }
