@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::etcd::Etcd;
 use crate::faults::Fault;
 use crate::kubelet::Heart;
-use crate::node::Node;
+use crate::node::{Files, Node};
 use crate::random::Random;
 use crate::shape::Shape;
 
@@ -27,6 +27,8 @@ pub struct World {
     pub nodes: IndexMap<String, Node>,
     /// The static pods that run, by node and component (`etcd`, `kube-apiserver`, ...).
     pub static_pods: BTreeMap<(String, String), StaticPod>,
+    /// The files of this machine: what is written and fetched here lasts as long as the world.
+    pub here: Files,
     /// The etcd cluster.
     pub etcd: Etcd,
     /// What goes wrong.
@@ -72,6 +74,7 @@ impl World {
             store: Store::new(clock, seed),
             nodes: IndexMap::new(),
             static_pods: BTreeMap::new(),
+            here: Files::default(),
             etcd: Etcd::default(),
             faults,
             random: Random::new(seed),

@@ -2,7 +2,7 @@
 //! keeps in memory what is written; only scripts beside the playbook are read from the real disk. A command that changes something goes on when the one who asked stops listening.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,30 +23,28 @@ const BREAKS_AFTER: Duration = Duration::from_secs(1);
 /// All machines of a cluster, and this one.
 pub struct Machines {
     shared: Shared,
-    here: Arc<Here>,
 }
 
 impl Machines {
     /// Makes the shells of a world.
     pub fn new(shared: &Shared) -> Machines {
-        Machines { shared: shared.clone(), here: Arc::default() }
+        Machines { shared: shared.clone() }
     }
 }
 
 impl Shells for Machines {
     fn on(&self, ssh: &str) -> Arc<dyn Shell> {
-        Arc::new(Remote { shared: self.shared.clone(), here: self.here.clone(), node: ssh.to_string() })
+        Arc::new(Remote { shared: self.shared.clone(), node: ssh.to_string() })
     }
 
     fn here(&self) -> Arc<dyn Shell> {
-        self.here.clone()
+        Arc::new(Here { shared: self.shared.clone() })
     }
 }
 
 /// A node by ssh.
 struct Remote {
     shared: Shared,
-    here: Arc<Here>,
     node: String,
 }
 
@@ -117,7 +115,7 @@ impl Shell for Remote {
 
     async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {
         let content = self.read(path).await?;
-        self.here.keep(path, into, content)
+        Here { shared: self.shared.clone() }.keep(path, into, content)
     }
 }
 
@@ -139,18 +137,17 @@ async fn recorded(process: Process, command: Command) -> Ended {
 }
 
 /// This machine.
-#[derive(Default)]
 struct Here {
-    files: Mutex<Files>,
+    shared: Shared,
 }
 
 impl Here {
-    fn files(&self) -> MutexGuard<'_, Files> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    fn files<T>(&self, act: impl FnOnce(&mut Files) -> T) -> T {
+        act(&mut lock(&self.shared).here)
     }
 
     fn has(&self, path: &str) -> bool {
-        self.files().get(path).is_some() || (path.contains('/') && Path::new(path).is_file())
+        self.files(|f| f.get(path).is_some()) || (path.contains('/') && Path::new(path).is_file())
     }
 
     fn keep(&self, from: &str, into: &Path, content: Option<Vec<u8>>) -> Result<u64, ShellError> {
@@ -158,7 +155,7 @@ impl Here {
             return Err(ShellError::Refused(format!("cat: {from}: No such file or directory")));
         };
         let size = content.len() as u64;
-        self.files().write(&into.to_string_lossy(), content, 0o600);
+        self.files(|f| f.write(&into.to_string_lossy(), content, 0o600));
         Ok(size)
     }
 }
@@ -167,7 +164,7 @@ impl Here {
 impl Shell for Here {
     async fn run(&self, command: &Command) -> Result<Output, ShellError> {
         let argv: Vec<&str> = command.argv.iter().map(String::as_str).collect();
-        if let Some(output) = file::run(&mut self.files(), &argv) {
+        if let Some(output) = self.files(|f| file::run(f, &argv)) {
             return Ok(output);
         }
         let line = match argv.as_slice() {
@@ -180,7 +177,7 @@ impl Shell for Here {
             sh::Line::Exit(code) => Ok(Output { code, ..Output::default() }),
             sh::Line::Argv(argv) => {
                 let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-                let known = file::run(&mut self.files(), &argv);
+                let known = self.files(|f| file::run(f, &argv));
                 match known {
                     Some(output) => Ok(output),
                     None => Ok(sh::assumed(command.changes).await),
@@ -191,12 +188,12 @@ impl Shell for Here {
     }
 
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ShellError> {
-        let kept = self.files().read(path).map(<[u8]>::to_vec);
+        let kept = self.files(|f| f.read(path).map(<[u8]>::to_vec));
         Ok(kept.or_else(|| std::fs::read(path).ok()))
     }
 
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), ShellError> {
-        self.files().write(path, content, mode);
+        self.files(|f| f.write(path, content, mode));
         Ok(())
     }
 
