@@ -254,6 +254,8 @@ pub(crate) struct Expr {
 pub(crate) enum ExprKind {
     /// A bare word.
     Word,
+    /// More parts than a tree should hold.
+    Endless,
     /// Digits with or without a unit.
     Quantity,
     /// `v1.34.2`, `v1.34`

@@ -79,6 +79,7 @@ impl<'a> Checker<'a> {
         let span = written.span;
         let expr = match &written.kind {
             ast::ExprKind::Word => self.word(frame, span, want)?,
+            ast::ExprKind::Endless => return Err(Problem::TooLong.at(span)),
             ast::ExprKind::Quantity => {
                 let text = self.text(span);
                 let value = quantity(text)

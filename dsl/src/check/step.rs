@@ -81,12 +81,12 @@ impl<'a> Checker<'a> {
         let takes = self.tasks[id as usize].params.iter().filter(|p| p.positional).count();
         let mut given: Vec<Option<Expr>> = vec![None; count];
         let (mut plain, mut named) = (0, false);
-        for arg in args {
+        for (i, arg) in args.iter().enumerate() {
             match arg {
                 Arg::Plain(values) => {
                     let span = values[0].span;
                     if named {
-                        return Err(self.after_named(args, span));
+                        return Err(Problem::PositionalAfterNamed.at(span));
                     }
                     if plain >= takes {
                         return Err(self.too_many(id, &given, takes, span));
@@ -107,6 +107,9 @@ impl<'a> Checker<'a> {
                         return Err(problem.at(*name));
                     }
                     let ty = params[at].ty.clone();
+                    if let Some(habit) = self.unit_apart(values, args.get(i + 1)) {
+                        return Err(habit);
+                    }
                     given[at] = Some(self.joined(frame, values, &ty)?);
                 }
             }
@@ -143,20 +146,14 @@ impl<'a> Checker<'a> {
         Ok(complete)
     }
 
-    fn after_named(&self, args: &[Arg], span: Span) -> Diagnostic {
-        // `grace=10 minutes`
-        let before = args.iter().rev().find_map(|a| match a {
-            Arg::Named(_, values) => values.last().filter(|v| v.span.end <= span.start),
-            Arg::Plain(_) => None,
-        });
-        if let (Some(number), Some(unit)) = (before, crate::parse::unit(self.text(span)))
-            && matches!(number.kind, Written::Quantity)
-        {
-            let instead = format!("write `{}{unit}`", self.text(number.span));
-            let what = "the unit stands right behind its number";
-            return Problem::Habit { what, instead }.at(number.span.to(span));
-        }
-        Problem::PositionalAfterNamed.at(span)
+    /// Recognizes `grace=10 minutes`.
+    fn unit_apart(&self, values: &[ast::Expr], next: Option<&Arg>) -> Option<Diagnostic> {
+        let number = values.last().filter(|v| matches!(v.kind, Written::Quantity))?;
+        let unit = next.and_then(word)?;
+        let short = crate::parse::unit(self.text(unit))?;
+        let instead = format!("write `{}{short}`", self.text(number.span));
+        let what = "the unit stands right behind its number";
+        Some(Problem::Habit { what, instead }.at(number.span.to(unit)))
     }
 
     fn too_many(&self, id: u32, given: &[Option<Expr>], takes: usize, span: Span) -> Diagnostic {

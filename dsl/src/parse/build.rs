@@ -50,7 +50,6 @@ pub(super) fn file(file: FileId, text: &str, pairs: Pairs<'_, Rule>) -> (File, V
                 }
                 run.push((at.start(), at.end()));
             }
-            Rule::item_end => {}
             _ => {
                 b.junk_run(text, &mut run);
                 if pair.as_rule() != Rule::EOI {
@@ -157,7 +156,6 @@ impl Builder {
                     let at = pair.as_span().start();
                     self.found.push(junk::clause(self.file, pair.as_str(), self.offset + at));
                 }
-                Rule::task_kw | Rule::line_end => {}
                 _ => clauses.push(self.clause(pair)),
             }
         }
@@ -209,7 +207,7 @@ impl Builder {
                 let undo = match what.as_rule() {
                     Rule::itself => Undo::Itself,
                     Rule::none => Undo::None(self.atom(next(&mut inner))),
-                    _ => Undo::Step(self.step_head(what)),
+                    _ => Undo::Step(self.step(what)),
                 };
                 Clause::Undo(undo, inner.next().map(|p| self.condition(p)))
             }
@@ -240,7 +238,6 @@ impl Builder {
         let mut stmts = Vec::new();
         for pair in pair.into_inner() {
             match pair.as_rule() {
-                Rule::open | Rule::line_end => {}
                 Rule::missing_close => {
                     let at = self.place(&pair).start;
                     if self.missing.replace(at) != Some(at) {
@@ -261,12 +258,7 @@ impl Builder {
     fn stmt(&mut self, pair: Pair<'_, Rule>) -> Stmt {
         let span = self.place(&pair);
         match pair.as_rule() {
-            Rule::step => {
-                let mut inner = pair.into_inner();
-                let mut step = self.step_head(next(&mut inner));
-                step.block = inner.next().map(|p| self.block(p));
-                Stmt::Step(step)
-            }
+            Rule::step => Stmt::Step(self.step(pair)),
             Rule::each_stmt => Stmt::Each(Box::new(self.each(pair))),
             Rule::if_stmt => {
                 let mut arms = Vec::new();
@@ -296,7 +288,6 @@ impl Builder {
         let start = self.place(&pair);
         let mut inner = pair.into_inner();
         let name = self.place(&next(&mut inner));
-        next(&mut inner);
         let over = self.expr(next(&mut inner));
         let mut span = start.to(over.span);
         span.end = over.span.end;
@@ -351,19 +342,47 @@ impl Builder {
         Policy { kind, span }
     }
 
-    fn step_head(&mut self, pair: Pair<'_, Rule>) -> Step {
-        let span = self.place(&pair);
-        let mut args = Vec::new();
-        for pair in pair.into_inner() {
-            args.push(match pair.as_rule() {
+    /// Words, arguments and the block stand side by side; `join` is a comma between two values.
+    fn step(&mut self, pair: Pair<'_, Rule>) -> Step {
+        let mut span = self.place(&pair);
+        let inner = pair.into_inner();
+        let mut args: Vec<Arg> = Vec::with_capacity(inner.len());
+        let (mut block, mut joined, mut facts) = (None, false, 0);
+        for pair in inner {
+            let place = self.place(&pair);
+            match pair.as_rule() {
+                Rule::block => {
+                    block = Some(self.block(pair));
+                    break;
+                }
+                Rule::join => joined = true,
                 Rule::named => {
                     let (name, values) = self.named(pair);
-                    Arg::Named(name, values)
+                    args.push(Arg::Named(name, values));
                 }
-                _ => Arg::Plain(self.piece(pair)),
-            });
+                Rule::fact => {
+                    facts += 1;
+                    if facts > PARTS {
+                        continue;
+                    }
+                    if let Some(Arg::Plain(values)) = args.last_mut()
+                        && let Some(of) = values.pop()
+                    {
+                        values.push(self.fact(of, pair));
+                    }
+                }
+                _ => {
+                    let value = self.atom(pair);
+                    match args.last_mut() {
+                        Some(Arg::Plain(values)) if joined => values.push(value),
+                        _ => args.push(Arg::Plain(vec![value])),
+                    }
+                    joined = false;
+                }
+            }
+            span.end = place.end;
         }
-        Step { args, block: None, span }
+        Step { args, block, span }
     }
 
     fn named(&mut self, pair: Pair<'_, Rule>) -> (Span, Vec<Expr>) {
@@ -372,28 +391,8 @@ impl Builder {
         (name, inner.map(|p| self.expr(p)).collect())
     }
 
-    fn piece(&mut self, pair: Pair<'_, Rule>) -> Vec<Expr> {
-        let place = self.place(&pair);
-        let inner = pair.into_inner();
-        if inner.len() > PARTS {
-            self.found.push(Problem::TooLong.at(place));
-            return vec![Expr { kind: ExprKind::Word, span: place }];
-        }
-        let mut terms: Vec<Expr> = Vec::with_capacity(1);
-        for pair in inner {
-            match (pair.as_rule(), terms.pop()) {
-                (Rule::fact, Some(of)) => terms.push(self.fact(of, pair)),
-                (_, before) => {
-                    terms.extend(before);
-                    terms.push(self.atom(pair));
-                }
-            }
-        }
-        terms
-    }
-
     fn fact(&self, of: Expr, pair: Pair<'_, Rule>) -> Expr {
-        let name = self.place(&next(&mut pair.into_inner()));
+        let name = self.place(&pair);
         let span = of.span.to(name);
         Expr { kind: ExprKind::Fact(Box::new(of), name), span }
     }
@@ -405,8 +404,7 @@ impl Builder {
             return self.atom(next(&mut inner));
         }
         if inner.len() > PARTS {
-            self.found.push(Problem::TooLong.at(place));
-            return Expr { kind: ExprKind::Word, span: place };
+            return Expr { kind: ExprKind::Endless, span: place };
         }
         let (file, offset) = (self.file, self.offset);
         let light = Builder { file, offset, missing: None, found: Vec::new() };

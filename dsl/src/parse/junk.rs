@@ -29,7 +29,8 @@ const CLAUSES: [&str; 12] = [
 /// Returns whether a line of junk was meant to begin an item.
 pub(super) fn begins_item(line: &str) -> bool {
     let word = first_word(line);
-    ITEMS.contains(&word) || (word.len() > 2 && nearest(word, ITEMS).is_some())
+    let is_key = line[word.len()..].starts_with(':');
+    ITEMS.contains(&word) || (!is_key && word.len() > 2 && nearest(word, ITEMS).is_some())
 }
 
 /// Explains junk at the top of a file.
@@ -103,7 +104,7 @@ fn explain(file: FileId, rule: Rule, text: &str, offset: usize) -> Diagnostic {
             // It parses on its own; what follows is too much.
             let end = pairs.as_str().len();
             let rest = text[end..].len() - text[end..].trim_start().len();
-            (end + rest, vec![Rule::line_end])
+            (end + rest, vec![Rule::a_line_end])
         }
         Err(error) => {
             let at = place(&error);
@@ -170,6 +171,13 @@ fn habit(text: &str, at: usize) -> Option<(Problem, usize, usize)> {
         };
         return Some((quote, i, i + 3));
     }
+    if let Some(i) = line.find("{{") {
+        let problem = Problem::Habit {
+            what: "kup has no templates",
+            instead: "write the name as it is, or `\"${name}\"` in a text".to_string(),
+        };
+        return Some((problem, i, i + 2));
+    }
     if at == 0 && (line.starts_with("- ") || line.starts_with("---")) {
         return say(
             "this is YAML, and kup has none",
@@ -198,13 +206,6 @@ fn habit(text: &str, at: usize) -> Option<(Problem, usize, usize)> {
     }
     if rest.starts_with('!') && !rest.starts_with("!=") {
         return say("`!` is no operator", "write `not`".to_string(), 1);
-    }
-    if rest.starts_with("{{") {
-        return say(
-            "kup has no templates",
-            "write the name as it is, or `\"${name}\"` in a text".to_string(),
-            2,
-        );
     }
     if rest.starts_with('$') {
         return say(
@@ -275,7 +276,7 @@ fn names(rules: &[Rule]) -> String {
         }
     }
     // What may go on is of interest only where nothing else may stand.
-    for weak in ["an operator", "`.`", "`?`"] {
+    for weak in [OTHER, "an operator", "`.`", "`?`"] {
         if names.len() > 1 {
             names.retain(|n| *n != weak);
         }
@@ -292,29 +293,31 @@ fn name(rule: Rule) -> &'static str {
         Rule::word | Rule::task_name => "a name",
         Rule::use_path => "a module such as `std/etcd` or `./file`",
         Rule::string | Rule::raw | Rule::script => "text in quotes",
-        Rule::quantity => "a number with its unit",
+        Rule::quantity => "a number such as `3` or `10m`",
         Rule::version => "a version",
-        Rule::expr | Rule::wide | Rule::list | Rule::paren | Rule::call | Rule::not_op => "a value",
-        Rule::piece | Rule::arg | Rule::named => "an argument",
-        Rule::step | Rule::step_head => "a step",
-        Rule::open | Rule::block => "`{`",
-        Rule::line_end | Rule::item_end => "the end of the line",
-        Rule::colon => "`:`",
-        Rule::equals => "`=`",
-        Rule::comma => "`,`",
+        Rule::expr | Rule::wide | Rule::list | Rule::paren | Rule::call | Rule::not_op | Rule::a_value => {
+            "a value"
+        }
+        Rule::an_argument | Rule::named => "an argument",
+        Rule::step | Rule::undo_step => "a step",
+        Rule::a_open | Rule::block => "`{`",
+        Rule::a_line_end => "the end of the line",
+        Rule::a_colon => "`:`",
+        Rule::a_equals => "`=`",
+        Rule::a_comma => "`,`",
         Rule::semicolon => "`;`",
-        Rule::open_paren | Rule::params => "`(`",
-        Rule::close_paren => "`)`",
-        Rule::close_list => "`]`",
+        Rule::a_open_paren | Rule::params => "`(`",
+        Rule::a_close => "`)`",
+        Rule::a_close_list => "`]`",
         Rule::optional => "`?`",
-        Rule::fact => "`.`",
+        Rule::fact => "a fact",
         Rule::range => "`..`",
         Rule::type_words | Rule::list_type | Rule::type_ref => "a type",
         Rule::param => "a parameter `name: type`",
-        Rule::in_kw => "`in`",
-        Rule::by_kw => "`by`",
-        Rule::if_kw | Rule::condition => "`if`",
-        Rule::task_kw => "`task`",
+        Rule::a_in => "`in`",
+        Rule::a_by => "`by`",
+        Rule::a_if | Rule::condition => "`if`",
+        Rule::a_task => "`task`",
         Rule::after => "`after`",
         Rule::order => "`order by`",
         Rule::order_key => "a fact",
@@ -336,6 +339,9 @@ fn name(rule: Rule) -> &'static str {
         | Rule::or_op
         | Rule::in_op
         | Rule::where_op => "an operator",
-        _ => "something else",
+        _ => OTHER,
     }
 }
+
+/// What has no name for people; told only where nothing else was expected.
+const OTHER: &str = "something else";

@@ -58,7 +58,7 @@ fn three_mistakes_are_three_findings() {
         "playbook \"p\"\nparam target version\nstage a {\n  drain @\n}\nstage b {\n  run command \"x\" on=locl\n}\n",
         expect![[r#"
             2:14 `version` K0101 expected `:`, found `version`
-            4:9 `@` K0101 expected something else, `{`, an argument or a name, found `@`
+            4:9 `@` K0101 expected the end of the line, `{`, an argument or a value, found `@`
             7:22 `locl` K0202 unknown name `locl`
                 did you mean `local`?
         "#]],
@@ -157,13 +157,11 @@ fn yaml_is_recognized() {
     check(
         "- hosts: all\n  tasks:\n    - name: x\n",
         expect![[r#"
-        K0401 this file has no `playbook`, so it is a module and cannot run
-            add `playbook "what it does"` before the stages
-        1:1 `- hosts: all` K0112 this is YAML, and kup has none
-            write a step as words: `drain node`
-        2:3 `tasks` K0105 `tasks` does not begin anything at the top of a file
-            a file holds `use`, `playbook`, `param`, `stage`, `task` and `on failure`
-    "#]],
+            K0401 this file has no `playbook`, so it is a module and cannot run
+                add `playbook "what it does"` before the stages
+            1:1 `- hosts: all` K0112 this is YAML, and kup has none
+                write a step as words: `drain node`
+        "#]],
     );
 }
 
@@ -183,11 +181,11 @@ fn units_in_words_are_recognized() {
     steps(
         "each node in workers {\n drain { timeout 10 minutes }\n drain grace=10 minutes\n}",
         expect![[r#"
-        4:18 `10 minutes` K0112 the unit stands right behind its number
-            write `10m`
-        5:14 `10` K0301 expected a duration, found a number
-            write for example `10m`
-    "#]],
+            4:18 `10 minutes` K0112 the unit stands right behind its number
+                write `10m`
+            5:14 `10 minutes` K0112 the unit stands right behind its number
+                write `10m`
+        "#]],
     );
 }
 
@@ -267,10 +265,11 @@ fn templates_are_recognized() {
     steps(
         "run command {{ x }} on=local\nrun command $x on=local",
         expect![[r#"
-        3:21 `on` K0101 expected something else, found `on`
-        4:13 `$` K0112 a name has no `$`
-            write the name as it is, or `"${name}"` in a text
-    "#]],
+            3:13 `{{` K0112 kup has no templates
+                write the name as it is, or `"${name}"` in a text
+            4:13 `$` K0112 a name has no `$`
+                write the name as it is, or `"${name}"` in a text
+        "#]],
     );
 }
 
@@ -366,7 +365,7 @@ fn policy_is_checked() {
         "timeout 10\nretry many\nretry 3 backoff 5m..1s\nallow no-skw \"x\"\nrun command \"x\" on=local { run command \"y\" }\nlong",
         expect![[r#"
             3:9 `10` K0107 `10` has no unit; write `10s` or `10m`
-            4:7 `many` K0101 expected a number with its unit, found `many`
+            4:7 `many` K0101 expected a number such as `3` or `10m`, found `many`
             5:17 `5m..1s` K0311 the first delay is longer than the last one
             6:7 `no-skw` K0209 unknown law `no-skw`
                 did you mean `no-skew`?
@@ -544,14 +543,14 @@ fn a_native_task_says_what_it_touches() {
     check(
         "playbook \"p\"\nstage s { a\n b }\nnative task a ()\n  changes nodes\n  neds x(y)\n  timeout soon\nnative task b ()\n  long\n",
         expect![[r#"
-        5:3 `changes nodes` K0412 this is no effect
-            say `reads`, `changes node`, `changes cluster`, `changes here`, `disrupts node` or `decides`
-        6:3 `neds` K0106 `neds` is nothing that a native task can say of itself
-            did you mean `needs`?
-        7:11 `soon` K0101 expected a number with its unit, found `soon`
-        8:13 `b` K0411 the native task `b` does not say what it touches
-            say `reads`, `changes node`, `changes cluster`, `changes here`, `disrupts node` or `decides`
-    "#]],
+            5:3 `changes nodes` K0412 this is no effect
+                say `reads`, `changes node`, `changes cluster`, `changes here`, `disrupts node` or `decides`
+            6:3 `neds` K0106 `neds` is nothing that a native task can say of itself
+                did you mean `needs`?
+            7:11 `soon` K0101 expected a number such as `3` or `10m`, found `soon`
+            8:13 `b` K0411 the native task `b` does not say what it touches
+                say `reads`, `changes node`, `changes cluster`, `changes here`, `disrupts node` or `decides`
+        "#]],
     );
 }
 
@@ -641,8 +640,6 @@ fn an_expression_may_not_be_endless() {
     expect![[r#"
         2:14 ` 1` K0109 this expression is too long
             cut it into parts with names
-        2:14 ` 1` K0202 unknown name ` 1`
-            declare it: `param  1: TYPE`
     "#]]
     .assert_eq(&said.replace("1 == ", ""));
 }

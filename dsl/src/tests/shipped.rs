@@ -19,3 +19,24 @@ fn the_first_playbook_is_sound() {
     let checked = run(&[("playbooks/kubeadm-minor.kup", text)]);
     assert_eq!(draw(&checked), "ok\n");
 }
+
+#[test]
+fn every_example_of_the_reference_is_sound() {
+    let reference = include_str!("../../reference.md");
+    let blocks: Vec<&str> =
+        reference.split("```kup\n").skip(1).filter_map(|b| b.split("```").next()).collect();
+    assert!(blocks.len() > 3);
+    for block in blocks {
+        assert_eq!(draw(&run(&[("example.kup", block)])), "ok\n", "{block}");
+    }
+}
+
+#[test]
+fn the_reference_names_all_types_facts_functions_and_laws() {
+    let reference = include_str!("../../reference.md");
+    let facts = crate::check::FACTS.iter().map(|(name, _)| *name);
+    let all = crate::check::TYPES.into_iter().chain(crate::check::LAWS).chain(facts);
+    let missing: Vec<_> = all.filter(|name| !reference.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(crate::check::FUNCTIONS.iter().all(|f| reference.contains(&format!("`{f}("))));
+}
