@@ -210,35 +210,18 @@ fn join(inventory: &mut Inventory, hosts: &[Host]) -> Result<(), InventoryError>
                 node.control_plane |= host.roles.contains(&Role::ControlPlane);
                 node.etcd |= host.roles.contains(&Role::Etcd);
             }
-            None => strays.push((host.name.clone(), nearest(&host.name, inventory.nodes.keys()))),
+            None => strays.push((host.name.clone(), nearest(&host.name, &inventory.nodes))),
         }
     }
     if strays.is_empty() { Ok(()) } else { Err(InventoryError::NoNode(strays)) }
 }
 
-/// Returns the name that is most like another one, if any is like it at all. A host that is given by
-/// its full name, or a node that is, counts as near.
-fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a String>) -> Option<String> {
+/// Returns the node that a host most likely means. A host by its full name means the node of its
+/// first label, and the other way round.
+fn nearest(host: &str, nodes: &IndexMap<String, Node>) -> Option<String> {
     let first = |name: &str| name.split('.').next().unwrap_or_default().to_string();
-    let far = |other: &String| if first(other) == first(name) { 0 } else { distance(name, other) };
-    let (other, distance) = names.map(|other| (other, far(other))).min_by_key(|(_, distance)| *distance)?;
-    (distance <= 1 + name.len() / 3).then(|| other.clone())
-}
-
-/// Counts the letters to insert, drop or change.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let change = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    let same = nodes.keys().find(|node| first(node) == first(host)).map(String::as_str);
+    same.or_else(|| dsl::nearest(host, nodes.keys().map(String::as_str))).map(str::to_string)
 }
 
 /// What a machine says of itself.
