@@ -20,6 +20,11 @@ pub(super) async fn kubeadm(process: &Process, args: &[&str]) -> Ended {
     let Some(own) = process.on(|n| n.packages.version("kubeadm")) else {
         return Ok(super::not_found(&["kubeadm"]));
     };
+    // A flag that is not obeyed would be a fake answer: `--dry-run` must not upgrade anything.
+    const FLAGS: [&str; 6] = ["-o", "-o=json", "-y", "--yes", "-f", "--force"];
+    if args.first() == Some(&"upgrade") && args.iter().any(|a| a.starts_with('-') && !FLAGS.contains(a)) {
+        return Ok(super::not_known("kubeadm", args));
+    }
     match args {
         ["version", "-o", "short"] | ["version", "-o=short"] => Ok(said(format!("v{own}\n"))),
         ["upgrade", "plan", rest @ ..] => {
@@ -301,6 +306,7 @@ mod tests {
             s.fails("cp2", "kubeadm upgrade apply v1.34.4 --yes", 1, "Such an upgrade is not supported")
                 .await;
             s.fails("cp1", "kubeadm upgrade apply v1.34.4", 1, "won't proceed").await;
+            s.fails("cp1", "kubeadm upgrade node --dry-run", 64, "the simulation does not know").await;
         });
     }
 
