@@ -133,11 +133,11 @@ impl<'p> Draft<'p> {
 
     /// Makes a key unique.
     pub(super) fn key(&mut self, wanted: String) -> String {
-        let seen = self.keys.entry(wanted.clone()).or_insert(0);
-        *seen += 1;
-        if *seen == 1 {
+        let Some(seen) = self.keys.get_mut(&wanted) else {
+            self.keys.insert(wanted.clone(), 1);
             return wanted;
-        }
+        };
+        *seen += 1;
         let numbered = format!("{wanted}#{seen}");
         self.key(numbered)
     }
