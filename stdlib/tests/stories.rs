@@ -203,6 +203,19 @@ fn a_worker_goes_back_to_where_it_was() {
     });
 }
 
+#[test]
+fn a_command_and_a_script_of_ones_own_run_once_each() {
+    tell("1+1@v1.33.13", &[], |mut story| async move {
+        let here = story.ports.shells.here();
+        here.write("/story/mark.sh", b"#!/bin/sh\nmkdir -p /var/lib/mark\n", 0o644).await.unwrap();
+        let file = [("file", Value::Path("mark.sh".into()))];
+        story.does("run script", "w1", &file).await.unwrap().unwrap();
+        let line = [("line", Value::Text("exit 3".into()))];
+        let failure = story.does("run command", "w1", &line).await.unwrap_err();
+        assert_eq!((failure.class, failure.message.as_str()), (Class::Transient, "exit code 3"));
+    });
+}
+
 /// Upgrades a control plane and a worker with a fault; returns how it ended and what was retried.
 fn with_fault(fault: &str, then: impl FnOnce(Result<(), Failure>, Vec<Failure>, Vec<String>)) {
     tell("1+1@v1.33.13", &[fault], |mut story| async move {
