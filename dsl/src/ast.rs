@@ -8,6 +8,8 @@ use crate::span::Span;
 pub(crate) struct File {
     /// Its items, in the order of the text.
     pub items: Vec<Item>,
+    /// Names of items that could not be read, so that what names them is no second mistake.
+    pub lost: Vec<Span>,
 }
 
 /// What stands at the top of a file.

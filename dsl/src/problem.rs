@@ -9,54 +9,148 @@ use crate::span::Span;
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Problem {
+    /// A mistake that only follows from another one, which is told. Nobody sees it.
+    Follows,
     // K01: syntax
-    Expected { expected: String, found: String },
+    Expected {
+        expected: String,
+        found: String,
+    },
     MissingClose,
     StrayClose,
     UnclosedText,
-    NotAnItem { word: String, near: Option<&'static str>, is_step: bool },
-    NotAClause { word: String, near: Option<&'static str> },
-    NotAQuantity { text: String, why: String },
+    NotAnItem {
+        word: String,
+        near: Option<&'static str>,
+        is_step: bool,
+    },
+    NotAClause {
+        word: String,
+        near: Option<&'static str>,
+    },
+    NotAQuantity {
+        text: String,
+        why: String,
+    },
     TooDeep,
     TooLong,
     BadEscape(char),
     BadInterpolation(String),
-    Habit { what: &'static str, instead: String },
+    Habit {
+        what: &'static str,
+        instead: String,
+    },
     Binary,
-    TooLarge { bytes: usize, limit: usize },
+    TooLarge {
+        bytes: usize,
+        limit: usize,
+    },
     Empty,
-    Unreadable { path: String, why: String },
+    Unreadable {
+        path: String,
+        why: String,
+    },
     // K02: names
-    UnknownVerb { words: String, near: Option<String>, long: Option<String> },
-    UnknownName { name: String, near: Option<String>, text: bool },
-    UnknownArgument { name: String, task: String, near: Option<String>, known: String },
-    UnknownType { name: String, near: Option<&'static str> },
-    UnknownStage { name: String, near: Option<String> },
-    UnknownModule { path: String, why: String, near: Option<String> },
-    UnknownFact { name: String, near: Option<&'static str> },
-    UnknownFunction { name: String, near: Option<&'static str> },
-    UnknownLaw { name: String, near: Option<&'static str> },
+    UnknownVerb {
+        words: String,
+        near: Option<String>,
+        long: Option<String>,
+    },
+    UnknownName {
+        name: String,
+        near: Option<String>,
+        text: bool,
+    },
+    UnknownArgument {
+        name: String,
+        task: String,
+        near: Option<String>,
+        known: String,
+    },
+    UnknownType {
+        name: String,
+        near: Option<&'static str>,
+    },
+    UnknownStage {
+        name: String,
+        near: Option<String>,
+    },
+    UnknownModule {
+        path: String,
+        why: String,
+        near: Option<String>,
+    },
+    UnknownFact {
+        name: String,
+        near: Option<&'static str>,
+    },
+    UnknownFunction {
+        name: String,
+        near: Option<&'static str>,
+    },
+    UnknownLaw {
+        name: String,
+        near: Option<&'static str>,
+    },
     UnknownEvent(String),
-    Twice { what: &'static str, name: String },
-    TwoReadings { first: String, second: String },
-    Reserved { word: String },
-    Taken { name: String, what: &'static str },
+    Twice {
+        what: &'static str,
+        name: String,
+    },
+    TwoReadings {
+        first: String,
+        second: String,
+    },
+    Reserved {
+        word: String,
+    },
+    Taken {
+        name: String,
+        what: &'static str,
+    },
     UnusedParam(String),
     UnusedTask(String),
     UnusedUse(String),
     // K03: types
-    WrongType { expected: String, found: String, example: String },
-    NotAMember { word: String, members: Vec<String>, near: Option<String> },
-    MissingArgument { name: String, ty: String, task: String, example: String, here: bool },
-    TooManyArguments { task: String, takes: usize },
+    WrongType {
+        expected: String,
+        found: String,
+        example: String,
+    },
+    NotAMember {
+        word: String,
+        members: Vec<String>,
+        near: Option<String>,
+    },
+    MissingArgument {
+        name: String,
+        ty: String,
+        task: String,
+        example: String,
+        here: bool,
+    },
+    TooManyArguments {
+        task: String,
+        takes: usize,
+    },
     PositionalAfterNamed,
-    NamedOnly { task: String, name: String },
-    Operands { op: &'static str, left: String, right: String },
+    NamedOnly {
+        task: String,
+        name: String,
+    },
+    Operands {
+        op: &'static str,
+        left: String,
+        right: String,
+    },
     NotACondition(String),
     NotASet(String),
     Here,
     OutOfRange(String),
-    Arity { func: &'static str, takes: &'static str },
+    Arity {
+        func: &'static str,
+        takes: &'static str,
+    },
     NotIterable(String),
     LabelOutsideWhere,
     EmptyList,
@@ -109,6 +203,7 @@ impl Problem {
     fn code(&self) -> &'static str {
         use Problem::*;
         match self {
+            Follows => "",
             Expected { .. } => "K0101",
             MissingClose => "K0102",
             StrayClose => "K0103",
@@ -289,7 +384,8 @@ impl Problem {
                     .to_string(),
             ),
             NoStages => Some("add `stage NAME { ... }`".to_string()),
-            Expected { .. }
+            Follows
+            | Expected { .. }
             | NotAQuantity { .. }
             | TooLarge { .. }
             | Twice { .. }
@@ -324,6 +420,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Problem::*;
         match self {
+            Follows => f.write_str("something that is told elsewhere"),
             Expected { expected, found } => write!(f, "expected {expected}, found {found}"),
             MissingClose => f.write_str("a `}` is missing"),
             StrayClose => f.write_str("this `}` closes nothing"),

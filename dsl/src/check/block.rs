@@ -143,16 +143,20 @@ impl<'a> Checker<'a> {
         let slot = frame.slots;
         frame.slots += 1;
         let is_node = element.as_ref().is_none_or(|e| *e == Type::Node);
-        // What the set is may be unknown after a mistake; then the variable passes for a node.
-        frame.locals.push((name, element.clone().unwrap_or(Type::Node), slot));
+        match &element {
+            Some(element) => frame.locals.push((name, element.clone(), slot)),
+            None => {
+                self.lost.insert(name);
+            }
+        }
         let outer = frame.here;
         if is_node {
             frame.here = Here::Local(slot);
         }
         let (policy, body) = self.scope(frame, &each.block);
         frame.here = outer;
+        element.as_ref()?;
         frame.locals.pop();
-        element?;
         let name = name.to_string();
         Some(Each { name, slot, over: over?, order, batch, canary, soak, policy, body, span: each.span })
     }

@@ -205,6 +205,9 @@ impl<'a> Checker<'a> {
             let problem = Problem::NotAMember { word: name.to_string(), members: members.clone(), near };
             return problem.at(span);
         }
+        if self.lost.contains(name) {
+            return Problem::Follows.at(span);
+        }
         let mut known: Vec<&str> = frame.locals.iter().map(|(n, _, _)| *n).collect();
         if frame.module == 0 {
             known.extend(self.params.iter().map(|p| p.name.as_str()));

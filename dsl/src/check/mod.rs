@@ -7,7 +7,7 @@ mod load;
 mod step;
 mod task;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::ast;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -128,6 +128,10 @@ struct Checker<'a> {
     scopes: Vec<HashMap<String, Vec<u32>>>,
     /// The most words of a verb.
     longest: usize,
+    /// Names of what could not be read or typed: what names them is no second mistake.
+    lost: HashSet<&'a str>,
+    /// Tasks whose parameters are not all known.
+    torn: HashSet<u32>,
     params: Vec<Param>,
     param_ids: HashMap<&'a str, u32>,
     used_params: Vec<bool>,
@@ -145,6 +149,8 @@ impl<'a> Checker<'a> {
             written: Vec::new(),
             scopes: Vec::new(),
             longest: 0,
+            lost: loaded.modules.iter().flat_map(|m| &m.ast.lost).map(|s| loaded.sources.slice(*s)).collect(),
+            torn: HashSet::new(),
             params: Vec::new(),
             param_ids: HashMap::new(),
             used_params: Vec::new(),
@@ -163,7 +169,16 @@ impl<'a> Checker<'a> {
 
     /// Keeps a value, or notes why there is none.
     fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
-        result.map_err(|d| self.found.push(d)).ok()
+        match result {
+            Ok(value) => Some(value),
+            Err(d) => {
+                // What only follows from another mistake has no code.
+                if !d.code.is_empty() {
+                    self.found.push(d);
+                }
+                None
+            }
+        }
     }
 
     /// Checks the root as a playbook. The tasks stay with the checker.
@@ -215,7 +230,11 @@ impl<'a> Checker<'a> {
                 ast::Item::Use(_) | ast::Item::Param(_) | ast::Item::Task(_) => {}
             }
         }
+        // Where something could not be read, the title or the stage may stand in it.
+        let whole =
+            self.found.iter().all(|d| d.span.is_none_or(|s| s.file.0 != 0 || !d.code.starts_with("K01")));
         match title {
+            _ if !whole => {}
             None => self.found.push(Problem::NoPlaybook.of_the_whole()),
             Some(_) if stages.is_empty() => self.found.push(Problem::NoStages.of_the_whole()),
             Some(_) => {}
@@ -234,7 +253,10 @@ impl<'a> Checker<'a> {
         for item in &self.root().ast.items {
             let ast::Item::Param(param) = item else { continue };
             let name = self.text(param.name);
-            let Some(ty) = self.ty(&param.ty) else { continue };
+            let Some(ty) = self.ty(&param.ty) else {
+                self.lost.insert(name);
+                continue;
+            };
             if self.param_ids.contains_key(name) {
                 self.found
                     .push(Problem::Twice { what: "the parameter", name: name.to_string() }.at(param.name));
@@ -285,6 +307,7 @@ impl<'a> Checker<'a> {
                         match ids.get(name) {
                             Some(id) if stage.after.contains(id) => {}
                             Some(id) => stage.after.push(*id),
+                            None if self.lost.contains(name) => {}
                             None => {
                                 let near = nearest(name, ids.keys().map(String::as_str)).map(str::to_string);
                                 let problem = Problem::UnknownStage { name: name.to_string(), near };

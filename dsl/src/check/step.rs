@@ -27,6 +27,7 @@ impl<'a> Checker<'a> {
             for id in ids.clone() {
                 match self.arguments(frame, id, &step.args[words..], step.span) {
                     Ok(args) => readings.push((id, args)),
+                    Err(_) if self.torn.contains(&id) => failure = Some(Problem::Follows.at(step.span)),
                     Err(why) => failure = failure.or(Some(why)),
                 }
             }
@@ -227,6 +228,14 @@ impl<'a> Checker<'a> {
         });
         let long = elsewhere.map(|t| t.module.clone()).filter(|m| m.starts_with("std/"));
         let near = near.map(|(_, near)| near.to_string());
+        // The verb may be one of those that could not be read.
+        let unread = self.loaded.modules[frame.module]
+            .uses
+            .iter()
+            .any(|(_, used)| used.is_none_or(|used| !self.loaded.modules[used].ast.lost.is_empty()));
+        if self.lost.contains(spoken[0]) || (unread && near.is_none()) {
+            return Problem::Follows.at(span);
+        }
         let (near, long) = if long.is_some() { (None, long) } else { (near, None) };
         // A verb that is longer than what stands there: tell what could follow.
         let near = near.or_else(|| {

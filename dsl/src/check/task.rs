@@ -75,7 +75,11 @@ impl<'a> Checker<'a> {
                 self.found.push(Problem::Twice { what: "the parameter", name }.at(param.name));
                 continue;
             }
-            let Some(ty) = self.ty(&param.ty) else { continue };
+            let Some(ty) = self.ty(&param.ty) else {
+                self.lost.insert(self.text(param.name));
+                self.torn.insert(self.tasks.len() as u32);
+                continue;
+            };
             let default = match &param.default {
                 Some(default) => {
                     // Only a default that is `here` itself waits for the place of the call.
@@ -84,6 +88,9 @@ impl<'a> Checker<'a> {
                     let here = if here { Here::Task } else { Here::Nowhere };
                     let frame = Frame { module, here, task: Some(u32::MAX), ..Frame::playbook() };
                     let expr = self.expr(&frame, default, Some(&ty));
+                    if expr.is_err() {
+                        self.torn.insert(self.tasks.len() as u32);
+                    }
                     self.keep(expr)
                 }
                 None if matches!(ty, Type::Optional(_)) => Some(none(&ty, param.span)),

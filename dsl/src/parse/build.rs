@@ -37,7 +37,7 @@ const PARTS: usize = 400;
 
 /// Builds the tree of a file.
 pub(super) fn file(file: FileId, text: &str, pairs: Pairs<'_, Rule>) -> (File, Vec<Diagnostic>) {
-    let mut b = Builder { file, offset: 0, missing: None, found: Vec::new() };
+    let mut b = Builder { file, offset: 0, missing: None, found: Vec::new(), lost: Vec::new() };
     let mut items = Vec::new();
     // Neighboring lines of junk are mostly one mistake over several lines.
     let mut run: Vec<(usize, usize)> = Vec::new();
@@ -58,7 +58,7 @@ pub(super) fn file(file: FileId, text: &str, pairs: Pairs<'_, Rule>) -> (File, V
             }
         }
     }
-    (File { items }, b.found)
+    (File { items, lost: b.lost }, b.found)
 }
 
 struct Builder {
@@ -68,6 +68,7 @@ struct Builder {
     /// Where the last missing `}` was noticed: blocks that end there are missing the same one.
     missing: Option<u32>,
     found: Vec<Diagnostic>,
+    lost: Vec<Span>,
 }
 
 /// Takes the next pair; the grammar guarantees it.
@@ -88,6 +89,9 @@ impl Builder {
     fn junk_run(&mut self, text: &str, run: &mut Vec<(usize, usize)>) {
         if let (Some((start, _)), Some((_, end))) = (run.first().copied(), run.last().copied()) {
             self.found.push(junk::item(self.file, &text[start..end], self.offset + start));
+            if let Some((from, to)) = junk::lost(&text[start..end]) {
+                self.lost.push(self.span(start + from, start + to));
+            }
             run.clear();
         }
     }
@@ -407,7 +411,7 @@ impl Builder {
             return Expr { kind: ExprKind::Endless, span: place };
         }
         let (file, offset) = (self.file, self.offset);
-        let light = Builder { file, offset, missing: None, found: Vec::new() };
+        let light = Builder { file, offset, missing: None, found: Vec::new(), lost: Vec::new() };
         PRECEDENCE
             .map_primary(|pair| self.atom(pair))
             .map_prefix(|op, right: Expr| {

@@ -60,6 +60,19 @@ pub(super) fn item(file: FileId, text: &str, offset: usize) -> Diagnostic {
     Problem::NotAnItem { word: word.to_string(), near, is_step }.at(at(0, word.len()))
 }
 
+/// Returns where the name of a broken item stands: the first word behind its keyword.
+pub(super) fn lost(text: &str) -> Option<(usize, usize)> {
+    let word = first_word(text);
+    let mut at = word.len();
+    if word == "native" {
+        at += text[at..].find("task").map_or(0, |i| i + 4);
+    }
+    let rest = &text[at..];
+    let start = at + rest.len() - rest.trim_start_matches([' ', '\t']).len();
+    let name = first_word(&text[start..]);
+    (begins_item(text) && !name.is_empty()).then_some((start, start + name.len()))
+}
+
 /// Explains junk in a block.
 pub(super) fn stmt(file: FileId, text: &str, offset: usize) -> Diagnostic {
     let word = first_word(text);

@@ -157,8 +157,6 @@ fn yaml_is_recognized() {
     check(
         "- hosts: all\n  tasks:\n    - name: x\n",
         expect![[r#"
-            K0401 this file has no `playbook`, so it is a module and cannot run
-                add `playbook "what it does"` before the stages
             1:1 `- hosts: all` K0112 this is YAML, and kup has none
                 write a step as words: `drain node`
         "#]],
@@ -625,11 +623,9 @@ fn brackets_may_not_nest_without_end() {
     check(
         &text,
         expect![[r#"
-        K0401 this file has no `playbook`, so it is a module and cannot run
-            add `playbook "what it does"` before the stages
-        2:77 `(` K0108 brackets are nested too deeply
-            name the inner part: make it a task
-    "#]],
+            2:77 `(` K0108 brackets are nested too deeply
+                name the inner part: make it a task
+        "#]],
     );
 }
 
@@ -660,4 +656,46 @@ fn what_is_not_text_is_refused() {
         K0114 the file has 16777217 bytes, and a playbook may have 16777216
     "#]],
     );
+}
+
+#[test]
+fn what_follows_from_a_mistake_is_not_told_again() {
+    check(
+        "playbook \"p\"\nparam target version\nparam n: nubmer\nstage a {\n each x in 3 { run command \"${target} ${n} ${x}\" on=local }\n}\nstage b aftr x { }\ntask hello (x: strin) { run command \"${x}\" on=local }\nstage c { hello x=3 }\nstage d after b { run command \"x\" on=local }",
+        expect![[r#"
+            2:14 `version` K0101 expected `:`, found `version`
+            3:10 `nubmer` K0204 unknown type `nubmer`
+                did you mean `number`?
+            5:12 `3` K0313 `each` cannot go over a number
+                give a set such as `workers`, or a list such as `[a, b]`
+            7:9 `aftr` K0101 expected `after` or `{`, found `aftr`
+            8:16 `strin` K0204 unknown type `strin`
+                did you mean `string`?
+        "#]],
+    );
+    check(
+        "use std/prefligt, ./nothing\nplaybook \"p\"\nstage s { check nodes ready\n announce \"x\" }",
+        expect![[r#"
+            1:5 `std/prefligt` K0206 cannot use `std/prefligt`: kup ships no such module
+                did you mean `std/preflight`?
+            1:19 `./nothing` K0206 cannot use `./nothing`: there is no such file
+        "#]],
+    );
+}
+
+#[test]
+fn files_that_use_each_other_are_shown_with_the_way() {
+    let files = [
+        ("books/main.kup", "use ./a\nplaybook \"p\"\nstage s { say \"x\" }"),
+        ("books/a.kup", "use ../books/b\ntask say (text: string) { run command \"echo ${text}\" on=local }"),
+        ("books/b.kup", "use ./a\nparam x: number\nstage s { }"),
+    ];
+    expect![[r#"
+        books/b.kup:1:5 `./a` K0407 files use each other in a circle: books/a.kup -> books/b.kup -> books/a.kup
+            move what both need into a third file
+        books/b.kup:2:7 `x` K0403 `param` does not stand in a module
+            a module holds `use` and `task`; the rest belongs in a playbook
+        books/b.kup:3:7 `s` K0403 `stage` does not stand in a module
+            a module holds `use` and `task`; the rest belongs in a playbook
+    "#]].assert_eq(&super::draw(&super::run(&files)));
 }

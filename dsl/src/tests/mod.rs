@@ -2,7 +2,9 @@
 //! `line:column code message` with the underlined text, the program as `ok`.
 
 mod mistakes;
+mod never;
 mod shipped;
+mod words;
 
 use expect_test::Expect;
 
