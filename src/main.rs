@@ -1,2 +1,77 @@
-//! skeleton
-fn main() {}
+//! The `kup` command: reads the command line, does one verb, and turns an error into words and an
+//! exit code. Everything that is printed is printed from this package.
+
+mod args;
+mod commands;
+mod config;
+mod console;
+mod diagnostics;
+mod drive;
+mod error;
+mod exit;
+mod loader;
+mod prepare;
+mod printable;
+mod record;
+mod report;
+mod signal;
+mod target;
+mod text;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Args;
+use crate::console::Console;
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            // `--help` and `--version` come here too; only they are no mistake.
+            let exit = if e.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = e.print();
+            return exit.into();
+        }
+    };
+    logging();
+    // Two crypto providers are compiled in by others; the first connection would panic undecided.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        unreachable!("nobody else installs a crypto provider");
+    }
+    let console = Console::new(&args.global);
+    tell_bugs_from_failures();
+    let done = std::panic::catch_unwind(|| commands::perform(&args.global, console, args.command));
+    match done {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(error)) => {
+            console.error(&error);
+            error.exit.into()
+        }
+        // The hook has said what is broken.
+        Err(_) => Exit::Bug.into(),
+    }
+}
+
+/// A panic is a broken invariant of kup, and says so; a run's journal is safe on disk by then.
+fn tell_bugs_from_failures() {
+    std::panic::set_hook(Box::new(|broken| {
+        let text = broken.to_string();
+        let text = printable::printable(&text);
+        Console::bug(&format!(
+            "this is a bug in kup {}: {text}\nhint: a run that was under way can be resumed with `kup resume`\n\
+             hint: please report it with the lines above",
+            env!("CARGO_PKG_VERSION"),
+        ));
+    }));
+}
+
+/// KUP_LOG turns on the diagnostics of kup itself, e.g. `KUP_LOG=debug`.
+fn logging() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("KUP_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+}

@@ -1,0 +1,171 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::exit::Exit;
+
+/// The cluster that `--sim` simulates when it is given without a shape.
+pub(crate) const DEFAULT_SHAPE: &str = "3+5@v1.33.4";
+
+/// Upgrades Kubernetes clusters from a playbook.
+#[derive(Debug, Parser)]
+#[command(name = "kup", version, about, after_help = Exit::table(), max_term_width = 100)]
+pub(crate) struct Args {
+    /// Options of every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// When to colour the output; auto is on a terminal, unless NO_COLOR says otherwise.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
+    /// One line an event; the default where stdout is no terminal.
+    #[arg(long, global = true)]
+    pub(crate) plain: bool,
+    /// One JSON object a line; docs/json.md has the schema.
+    #[arg(long, global = true, conflicts_with = "plain")]
+    pub(crate) json: bool,
+    /// Only results and errors.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// The kubeconfig; else $KUBECONFIG, else ~/.kube/config.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig; else its current one.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The configuration for ssh; else your own.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ssh_config: Option<PathBuf>,
+    /// Where runs are kept; else $XDG_STATE_HOME/kup, else ~/.local/state/kup.
+    #[arg(long, global = true, value_name = "DIR", env = "KUP_STATE_DIR", hide_env_values = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// When to colour the output. No comments on the members: clap would print them at length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Reads playbooks and says what is wrong with them; touches no cluster.
+    Check {
+        /// The playbooks.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Shows what a run would do; only reads.
+    Plan(Target),
+    /// Runs a playbook.
+    Run {
+        /// What to run it on.
+        #[command(flatten)]
+        target: Target,
+        /// Do not ask before beginning.
+        #[arg(long, short)]
+        yes: bool,
+        /// Run only if the plan still has this hash, as `kup plan` printed it.
+        #[arg(long, value_name = "HASH")]
+        plan: Option<String>,
+    },
+    /// Goes on with a run that was paused or that died.
+    Resume {
+        /// The run; else the last one that is not over.
+        run: Option<String>,
+        /// Do not ask before beginning.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Takes back what a run did, in reverse order.
+    Rollback {
+        /// The run; else the last one that is not over.
+        run: Option<String>,
+        /// Do not ask before beginning.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Says how far a run is, what it waits for, and what to do next.
+    Status {
+        /// The run; else the last one.
+        run: Option<String>,
+    },
+    /// Replays a run from its journal.
+    Show {
+        /// The run.
+        run: String,
+    },
+    /// Lists the runs, newest last.
+    Runs,
+    /// Prints what a verb takes and does; without words, all verbs.
+    Doc {
+        /// The verb's words, e.g. `kubeadm upgrade apply`.
+        words: Vec<String>,
+    },
+}
+
+/// What a playbook is planned for.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Target {
+    /// The playbook.
+    #[arg(value_name = "FILE", required_unless_present = "sim")]
+    pub(crate) file: Option<PathBuf>,
+    /// Sets a parameter of the playbook; may be given many times.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// How to reach the nodes (name, ssh name, roles); alone, it stands for a cluster.
+    #[arg(long, value_name = "FILE", conflicts_with = "sim")]
+    pub(crate) hosts: Option<PathBuf>,
+    /// On a simulated cluster, in virtual time: CONTROL_PLANES+WORKERS@VERSION, or a .toml file.
+    #[arg(long, value_name = "SHAPE", num_args = 0..=1, default_missing_value = DEFAULT_SHAPE)]
+    pub(crate) sim: Option<String>,
+    /// A fault of the simulated cluster, e.g. F26@w2; may be given many times.
+    #[arg(long, value_name = "FAULT@NODE", requires = "sim")]
+    pub(crate) fault: Vec<String>,
+    /// What the simulation's chances are drawn from.
+    #[arg(long, value_name = "NUMBER", requires = "sim", default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+impl Target {
+    /// Reads `--sim FILE.kup`, where the playbook stands in the place of the shape, as it is meant.
+    pub(crate) fn mended(mut self) -> Target {
+        if self.file.is_none() && self.sim.as_ref().is_some_and(|s| s.ends_with(".kup")) {
+            self.file = self.sim.replace(DEFAULT_SHAPE.to_string()).map(PathBuf::from);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_playbook_behind_sim_is_the_playbook() {
+        let args = Args::try_parse_from(["kup", "plan", "--sim", "a.kup"]).unwrap();
+        let Command::Plan(target) = args.command else { panic!("not plan") };
+        let target = target.mended();
+        assert_eq!(target.file.as_deref(), Some(std::path::Path::new("a.kup")));
+        assert_eq!(target.sim.as_deref(), Some(DEFAULT_SHAPE));
+    }
+}

@@ -1,0 +1,79 @@
+//! `kup doc [WORDS]`: the header and the doc comment of a verb, as its module has them.
+
+use crate::console::{BOLD, Console, DIM, RESET};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::loader::nearest;
+
+/// A verb as its module's text has it.
+struct Verb<'a> {
+    module: &'a str,
+    name: String,
+    /// The doc comment's lines, without their marks.
+    doc: Vec<&'a str>,
+    /// The header's lines.
+    header: Vec<&'a str>,
+}
+
+/// Prints one verb, or a line for each.
+pub(crate) fn doc(console: Console, words: &[String]) -> Result<Exit, Error> {
+    let verbs: Vec<Verb<'_>> = stdlib::modules().iter().flat_map(|(m, text)| verbs(m, text)).collect();
+    if words.is_empty() {
+        for verb in &verbs {
+            let first = verb.doc.first().copied().unwrap_or_default();
+            console.result(&format!("{BOLD}{:<24}{RESET} {first}  {DIM}{}{RESET}", verb.name, verb.module));
+        }
+        return Ok(Exit::Done);
+    }
+    let wanted = words.join(" ");
+    let Some(verb) = verbs.iter().find(|v| v.name == wanted) else {
+        let error = Error::usage(format!("there is no verb `{wanted}`"));
+        return Err(match nearest(&wanted, verbs.iter().map(|v| v.name.clone())) {
+            Some(name) => error.hint(format!("did you mean `{name}`?")),
+            None => error.hint("`kup doc` lists them all"),
+        });
+    };
+    console.result(&format!("{BOLD}{}{RESET}  {DIM}{}{RESET}\n", verb.name, verb.module));
+    for line in &verb.doc {
+        console.result(&format!("  {line}"));
+    }
+    console.result("");
+    for line in &verb.header {
+        console.result(&format!("  {line}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Finds the tasks of a module: the doc comment above the head, and the header's lines below it.
+fn verbs<'a>(module: &'a str, text: &'a str) -> Vec<Verb<'a>> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (i, line) in lines.iter().enumerate() {
+        let Some(head) = line.strip_prefix("native task ").or_else(|| line.strip_prefix("task ")) else {
+            continue;
+        };
+        let above = lines[..i].iter().rev().take_while(|l| l.starts_with("##"));
+        let mut doc: Vec<&str> = above.map(|l| l.trim_start_matches('#').trim()).collect();
+        doc.reverse();
+        let below = lines[i + 1..].iter().take_while(|l| l.starts_with(' '));
+        let name = head.split('(').next().unwrap_or_default().trim().to_string();
+        let header = std::iter::once(*line).chain(below.copied()).collect();
+        found.push(Verb { module, name, doc, header });
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_verb_is_found_with_its_doc() {
+        for (module, text) in stdlib::modules() {
+            for verb in verbs(module, text) {
+                assert!(!verb.doc.is_empty(), "{}", verb.name);
+                assert!(verb.header[0].contains("task"), "{}", verb.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! One verb of the command line a file.
+
+mod check;
+mod doc;
+mod plan;
+mod resume;
+mod run;
+mod runs;
+mod show;
+mod status;
+
+use crate::args::{Command, Global};
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+
+/// Does what the command line asks for.
+pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Result<Exit, Error> {
+    match command {
+        Command::Check { files } => check::check(console, &files),
+        Command::Plan(target) => plan::plan(global, console, target),
+        Command::Run { target, yes, plan } => run::run(global, console, target, yes, plan.as_deref()),
+        Command::Resume { run, yes } => resume::resume(global, console, run.as_deref(), yes),
+        Command::Rollback { run, yes } => resume::rollback(global, console, run.as_deref(), yes),
+        Command::Status { run } => status::status(global, console, run.as_deref()),
+        Command::Show { run } => show::show(global, console, &run),
+        Command::Runs => runs::runs(global, console),
+        Command::Doc { words } => doc::doc(console, &words),
+    }
+}

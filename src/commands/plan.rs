@@ -1,0 +1,69 @@
+//! `kup plan FILE`: what a run would do, and what forbids it. Only reads.
+
+use crate::args::{self, Global};
+use crate::console::{CYAN, Console, RESET, Style};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::prepare::{Prepared, prepare, read};
+use crate::printable::printable;
+use crate::report::PlanLine;
+use crate::target::Target;
+use crate::world;
+
+/// Shows the plan.
+pub(crate) fn plan(global: &Global, console: Console, target: args::Target) -> Result<Exit, Error> {
+    let next = next(&target);
+    let target = Target::parse(target)?;
+    let text = read(console, &target)?;
+    let runtime = world::runtime(target.is_simulated())?;
+    let prepared = runtime.block_on(prepare(global, console, &target, &text))?;
+    match console.style {
+        Style::Json => {
+            let line = PlanLine::new(&prepared.plan, &prepared.hash, &prepared.blockers);
+            console.result(&line.line());
+        }
+        Style::Human | Style::Plain => {
+            let shown = engine::plan::show(&prepared.plan, &prepared.inventory);
+            console.result(printable(&shown).trim_end());
+        }
+    }
+    prepared.tell_risks(console);
+    if prepared.tell_blockers(console) {
+        return Ok(Exit::Blocked);
+    }
+    say_next(console, &prepared, &next);
+    Ok(Exit::Done)
+}
+
+fn say_next(console: Console, prepared: &Prepared, next: &str) {
+    if !prepared.plan.has_work() {
+        console.say("nothing to change: every step's work is already done");
+    } else {
+        let hash: String = prepared.hash.chars().take(12).collect();
+        console.say(&format!("{CYAN}next{RESET}: {} --plan {hash}", printable(next)));
+    }
+}
+
+/// Returns the command that runs this very plan.
+fn next(target: &args::Target) -> String {
+    let target = target.clone().mended();
+    let quoted =
+        |text: &str| match text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/@+=%:,".contains(c)) {
+            true => text.to_string(),
+            false => format!("'{}'", text.replace('\'', "'\\''")),
+        };
+    let mut words = vec!["kup run".to_string()];
+    words.extend(target.file.iter().map(|f| quoted(&f.to_string_lossy())));
+    for pair in &target.set {
+        words.push(format!("--set {}", quoted(pair)));
+    }
+    words.extend(target.hosts.iter().map(|f| format!("--hosts {}", quoted(&f.to_string_lossy()))));
+    words.extend(target.sim.iter().map(|s| format!("--sim {}", quoted(s))));
+    for fault in &target.fault {
+        words.push(format!("--fault {}", quoted(fault)));
+    }
+    if target.seed != 0 {
+        words.push(format!("--seed {}", target.seed));
+    }
+    words.join(" ")
+}

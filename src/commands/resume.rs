@@ -1,0 +1,101 @@
+//! `kup resume [RUN]` and `kup rollback [RUN]`: go on with a run from its journal, forward or back.
+
+use engine::event::Outcome;
+use engine::lock::Lock;
+use engine::machine::{Input, Mode};
+
+use crate::args::Global;
+use crate::config::{who, whoami};
+use crate::console::Console;
+use crate::drive::Drive;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::printable::one_line;
+use crate::record::{Record, store};
+use crate::world;
+
+/// Goes on with a run.
+pub(crate) fn resume(global: &Global, console: Console, run: Option<&str>, yes: bool) -> Result<Exit, Error> {
+    let record = open(global, console, run, yes)?;
+    let name = record.folder.run().to_string();
+    match record.machine().state().mode() {
+        Mode::Finished(outcome @ (Outcome::Done | Outcome::Compensated)) => {
+            let how = if outcome == Outcome::Done { "done" } else { "over, and taken back" };
+            console.say(&format!("run {name} is {how}: there is nothing to go on with"));
+            return Ok(Exit::Done);
+        }
+        Mode::Finished(Outcome::Failed | Outcome::Paused)
+        | Mode::Going
+        | Mode::Paused
+        | Mode::Stopping
+        | Mode::RollingBack => {}
+    }
+    agree(console, yes, &format!("Go on with run {name}?"))?;
+    go(global, console, record, Input::Begin { by: whoami() })
+}
+
+/// Takes back what a run did.
+pub(crate) fn rollback(
+    global: &Global,
+    console: Console,
+    run: Option<&str>,
+    yes: bool,
+) -> Result<Exit, Error> {
+    let record = open(global, console, run, yes)?;
+    let name = record.folder.run().to_string();
+    agree(console, yes, &format!("Take back what run {name} did, in reverse order?"))?;
+    go(global, console, record, Input::Rollback { by: whoami() })
+}
+
+fn open(global: &Global, console: Console, run: Option<&str>, yes: bool) -> Result<Record, Error> {
+    let record = Record::open(global, run)?;
+    if record.is_alive() {
+        let message = format!("another kup works on run {}", record.folder.run());
+        return Err(Error::new(Exit::Locked, message).hint("wait for it, or look at it with `kup status`"));
+    }
+    if record.is_simulated() {
+        let message = "the run was on a simulated cluster, which died with its kup";
+        return Err(Error::environment(message)
+            .about(&record.folder)
+            .hint(format!("look at it with `kup show {}`, or run the playbook again", record.folder.run())));
+    }
+    if !yes {
+        console.must_have_somebody()?;
+    }
+    Ok(record)
+}
+
+fn agree(console: Console, yes: bool, question: &str) -> Result<(), Error> {
+    if yes || console.ask(question) == Some(true) {
+        return Ok(());
+    }
+    console.say("nothing was changed");
+    Err(Error::told(Exit::Usage))
+}
+
+fn go(global: &Global, console: Console, record: Record, input: Input) -> Result<Exit, Error> {
+    world::runtime(false)?.block_on(async {
+        let Record { folder, stored, .. } = record;
+        // A run on bare hosts has no cluster to connect to.
+        let bare = stored.inventory.cluster.is_empty();
+        let ports = world::live(global, bare, Some(folder.path().to_path_buf())).await?;
+        let mut tell = |why: &str| console.say(&one_line(why));
+        let (root, cluster) = (store(global)?.root().to_path_buf(), stored.inventory.cluster.clone());
+        let lock = Lock::acquire_telling(&ports, &root, &cluster, folder.run(), &who(), &mut tell).await?;
+        // Read again, now that nobody else can write it.
+        let (journal, recorded) = folder.resume(&stored, true)?;
+        let record = Record { folder, stored, recorded };
+        let drive = Drive {
+            machine: record.machine(),
+            folder: &record.folder,
+            journal,
+            lock,
+            ports,
+            inventory: record.stored.inventory.clone(),
+            beside: record.stored.folder.clone(),
+            input,
+            simulated: false,
+        };
+        drive.go(console).await
+    })
+}

@@ -1,0 +1,140 @@
+//! `kup status [RUN]`: how far a run is, what it waits for or failed at, and the next command.
+
+use engine::event::{Event, Outcome};
+use engine::machine::{Machine, Mode, StepState};
+use engine::plan::StepId;
+
+use crate::args::Global;
+use crate::console::{BOLD, CYAN, Console, RED, RESET, YELLOW};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::printable::{one_line, printable};
+use crate::record::Record;
+use crate::report::{count, took};
+
+/// Says how a run stands.
+pub(crate) fn status(global: &Global, console: Console, run: Option<&str>) -> Result<Exit, Error> {
+    let record = Record::open(global, run)?;
+    let machine = record.machine();
+    let mode = machine.state().mode();
+    let alive = record.is_alive();
+    let header = &record.recorded.header;
+    let say = |text: &str| console.result(text);
+    say(&format!("{BOLD}{}{RESET}", one_line(&record.stored.plan.title)));
+    say(&format!("run {}", printable(&header.run)));
+    say(&one_line(&format!("begun {} by {} on {}", header.started, header.user, header.host)));
+    let last = record.recorded.events.last().map_or(0, |(at, _)| *at);
+    say(&format!("state: {} after {}", describe(mode, alive), took(last)));
+    say(&format!("steps: {}", tally(&machine)));
+    if let (Mode::Paused | Mode::Finished(Outcome::Paused), Some(why)) = (mode, pause(&record)) {
+        say(&format!("{YELLOW}paused{RESET}: {}", one_line(why)));
+    }
+    for id in record.stored.plan.ids() {
+        let at = machine.state().step(id);
+        let under_way = matches!(
+            at.state,
+            StepState::Running { .. } | StepState::BackingOff { .. } | StepState::Undoing { .. }
+        );
+        if under_way {
+            let reason = match at.reason.as_str() {
+                "" if alive => "under way".to_string(),
+                "" => "was under way; the nodes will be asked how it ended".to_string(),
+                reason => format!("waits: {}", one_line(reason)),
+            };
+            say(&format!("  {YELLOW}…{RESET} {}: {reason}", name(&record, id)));
+        }
+    }
+    for (id, failure) in record.failures() {
+        say(&format!("  {RED}✗{RESET} {}: {}", name(&record, id), one_line(&failure.message)));
+        for line in failure.output.lines() {
+            say(&format!("      {}", printable(line)));
+        }
+        if !failure.hint.is_empty() {
+            say(&format!("      {CYAN}hint{RESET}: {}", one_line(&failure.hint)));
+        }
+    }
+    say(&format!("journal: {}", printable(&record.folder.path().display().to_string())));
+    for command in next(&record, mode, alive) {
+        say(&format!("next: {command}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Returns the commands that make sense now.
+pub(crate) fn next(record: &Record, mode: Mode, alive: bool) -> Vec<String> {
+    let run = &record.recorded.header.run;
+    if record.is_simulated() || alive {
+        return Vec::new();
+    }
+    match mode {
+        Mode::Finished(Outcome::Done | Outcome::Compensated) => Vec::new(),
+        // A failed undo is tried again by another rollback.
+        Mode::Finished(Outcome::Failed) => vec![format!("kup rollback {run}")],
+        Mode::RollingBack => vec![format!("kup resume {run}")],
+        Mode::Going | Mode::Paused | Mode::Stopping | Mode::Finished(Outcome::Paused) => {
+            vec![format!("kup resume {run}"), format!("kup rollback {run}")]
+        }
+    }
+}
+
+/// Returns the word for how a run stands.
+pub(crate) fn word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Going => "going",
+        Mode::Stopping => "stopping",
+        Mode::RollingBack => "rolling back",
+        Mode::Paused | Mode::Finished(Outcome::Paused) => "paused",
+        Mode::Finished(Outcome::Done) => "done",
+        Mode::Finished(Outcome::Compensated) => "compensated",
+        Mode::Finished(Outcome::Failed) => "failed",
+    }
+}
+
+fn describe(mode: Mode, alive: bool) -> String {
+    match mode {
+        Mode::Finished(_) | Mode::Paused => word(mode).to_string(),
+        Mode::Going | Mode::Stopping | Mode::RollingBack if alive => word(mode).to_string(),
+        Mode::Going | Mode::Stopping | Mode::RollingBack => {
+            format!("interrupted while {}: its kup is gone", word(mode))
+        }
+    }
+}
+
+/// Returns the last reason the run was paused for.
+fn pause(record: &Record) -> Option<&str> {
+    record.recorded.events.iter().rev().find_map(|(_, event)| match event {
+        Event::RunPaused(why) => Some(why.as_str()),
+        _ => None,
+    })
+}
+
+fn name(record: &Record, id: StepId) -> String {
+    let step = record.stored.plan.step(id);
+    match &step.node {
+        Some(node) => one_line(&format!("{node} {}", step.text)),
+        None => one_line(&step.text),
+    }
+}
+
+/// Counts the steps by where they stand.
+fn tally(machine: &Machine) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for id in machine.plan().ids() {
+        let word = match machine.state().step(id).state {
+            StepState::Waiting => "to do",
+            StepState::Running { .. } | StepState::BackingOff { .. } => "under way",
+            StepState::Done => "done",
+            StepState::Failed => "failed",
+            StepState::Skipped => "not needed",
+            StepState::Undoing { .. } => "being taken back",
+            StepState::Undone => "taken back",
+            StepState::UndoFailed => "not taken back",
+        };
+        match counts.iter_mut().find(|(w, _)| *w == word) {
+            Some((_, n)) => *n += 1,
+            None => counts.push((word, 1)),
+        }
+    }
+    let parts: Vec<String> = counts.iter().map(|(word, n)| format!("{n} {word}")).collect();
+    format!("{} ({})", count(machine.plan().steps.len(), "step"), parts.join(", "))
+}

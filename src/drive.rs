@@ -1,0 +1,158 @@
+//! From a run that may begin to its exit code: signals in, events to the reporter, closing lines.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::event::{Event, Outcome};
+use engine::inventory::Inventory;
+use engine::journal::{Folder, Journal};
+use engine::lock::Lock;
+use engine::machine::{Input, Machine};
+use engine::port::Ports;
+use engine::run::{self, Run, RunError};
+use tokio::sync::mpsc;
+
+use crate::console::{BOLD, CYAN, Console, GREEN, RED, RESET, YELLOW};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::printable::printable;
+use crate::record::SIMULATED;
+use crate::report::{Report, count, reporter, took};
+use crate::signal;
+
+/// A run that may begin or go on.
+pub(crate) struct Drive<'a> {
+    /// Its folder.
+    pub(crate) folder: &'a Folder,
+    /// The machine: new, or replayed from the journal.
+    pub(crate) machine: Machine,
+    /// The journal, at its end.
+    pub(crate) journal: Journal,
+    /// The lock of the cluster, held.
+    pub(crate) lock: Lock,
+    /// What it may touch.
+    pub(crate) ports: Ports,
+    /// The cluster as it was when the plan was made.
+    pub(crate) inventory: Inventory,
+    /// The folder of the playbook.
+    pub(crate) beside: PathBuf,
+    /// What to do: begin, or take back.
+    pub(crate) input: Input,
+    /// Whether the cluster is simulated.
+    pub(crate) simulated: bool,
+}
+
+impl Drive<'_> {
+    /// Drives the run to its end, and says how it ended.
+    pub(crate) async fn go(self, console: Console) -> Result<Exit, Error> {
+        let Drive { folder, mut machine, mut journal, lock, ports, inventory, beside, input, simulated } =
+            self;
+        let (inputs, receiver) = mpsc::channel(8);
+        // There is room for it: the channel is new.
+        let _ = inputs.try_send(input);
+        signal::forward(console, inputs.clone());
+        let plan = machine.plan().clone();
+        let began = journal.last_at();
+        let mut tally = Tally { reporter: reporter(console), changed: 0, began: false, at: began };
+        let mut sink = |at: u64, event: &Event| {
+            let lines = tally.event(&plan, at, event);
+            if !lines.is_empty() {
+                console.result(&lines);
+            }
+        };
+        let run = Run {
+            machine: &mut machine,
+            journal: &mut journal,
+            actions: stdlib::actions(),
+            ports,
+            inventory: Arc::new(inventory),
+            // What a simulated run leaves on its nodes has the same name each time, so that the same
+            // seed writes the same journal.
+            id: if simulated { SIMULATED.to_string() } else { folder.run().to_string() },
+            folder: beside,
+        };
+        let guard = async {
+            let by = lock.taken().await;
+            console.alarm(&format!("the lock of this cluster was taken by {}", printable(&by)));
+            // Nothing new is begun: two runs must not change one cluster.
+            let _ = inputs.send(Input::Interrupt { by }).await;
+            std::future::pending::<()>().await;
+        };
+        let outcome = tokio::select! {
+            outcome = run::drive(run, receiver, &mut sink) => outcome,
+            // It never ends; it only waits beside the run.
+            () = guard => Err(RunError::Stuck),
+        };
+        lock.release().await;
+        let began_something = tally.began;
+        let facts = (tally.changed, tally.at.saturating_sub(began));
+        match outcome {
+            Ok(outcome) => Ok(close(console, folder, outcome, facts, simulated)),
+            Err(RunError::Journal(e)) => {
+                // Something may have been done before the disk failed: this is not exit 8.
+                let exit = if began_something { Exit::Failed } else { Exit::Environment };
+                Err(Error { exit, ..Error::from(e) }.about(folder))
+            }
+            Err(e @ RunError::Stuck) => Err(Error::new(Exit::Bug, e.to_string()).about(folder)),
+        }
+    }
+}
+
+/// Feeds the reporter, and counts for the closing lines.
+struct Tally {
+    reporter: Box<dyn Report + Send>,
+    changed: usize,
+    /// Whether any work was found, and so begun.
+    began: bool,
+    at: u64,
+}
+
+impl Tally {
+    fn event(&mut self, plan: &engine::plan::Plan, at: u64, event: &Event) -> String {
+        self.at = at;
+        self.began |= matches!(event, Event::WorkFound { .. } | Event::UndoStarted { .. });
+        if let Event::StepDone { changed: true, .. } = event {
+            self.changed += 1;
+        }
+        self.reporter.event(plan, at, event)
+    }
+}
+
+/// Says what happened, how long it took, where the journal is, and what to do next.
+fn close(
+    console: Console,
+    folder: &Folder,
+    outcome: Outcome,
+    (changed, time): (usize, u64),
+    simulated: bool,
+) -> Exit {
+    let time = took(time);
+    let changes = count(changed, "change");
+    let text = match outcome {
+        Outcome::Done => format!("{GREEN}done{RESET}: {changes} in {time}"),
+        Outcome::Paused => format!("{YELLOW}paused{RESET} after {changes} and {time}"),
+        Outcome::Compensated => format!("{YELLOW}failed, and taken back{RESET} in {time}"),
+        Outcome::Failed => {
+            format!("{RED}failed{RESET} after {time}: something of what was done is still there")
+        }
+    };
+    console.say(&format!("\n{BOLD}run {}{RESET} {text}", printable(folder.run())));
+    console.say(&format!("journal: {}", printable(&folder.path().display().to_string())));
+    let next = match outcome {
+        Outcome::Done | Outcome::Compensated => Vec::new(),
+        _ if simulated => vec![format!("kup show {}", folder.run())],
+        Outcome::Paused => {
+            vec!["kup status".to_string(), "kup resume".to_string(), "kup rollback".to_string()]
+        }
+        Outcome::Failed => vec!["kup status".to_string(), "kup rollback".to_string()],
+    };
+    for command in next {
+        console.say(&format!("{CYAN}next{RESET}: {command}"));
+    }
+    match outcome {
+        Outcome::Done => Exit::Done,
+        Outcome::Paused => Exit::Paused,
+        Outcome::Compensated => Exit::Compensated,
+        Outcome::Failed => Exit::Failed,
+    }
+}

@@ -1,0 +1,173 @@
+//! From a playbook and a target to a plan that knows what is to be done: the road that `plan` and
+//! `run` share. It changes nothing: its ports refuse.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dsl::program::Program;
+use dsl::source::Sources;
+use engine::event::Failure;
+use engine::inputs::{self, InputError};
+use engine::inventory::Inventory;
+use engine::plan::{self, Plan, Probe, StepId};
+use engine::port::Ports;
+use engine::readonly::read_only;
+use engine::run;
+use stdlib::inventory;
+
+use crate::args::Global;
+use crate::console::{CYAN, Console, RED, RESET, YELLOW};
+use crate::diagnostics::draw;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::printable::{one_line, printable};
+use crate::target::{Place, Target};
+use crate::text;
+use crate::world;
+
+/// A plan with all that was learned on the way to it.
+pub(crate) struct Prepared {
+    /// The plan, with its forecast.
+    pub(crate) plan: Plan,
+    /// Its hash.
+    pub(crate) hash: String,
+    /// The cluster as it is now.
+    pub(crate) inventory: Inventory,
+    /// The ports, with their write verbs.
+    pub(crate) ports: Ports,
+    /// The folder of the playbook.
+    pub(crate) beside: PathBuf,
+    /// The preflight checks that failed.
+    pub(crate) blockers: Vec<(StepId, Failure)>,
+    /// Other steps that could not be asked, and why.
+    pub(crate) unasked: Vec<(StepId, Failure)>,
+}
+
+/// A checked playbook.
+pub(crate) struct Text {
+    program: Program,
+    sources: Sources,
+}
+
+/// Reads and checks the playbook of a target; what is wrong with it has been printed.
+pub(crate) fn read(console: Console, target: &Target) -> Result<Text, Error> {
+    let checked = text::read(&target.file)?;
+    if let Some((_, _, drawn)) = text::findings(&checked) {
+        console.alarm(&drawn);
+    }
+    match checked.program {
+        Some(program) => Ok(Text { program, sources: checked.sources }),
+        None if checked.diagnostics.is_empty() => {
+            Err(Error::usage(format!("`{}` has no `playbook`: it is a module", target.file.display()))
+                .hint("name the playbook that uses it"))
+        }
+        None => Err(Error::told(Exit::Usage)),
+    }
+}
+
+/// Makes the plan.
+pub(crate) async fn prepare(
+    global: &Global,
+    console: Console,
+    target: &Target,
+    text: &Text,
+) -> Result<Prepared, Error> {
+    let ports = world::open(global, &target.place).await?;
+    let looking = read_only(ports.clone());
+    let hosts = match &target.place {
+        Place::Live { hosts } => hosts.as_deref(),
+        Place::Sim { .. } => None,
+    };
+    let inventory = inventory::read(&looking, hosts)
+        .await
+        .map_err(|e| Error::told_by(Exit::Environment, &e.to_string()))?;
+    let values = inputs::resolve(&text.program, &target.inputs, &inventory).map_err(|wrong| {
+        for error in &wrong {
+            console.error(&explained(error));
+        }
+        Error::told(Exit::Usage)
+    })?;
+    let mut plan = plan::build(&text.program, &inventory, &values).map_err(|found| {
+        console.alarm(&draw(&text.sources, &found));
+        Error::told(Exit::Blocked)
+    })?;
+    let beside = folder_of(&target.file)?;
+    let shared = Arc::new(inventory.clone());
+    let probes = run::probe(&plan, &stdlib::actions(), &looking, &shared, &beside).await;
+    plan::forecast(&mut plan, &probes);
+    let (blockers, unasked) = failed(&plan, &probes);
+    let hash = plan::digest(&plan);
+    Ok(Prepared { plan, hash, inventory, ports, beside, blockers, unasked })
+}
+
+/// Says what to give instead.
+fn explained(wrong: &InputError) -> Error {
+    let error = Error::usage(wrong.to_string());
+    match wrong {
+        InputError::Unknown { near: Some(near), .. } => error.hint(format!("did you mean `{near}`?")),
+        InputError::Unknown { near: None, known, .. } if known.is_empty() => {
+            error.hint("the playbook has no parameters")
+        }
+        InputError::Unknown { near: None, known, .. } => {
+            error.hint(format!("the playbook has {}", known.join(", ")))
+        }
+        InputError::Missing { name, example, .. } | InputError::Bad { name, example, .. } => {
+            error.hint(format!("for example `--set {name}={example}`"))
+        }
+        InputError::Default { name, .. } => error.hint(format!("give one with `--set {name}=VALUE`")),
+    }
+}
+
+type Failed = Vec<(StepId, Failure)>;
+
+/// Returns the probes that failed: those of preflight checks, and the others.
+fn failed(plan: &Plan, probes: &HashMap<StepId, Probe>) -> (Failed, Failed) {
+    let failed = plan.ids().filter_map(|id| match probes.get(&id) {
+        Some(Probe::Failed(failure)) => Some((id, failure.clone())),
+        Some(Probe::Check(_)) | None => None,
+    });
+    failed.partition(|(id, _)| plan.step(*id).preflight)
+}
+
+/// Returns the folder that relative paths of a playbook start from.
+fn folder_of(file: &Path) -> Result<PathBuf, Error> {
+    let path = crate::config::absolute(file)?;
+    Ok(path.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf))
+}
+
+impl Prepared {
+    /// Says what forbids the run, and returns whether anything does.
+    pub(crate) fn tell_blockers(&self, console: Console) -> bool {
+        for (id, failure) in &self.blockers {
+            console.alarm(&format!("{RED}blocked{RESET}: {}", self.sentence(*id, failure)));
+            tell_more(console, failure);
+        }
+        !self.blockers.is_empty()
+    }
+
+    /// Says which steps could not be asked whether there is work for them: they run, and may fail.
+    pub(crate) fn tell_risks(&self, console: Console) {
+        for (id, failure) in &self.unasked {
+            console.say(&format!("{YELLOW}risk{RESET}: {}", self.sentence(*id, failure)));
+            if !console.quiet {
+                tell_more(console, failure);
+            }
+        }
+    }
+
+    fn sentence(&self, id: StepId, failure: &Failure) -> String {
+        let step = self.plan.step(id);
+        let node = step.node.as_deref().map_or(String::new(), |n| format!("{n} "));
+        format!("{}: {}", one_line(&format!("{node}{}", step.text)), printable(&failure.message))
+    }
+}
+
+fn tell_more(console: Console, failure: &Failure) {
+    for line in failure.output.lines() {
+        console.alarm(&format!("  {}", printable(line)));
+    }
+    if !failure.hint.is_empty() {
+        console.alarm(&format!("{CYAN}hint{RESET}: {}", printable(&failure.hint)));
+    }
+}

@@ -1,0 +1,51 @@
+//! Keeps text that came from elsewhere (playbooks, node names, outputs) from painting or steering
+//! the terminal. Everything that is printed and was not written by kup passes here.
+
+use std::borrow::Cow;
+
+/// Returns the text with every character that a terminal would obey written out, e.g. `\x1b`.
+/// Line ends and tabs stay.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            c if !steers(c) => out.push(c),
+            c if (c as u32) < 0x100 => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Returns the text as one printable line: line ends become ` / `.
+pub(crate) fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    printable(&lines.join(" / ")).into_owned()
+}
+
+/// Whether a terminal would do something with the character instead of showing it: controls,
+/// and the marks that reorder or hide what stands around them.
+pub(crate) fn steers(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escape_sequence_is_shown_and_not_obeyed() {
+        assert_eq!(printable("a\x1b[31mb\u{9b}31m"), "a\\x1b[31mb\\x9b31m");
+        assert_eq!(printable("abc\u{202e}def"), "abc\\u{202e}def");
+        assert_eq!(printable("one\r\n\ttwo ü"), "one\\x0d\n\ttwo ü");
+    }
+
+    #[test]
+    fn one_line_has_no_line_end() {
+        assert_eq!(one_line("a\n\n  b\n"), "a / b");
+    }
+}

@@ -1,0 +1,108 @@
+//! A run that was: its folder, its plan and its journal, for the verbs that look at one or go on
+//! with it.
+
+use std::fs::{File, TryLockError};
+use std::sync::Arc;
+
+use engine::event::{Event, Failure};
+use engine::journal::{Folder, JournalError, Recorded, Store, Stored};
+use engine::lock::LockError;
+use engine::machine::Machine;
+use engine::plan::StepId;
+
+use crate::args::Global;
+use crate::config::state_dir;
+use crate::error::Error;
+use crate::exit::Exit;
+
+/// A run on disk.
+pub(crate) struct Record {
+    /// Its folder.
+    pub(crate) folder: Folder,
+    /// Its plan and inventory.
+    pub(crate) stored: Stored,
+    /// Its journal.
+    pub(crate) recorded: Recorded,
+}
+
+impl Record {
+    /// Opens a run by its id or the beginning of it; without one, the latest.
+    pub(crate) fn open(global: &Global, run: Option<&str>) -> Result<Record, Error> {
+        let folder = store(global)?.open(run)?;
+        let about = |e: JournalError| Error::from(e).about(&folder);
+        let stored = folder.load().map_err(about)?;
+        let recorded = folder.read(&stored).map_err(about)?;
+        Ok(Record { folder, stored, recorded })
+    }
+
+    /// Returns the machine as the journal left it.
+    pub(crate) fn machine(&self) -> Machine {
+        let plan = Arc::new(self.stored.plan.clone());
+        Machine::replay(plan, self.recorded.header.seed, self.recorded.events.iter().cloned())
+    }
+
+    /// Returns the last failure of each step that failed for good, or whose undo did.
+    pub(crate) fn failures(&self) -> Vec<(StepId, &Failure)> {
+        let mut failed: Vec<(StepId, &Failure)> = Vec::new();
+        for (_, event) in &self.recorded.events {
+            match event {
+                Event::StepFailed { step, failure, .. } | Event::UndoFailed(step, failure) => {
+                    failed.retain(|(id, _)| id != step);
+                    failed.push((*step, failure));
+                }
+                Event::AttemptStarted(step, _) | Event::UndoStarted { step, .. } => {
+                    failed.retain(|(id, _)| id != step);
+                }
+                _ => {}
+            }
+        }
+        failed
+    }
+
+    /// Whether a process is at work on it now: it holds the lock of the journal.
+    pub(crate) fn is_alive(&self) -> bool {
+        let journal = File::open(self.folder.path().join("journal.jsonl"));
+        journal.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Whether it ran on a simulated cluster.
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.recorded.header.host == SIMULATED
+    }
+}
+
+/// What stands in the place of the host in the journal of a simulated run: it can be read again, but
+/// its cluster died with its kup.
+pub(crate) const SIMULATED: &str = "simulated";
+
+/// Returns the store of all runs.
+pub(crate) fn store(global: &Global) -> Result<Store, Error> {
+    Ok(Store::new(state_dir(global)?))
+}
+
+impl From<JournalError> for Error {
+    fn from(e: JournalError) -> Error {
+        let exit = match &e {
+            JournalError::NoRun(_) | JournalError::NoRuns | JournalError::Ambiguous { .. } => Exit::Usage,
+            JournalError::Busy(_) => Exit::Locked,
+            JournalError::Write { .. }
+            | JournalError::Closed
+            | JournalError::Read { .. }
+            | JournalError::Damaged { .. }
+            | JournalError::Version(_)
+            | JournalError::OtherRun { .. }
+            | JournalError::Content(_) => Exit::Environment,
+        };
+        Error::told_by(exit, &e.to_string())
+    }
+}
+
+impl From<LockError> for Error {
+    fn from(e: LockError) -> Error {
+        let exit = match &e {
+            LockError::Held { .. } => Exit::Locked,
+            LockError::File { .. } | LockError::Forbidden(_) | LockError::Api(_) => Exit::Environment,
+        };
+        Error::told_by(exit, &e.to_string())
+    }
+}

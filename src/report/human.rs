@@ -1,0 +1,95 @@
+//! For a person at a terminal: a header a stage, a line a finished step, a line for each thing that
+//! waits or fails, with its reason.
+
+use engine::event::{Event, Failure};
+use engine::plan::{Plan, StepId};
+
+use super::track::{Track, stage};
+use super::{Report, took};
+use crate::console::{BOLD, CYAN, DIM, GREEN, RED, RESET, YELLOW};
+use crate::printable::{one_line, printable};
+
+/// The reporter for a terminal.
+#[derive(Debug, Default)]
+pub(super) struct Human {
+    track: Track,
+}
+
+impl Report for Human {
+    fn event(&mut self, plan: &Plan, at: u64, event: &Event) -> String {
+        self.track.note(at, event);
+        let row = |step: &StepId, mark: &str, more: &str| {
+            let s = plan.step(*step);
+            let node = one_line(s.node.as_deref().unwrap_or("-"));
+            let more = if more.is_empty() { String::new() } else { format!("  {more}") };
+            format!("  {mark} {node:<12} {}{more}", one_line(&s.text))
+        };
+        let banner = |color: &str, text: &str| format!("{color}{}{RESET}", printable(text));
+        match event {
+            Event::RunStarted => banner(BOLD, &plan.title),
+            Event::RunResumed { by } => banner(BOLD, &format!("{} (resumed by {by})", plan.title)),
+            Event::ScopeOpened(scope) => {
+                stage(plan, *scope).map_or(String::new(), |name| format!("\n{}", banner(BOLD, name)))
+            }
+            Event::ScopeClosed(_)
+            | Event::WorkBegan { .. }
+            | Event::AttemptStarted(..)
+            | Event::WorkFound { .. } => String::new(),
+            Event::StepSkipped(step, why) => {
+                row(step, &format!("{DIM}-{RESET}"), &format!("{DIM}{}{RESET}", one_line(why)))
+            }
+            Event::StepWaiting { step, reason, .. } => row(
+                step,
+                &format!("{YELLOW}…{RESET}"),
+                &format!("{YELLOW}waits {}: {}{RESET}", took(self.track.since(*step, at)), one_line(reason)),
+            ),
+            Event::AttemptFailed { step, attempt, failure, until } => row(
+                step,
+                &format!("{YELLOW}!{RESET}"),
+                &format!(
+                    "{YELLOW}attempt {attempt} failed: {}; again in {}{RESET}",
+                    one_line(&failure.message),
+                    took(until.saturating_sub(at))
+                ),
+            ),
+            Event::StepDone { step, changed, value, .. } => {
+                let seen = self.track.outcome(*step, *changed, value);
+                let seen = if seen.is_empty() { seen } else { format!("{seen}  ") };
+                let time = took(self.track.since(*step, at));
+                row(step, &format!("{GREEN}✓{RESET}"), &format!("{seen}{DIM}{time}{RESET}"))
+            }
+            Event::StepFailed { step, failure, .. } => {
+                row(step, &format!("{RED}✗{RESET}"), &details(failure))
+            }
+            Event::UndoStarted { step, .. } => row(step, &format!("{YELLOW}↩{RESET}"), "taking it back"),
+            Event::UndoRetried { step, failure, .. } => {
+                row(step, &format!("{YELLOW}!{RESET}"), &format!("undo: {}", one_line(&failure.message)))
+            }
+            Event::UndoDone(step) => row(step, &format!("{GREEN}↩{RESET}"), "taken back"),
+            Event::UndoFailed(step, failure) => {
+                row(step, &format!("{RED}↩{RESET}"), &format!("cannot be taken back: {}", details(failure)))
+            }
+            Event::RunPaused(why) => format!("\n{}", banner(YELLOW, &format!("paused: {why}"))),
+            Event::RollbackStarted { by } => {
+                format!("\n{}", banner(YELLOW, &format!("taking back what was done, asked by {by}")))
+            }
+            Event::Stopping { by } => {
+                banner(YELLOW, &format!("stopping, asked by {by}: nothing new begins, what runs may end"))
+            }
+            // The closing lines of the command say how it ended.
+            Event::RunFinished(_) => String::new(),
+        }
+    }
+}
+
+/// Writes a failure with the end of the output and what to do, on lines of their own.
+fn details(failure: &Failure) -> String {
+    let mut text = format!("{RED}{}{RESET}", printable(&failure.message));
+    for line in failure.output.lines() {
+        text.push_str(&format!("\n      {DIM}{}{RESET}", printable(line)));
+    }
+    if !failure.hint.is_empty() {
+        text.push_str(&format!("\n      {CYAN}hint{RESET}: {}", printable(&failure.hint)));
+    }
+    text
+}

@@ -1,0 +1,465 @@
+//! One JSON object a line, for programs. These are wire types of their own, mirrors of what the
+//! engine says: `docs/json.md` documents them, and a test holds the page to the types.
+
+use dsl::diagnostic::{Diagnostic, Severity};
+use dsl::program::Effect;
+use dsl::source::Sources;
+use dsl::value::Value;
+use engine::event::{Class, Event, Failure};
+use engine::plan::{Plan, ScopeId, ScopeKind, Step, StepId, Undo, Work};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::Report;
+use super::plain::outcome_word;
+use crate::diagnostics::place;
+
+/// The version on every line. It grows when a field changes its meaning or goes away; new fields and
+/// types may come without.
+pub(crate) const VERSION: u32 = 1;
+
+/// The reporter for programs.
+#[derive(Debug)]
+pub(super) struct Json;
+
+impl Report for Json {
+    fn event(&mut self, plan: &Plan, at: u64, event: &Event) -> String {
+        line(&EventLine { v: VERSION, at, record: record(plan, event) })
+    }
+}
+
+/// An event of a run.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EventLine {
+    v: u32,
+    /// Milliseconds of the run.
+    at: u64,
+    #[serde(flatten)]
+    record: Record,
+}
+
+/// What happened.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Record {
+    RunStarted {
+        title: String,
+        steps: usize,
+    },
+    RunResumed {
+        by: String,
+    },
+    ScopeOpened(ScopeOf),
+    ScopeClosed(ScopeOf),
+    StepSkipped {
+        #[serde(flatten)]
+        step: StepOf,
+        reason: String,
+    },
+    AttemptStarted {
+        #[serde(flatten)]
+        step: StepOf,
+        attempt: u32,
+    },
+    WorkFound {
+        #[serde(flatten)]
+        step: StepOf,
+        attempt: u32,
+        now: String,
+        then: String,
+    },
+    WorkBegan {
+        #[serde(flatten)]
+        step: StepOf,
+        attempt: u32,
+    },
+    StepWaiting {
+        #[serde(flatten)]
+        step: StepOf,
+        attempt: u32,
+        reason: String,
+    },
+    AttemptFailed {
+        #[serde(flatten)]
+        step: StepOf,
+        attempt: u32,
+        failure: Why,
+        until: u64,
+    },
+    StepDone {
+        #[serde(flatten)]
+        step: StepOf,
+        attempt: u32,
+        changed: bool,
+        value: serde_json::Value,
+    },
+    StepFailed {
+        #[serde(flatten)]
+        step: StepOf,
+        attempt: u32,
+        failure: Why,
+    },
+    UndoStarted {
+        #[serde(flatten)]
+        step: StepOf,
+        attempt: u32,
+    },
+    UndoRetried {
+        #[serde(flatten)]
+        step: StepOf,
+        attempt: u32,
+        failure: Why,
+        until: u64,
+    },
+    UndoDone {
+        #[serde(flatten)]
+        step: StepOf,
+    },
+    UndoFailed {
+        #[serde(flatten)]
+        step: StepOf,
+        failure: Why,
+    },
+    RunPaused {
+        reason: String,
+    },
+    RollbackStarted {
+        by: String,
+    },
+    Stopping {
+        by: String,
+    },
+    RunFinished {
+        outcome: String,
+    },
+}
+
+/// Which step.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct StepOf {
+    step: String,
+    action: String,
+    text: String,
+    node: Option<String>,
+}
+
+/// Which scope.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct ScopeOf {
+    scope: String,
+    kind: String,
+    name: String,
+}
+
+/// Why something failed.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Why {
+    class: String,
+    message: String,
+    output: String,
+    hint: String,
+}
+
+fn record(plan: &Plan, event: &Event) -> Record {
+    let of = |id: &StepId| {
+        let Step { key, action, text, node, .. } = plan.step(*id);
+        StepOf { step: key.clone(), action: action.clone(), text: text.clone(), node: node.clone() }
+    };
+    match event.clone() {
+        Event::RunStarted => Record::RunStarted { title: plan.title.clone(), steps: plan.steps.len() },
+        Event::RunResumed { by } => Record::RunResumed { by },
+        Event::ScopeOpened(scope) => Record::ScopeOpened(scope_of(plan, scope)),
+        Event::ScopeClosed(scope) => Record::ScopeClosed(scope_of(plan, scope)),
+        Event::StepSkipped(step, reason) => Record::StepSkipped { step: of(&step), reason },
+        Event::AttemptStarted(step, attempt) => Record::AttemptStarted { step: of(&step), attempt },
+        Event::WorkFound { step, attempt, now, then, before: _ } => {
+            Record::WorkFound { step: of(&step), attempt, now, then }
+        }
+        Event::WorkBegan { step, attempt, handle: _ } => Record::WorkBegan { step: of(&step), attempt },
+        Event::StepWaiting { step, attempt, reason } => {
+            Record::StepWaiting { step: of(&step), attempt, reason }
+        }
+        Event::AttemptFailed { step, attempt, failure, until } => {
+            Record::AttemptFailed { step: of(&step), attempt, failure: why(failure), until }
+        }
+        Event::StepDone { step, attempt, changed, value: v } => {
+            Record::StepDone { step: of(&step), attempt, changed, value: value(&v) }
+        }
+        Event::StepFailed { step, attempt, failure } => {
+            Record::StepFailed { step: of(&step), attempt, failure: why(failure) }
+        }
+        Event::UndoStarted { step, attempt } => Record::UndoStarted { step: of(&step), attempt },
+        Event::UndoRetried { step, attempt, failure, until } => {
+            Record::UndoRetried { step: of(&step), attempt, failure: why(failure), until }
+        }
+        Event::UndoDone(step) => Record::UndoDone { step: of(&step) },
+        Event::UndoFailed(step, failure) => Record::UndoFailed { step: of(&step), failure: why(failure) },
+        Event::RunPaused(reason) => Record::RunPaused { reason },
+        Event::RollbackStarted { by } => Record::RollbackStarted { by },
+        Event::Stopping { by } => Record::Stopping { by },
+        Event::RunFinished(outcome) => Record::RunFinished { outcome: outcome_word(outcome).to_string() },
+    }
+}
+
+fn why(failure: Failure) -> Why {
+    let class = match failure.class {
+        Class::Transient => "transient",
+        Class::Unknown => "unknown",
+        Class::Final => "final",
+    };
+    Why { class: class.to_string(), message: failure.message, output: failure.output, hint: failure.hint }
+}
+
+fn scope_of(plan: &Plan, scope: ScopeId) -> ScopeOf {
+    let s = plan.scope(scope);
+    let (kind, name) = match &s.kind {
+        ScopeKind::Playbook => ("playbook", plan.title.as_str()),
+        ScopeKind::Stage(name) => ("stage", name.as_str()),
+        ScopeKind::Each(_) => ("each", ""),
+        ScopeKind::Lane { of, .. } => ("lane", of.as_str()),
+        ScopeKind::Task(name) => ("task", name.as_str()),
+        ScopeKind::Parallel => ("parallel", ""),
+    };
+    ScopeOf { scope: s.key.clone(), kind: kind.to_string(), name: name.to_string() }
+}
+
+/// Writes a value of the language: what JSON has stays, the rest is text as `.kup` has it.
+fn value(value: &Value) -> serde_json::Value {
+    match value {
+        Value::None => serde_json::Value::Null,
+        Value::Bool(b) => (*b).into(),
+        Value::Number(n) => (*n).into(),
+        Value::Nodes(names) => names.clone().into(),
+        Value::List(items) => items.iter().map(self::value).collect(),
+        Value::Record(fields) => fields.iter().map(|(k, v)| (k.clone(), self::value(v))).collect(),
+        Value::Text(_)
+        | Value::Path(_)
+        | Value::Duration(_)
+        | Value::Share(_)
+        | Value::Size(_)
+        | Value::Version(_)
+        | Value::Minor(_)
+        | Value::Batch(_)
+        | Value::Word(_)
+        | Value::Node(_) => value.to_string().into(),
+    }
+}
+
+/// A plan, as `kup plan --json` prints it.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PlanLine {
+    v: u32,
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    hash: String,
+    params: IndexMap<String, serde_json::Value>,
+    wanted: usize,
+    blockers: Vec<Blocker>,
+    steps: Vec<StepLine>,
+}
+
+/// Something that forbids the run.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Blocker {
+    step: String,
+    text: String,
+    message: String,
+    hint: String,
+}
+
+/// A step of a plan.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct StepLine {
+    step: String,
+    action: String,
+    text: String,
+    node: Option<String>,
+    effect: String,
+    work: String,
+    now: String,
+    then: String,
+    undo: String,
+    timeout_ms: u64,
+    retries: u32,
+}
+
+impl PlanLine {
+    /// Mirrors a plan with the preflight checks that failed.
+    pub(crate) fn new(plan: &Plan, hash: &str, failed: &[(StepId, Failure)]) -> PlanLine {
+        let steps = plan.steps.iter().map(step_line).collect();
+        let blockers = failed.iter().map(|(id, failure)| Blocker {
+            step: plan.step(*id).key.clone(),
+            text: plan.step(*id).text.clone(),
+            message: failure.message.clone(),
+            hint: failure.hint.clone(),
+        });
+        PlanLine {
+            v: VERSION,
+            kind: "plan".to_string(),
+            title: plan.title.clone(),
+            hash: hash.to_string(),
+            params: plan.params.iter().map(|(k, v)| (k.clone(), value(v))).collect(),
+            wanted: plan.steps.iter().filter(|s| s.work.is_wanted()).count(),
+            blockers: blockers.collect(),
+            steps,
+        }
+    }
+
+    /// Returns the line to print.
+    pub(crate) fn line(&self) -> String {
+        line(self)
+    }
+}
+
+fn step_line(step: &Step) -> StepLine {
+    let effect = match step.effect {
+        Effect::Reads => "reads",
+        Effect::ChangesNode => "changes_node",
+        Effect::DisruptsNode => "disrupts_node",
+        Effect::ChangesCluster => "changes_cluster",
+        Effect::ChangesHere => "changes_here",
+        Effect::Decides => "decides",
+    };
+    let (work, now, then) = match &step.work {
+        Work::Runs => ("runs", "", ""),
+        Work::Change { now, then } => ("change", now.as_str(), then.as_str()),
+        Work::Done(why) => ("done", why.as_str(), ""),
+        Work::NotNeeded(why) => ("not_needed", why.as_str(), ""),
+    };
+    let undo = match &step.undo {
+        Undo::Nothing => "nothing",
+        Undo::Itself | Undo::Steps(_) => "reversible",
+        Undo::OneWay(_) => "one_way",
+    };
+    StepLine {
+        step: step.key.clone(),
+        action: step.action.clone(),
+        text: step.text.clone(),
+        node: step.node.clone(),
+        effect: effect.to_string(),
+        work: work.to_string(),
+        now: now.to_string(),
+        then: then.to_string(),
+        undo: undo.to_string(),
+        timeout_ms: step.timeout,
+        retries: step.retry.times,
+    }
+}
+
+/// What `kup check --json` prints.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct CheckedLine {
+    v: u32,
+    #[serde(rename = "type")]
+    kind: String,
+    file: String,
+    ok: bool,
+    diagnostics: Vec<Finding>,
+}
+
+/// A finding about a text. Lines and columns count from 1, columns in characters.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Finding {
+    code: String,
+    severity: String,
+    message: String,
+    label: String,
+    hints: Vec<String>,
+    file: Option<String>,
+    line: Option<usize>,
+    column: Option<usize>,
+}
+
+/// Returns the line about a checked file.
+pub(crate) fn diagnostics(file: &str, sources: &Sources, found: &[Diagnostic]) -> String {
+    let finding = |d: &Diagnostic| {
+        let at = d.span.map(|span| place(sources, span));
+        Finding {
+            code: d.code.to_string(),
+            severity: match d.severity {
+                Severity::Warning => "warning".to_string(),
+                Severity::Error => "error".to_string(),
+            },
+            message: d.message.clone(),
+            label: d.label.clone(),
+            hints: d.hints.clone(),
+            file: at.as_ref().map(|p| p.file.clone()),
+            line: at.as_ref().map(|p| p.line),
+            column: at.as_ref().map(|p| p.column),
+        }
+    };
+    line(&CheckedLine {
+        v: VERSION,
+        kind: "checked".to_string(),
+        file: file.to_string(),
+        ok: found.iter().all(|d| d.severity != Severity::Error),
+        diagnostics: found.iter().map(finding).collect(),
+    })
+}
+
+/// Serializes one line. JSON escapes every control character by itself; the marks that reorder text
+/// are escaped here.
+fn line<T: Serialize>(object: &T) -> String {
+    let text = serde_json::to_string(object).expect("mirrors hold nothing that JSON cannot say");
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if crate::printable::steers(c) {
+            out.push_str(&format!("\\u{:04x}", c as u32));
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every example of the page must be read by the types and written again as it stands.
+    #[test]
+    fn the_page_shows_what_the_types_write() {
+        let page = include_str!("../../docs/json.md");
+        let mut seen = Vec::new();
+        for example in page.lines().filter(|l| l.starts_with('{')) {
+            let json: serde_json::Value = serde_json::from_str(example).unwrap();
+            let kind = json["type"].as_str().unwrap().to_string();
+            let written = match kind.as_str() {
+                "plan" => line(&serde_json::from_str::<PlanLine>(example).unwrap()),
+                "checked" => line(&serde_json::from_str::<CheckedLine>(example).unwrap()),
+                _ => line(&serde_json::from_str::<EventLine>(example).unwrap()),
+            };
+            assert_eq!(written, example);
+            seen.push(kind);
+        }
+        for kind in KINDS {
+            assert!(seen.iter().any(|k| k == kind), "docs/json.md has no example of `{kind}`");
+        }
+    }
+
+    /// Every `type` there is. A new one is added here and to the page.
+    const KINDS: [&str; 22] = [
+        "plan",
+        "checked",
+        "run_started",
+        "run_resumed",
+        "scope_opened",
+        "scope_closed",
+        "step_skipped",
+        "attempt_started",
+        "work_found",
+        "work_began",
+        "step_waiting",
+        "attempt_failed",
+        "step_done",
+        "step_failed",
+        "undo_started",
+        "undo_retried",
+        "undo_done",
+        "undo_failed",
+        "run_paused",
+        "rollback_started",
+        "stopping",
+        "run_finished",
+    ];
+}

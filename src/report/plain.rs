@@ -1,0 +1,89 @@
+//! One line an event, for pipes and CI: time of the run, node, what happened, the step.
+
+use dsl::program::Effect;
+use engine::event::{Event, Failure, Outcome};
+use engine::plan::{Plan, StepId};
+
+use super::track::{Track, change, stage};
+use super::{Report, clock, took};
+use crate::printable::{one_line, printable};
+
+/// The reporter for pipes and CI.
+#[derive(Debug, Default)]
+pub(super) struct Plain {
+    track: Track,
+}
+
+impl Report for Plain {
+    fn event(&mut self, plan: &Plan, at: u64, event: &Event) -> String {
+        self.track.note(at, event);
+        let line = |node: &str, word: &str, rest: &str| {
+            let rest = if rest.is_empty() { String::new() } else { format!(" {rest}") };
+            format!("{} {} {word}{rest}", clock(at), printable(if node.is_empty() { "-" } else { node }))
+        };
+        let of = |step: &StepId, word: &str, more: String| {
+            let s = plan.step(*step);
+            let more = if more.is_empty() { more } else { format!(": {more}") };
+            line(s.node.as_deref().unwrap_or_default(), word, &format!("{}{more}", one_line(&s.text)))
+        };
+        match event {
+            Event::RunStarted => line("", "started", &one_line(&plan.title)),
+            Event::RunResumed { by } => line("", "resumed", &format!("by {}", one_line(by))),
+            Event::ScopeOpened(scope) => {
+                stage(plan, *scope).map_or(String::new(), |s| line("", "stage", &one_line(s)))
+            }
+            Event::ScopeClosed(_) | Event::WorkBegan { .. } => String::new(),
+            Event::StepSkipped(step, why) => of(step, "skipped", one_line(why)),
+            Event::AttemptStarted(step, 1) => of(step, "begins", String::new()),
+            Event::AttemptStarted(step, attempt) => of(step, "begins", format!("attempt {attempt}")),
+            Event::WorkFound { step, now, then, .. } => match change(now, then) {
+                // What only looks waits for something, and changes nothing.
+                _ if plan.step(*step).effect == Effect::Reads => String::new(),
+                change if change.is_empty() => String::new(),
+                change => of(step, "changes", change),
+            },
+            Event::StepWaiting { step, reason, .. } => of(step, "waits", one_line(reason)),
+            Event::AttemptFailed { step, attempt, failure, until } => {
+                let next = format!("attempt {attempt}, again in {}", took(until.saturating_sub(at)));
+                of(step, "retries", format!("{} ({next})", reason(failure)))
+            }
+            Event::StepDone { step, changed, value, .. } => {
+                let seen = self.track.outcome(*step, *changed, value);
+                let time = took(self.track.since(*step, at));
+                let seen = if seen.is_empty() { time } else { format!("{seen} ({time})") };
+                of(step, if *changed { "done" } else { "ok" }, seen)
+            }
+            Event::StepFailed { step, failure, .. } => of(step, "failed", reason(failure)),
+            Event::UndoStarted { step, .. } => of(step, "undo", String::new()),
+            Event::UndoRetried { step, failure, .. } => of(step, "undo-retries", reason(failure)),
+            Event::UndoDone(step) => of(step, "undone", String::new()),
+            Event::UndoFailed(step, failure) => of(step, "undo-failed", reason(failure)),
+            Event::RunPaused(why) => line("", "paused", &one_line(why)),
+            Event::RollbackStarted { by } => line("", "rollback", &format!("asked by {}", one_line(by))),
+            Event::Stopping { by } => line("", "stopping", &format!("asked by {}", one_line(by))),
+            Event::RunFinished(outcome) => line("", "finished", outcome_word(*outcome)),
+        }
+    }
+}
+
+/// Writes a failure on one line: why, what the command said, what to do.
+fn reason(failure: &Failure) -> String {
+    let mut text = one_line(&failure.message);
+    for part in [&failure.output, &failure.hint] {
+        if !part.is_empty() {
+            text.push_str("; ");
+            text.push_str(&one_line(part));
+        }
+    }
+    text
+}
+
+/// Returns the word for an outcome.
+pub(super) fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::Paused => "paused",
+        Outcome::Compensated => "compensated",
+        Outcome::Failed => "failed",
+    }
+}

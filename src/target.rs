@@ -1,0 +1,108 @@
+//! What a run is aimed at, from the command line: inputs, hosts, and a real or a simulated cluster.
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use stdlib::hosts::{self, Host};
+
+use crate::args;
+use crate::error::Error;
+use crate::loader::{self, Unreadable};
+
+/// What a run is aimed at.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// The playbook.
+    pub(crate) file: PathBuf,
+    /// The parameters that were given.
+    pub(crate) inputs: IndexMap<String, String>,
+    /// Where the nodes are.
+    pub(crate) place: Place,
+}
+
+/// Where the nodes are.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// A real cluster, real hosts, or both.
+    Live {
+        /// The hosts file, if one was given.
+        hosts: Option<Vec<Host>>,
+    },
+    /// A simulated cluster.
+    Sim {
+        /// What it is made of.
+        shape: sim::Shape,
+        /// What its chances are drawn from.
+        seed: u64,
+        /// What will go wrong.
+        faults: Vec<sim::Fault>,
+    },
+}
+
+impl Target {
+    /// Reads the options of `plan` and `run`.
+    pub(crate) fn parse(target: args::Target) -> Result<Target, Error> {
+        let target = target.mended();
+        let Some(file) = target.file else {
+            return Err(Error::usage("no playbook was given")
+                .hint("name one, e.g. `kup run playbooks/kubeadm-minor.kup --sim --set target=v1.34.4`"));
+        };
+        let place = match &target.sim {
+            None => Place::Live { hosts: target.hosts.as_deref().map(read_hosts).transpose()? },
+            Some(shape) => Place::Sim {
+                shape: read_shape(shape)?,
+                seed: target.seed,
+                faults: target.fault.iter().map(|f| read_fault(f)).collect::<Result<_, _>>()?,
+            },
+        };
+        Ok(Target { file, inputs: inputs(&target.set)?, place })
+    }
+
+    /// Whether the cluster is simulated.
+    pub(crate) fn is_simulated(&self) -> bool {
+        match self.place {
+            Place::Live { .. } => false,
+            Place::Sim { .. } => true,
+        }
+    }
+}
+
+fn inputs(set: &[String]) -> Result<IndexMap<String, String>, Error> {
+    let mut inputs = IndexMap::new();
+    for pair in set {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(Error::usage(format!("`--set {pair}` has no `=`"))
+                .hint(format!("write `--set {}=VALUE`", pair.trim())));
+        };
+        if inputs.insert(name.trim().to_string(), value.to_string()).is_some() {
+            return Err(Error::usage(format!("`{}` is set twice", name.trim())).hint("keep one of the two"));
+        }
+    }
+    Ok(inputs)
+}
+
+fn read_hosts(path: &Path) -> Result<Vec<Host>, Error> {
+    let text = read_text(path, "hosts file")?;
+    hosts::parse(&text).map_err(|e| Error::usage(format!("`{}`: {e}", path.display())))
+}
+
+fn read_shape(text: &str) -> Result<sim::Shape, Error> {
+    if text.ends_with(".toml") {
+        let content = read_text(Path::new(text), "shape file")?;
+        return sim::Shape::from_toml(&content).map_err(|e| Error::usage(format!("`{text}`: {e}")));
+    }
+    sim::Shape::parse(text).map_err(|e| {
+        Error::usage(format!("`--sim {text}`: {e}"))
+            .hint(format!("a shape looks like `{}`, or is a .toml file", args::DEFAULT_SHAPE))
+    })
+}
+
+fn read_fault(text: &str) -> Result<sim::Fault, Error> {
+    sim::Fault::parse(text).map_err(|e| {
+        Error::usage(format!("`--fault {text}`: {e}")).hint("a fault looks like `F26@w2`: number and node")
+    })
+}
+
+fn read_text(path: &Path, kind: &str) -> Result<String, Error> {
+    loader::read(path, kind).map_err(|Unreadable { message, hint }| Error::usage(message).hint(hint))
+}

@@ -1,0 +1,57 @@
+//! The ports of a run: a real cluster and real nodes, or simulated ones.
+
+use std::path::PathBuf;
+
+use engine::live::{self, Connect, ConnectError, SshOptions};
+use engine::port::Ports;
+
+use crate::args::Global;
+use crate::error::Error;
+use crate::target::Place;
+
+/// Makes the ports. For a simulated cluster this must be called inside of its runtime.
+pub(crate) async fn open(global: &Global, place: &Place) -> Result<Ports, Error> {
+    match place {
+        Place::Sim { shape, seed, faults } => {
+            Ok(sim::Cluster::start(shape.clone(), *seed, faults.clone()).ports())
+        }
+        Place::Live { hosts } => live(global, hosts.is_some(), None).await,
+    }
+}
+
+/// Makes the ports of a real cluster. With a hosts file there may be no cluster at all. Control
+/// sockets of ssh go into the folder of the run, once there is one.
+pub(crate) async fn live(global: &Global, hosts: bool, control: Option<PathBuf>) -> Result<Ports, Error> {
+    let options = Connect { kubeconfig: global.kubeconfig.clone(), context: global.context.clone() };
+    let asked_for = global.kubeconfig.is_some() || global.context.is_some();
+    let kube = match live::connect(&options).await {
+        Ok(cluster) => {
+            cluster.reach().await.map_err(unusable)?;
+            Some(cluster.client)
+        }
+        Err(ConnectError::Missing(_)) if hosts && !asked_for => None,
+        Err(e) => return Err(unusable(e)),
+    };
+    Ok(live::ports(kube, SshOptions { config: global.ssh_config.clone(), control }))
+}
+
+fn unusable(e: ConnectError) -> Error {
+    let error = Error::told_by(crate::exit::Exit::Environment, &e.to_string());
+    match e {
+        ConnectError::Missing(_) => error.hint("or try the playbook on a simulated cluster: add `--sim`"),
+        ConnectError::Broken { .. }
+        | ConnectError::NoContext(_)
+        | ConnectError::UnknownContext { .. }
+        | ConnectError::Unusable { .. }
+        | ConnectError::Unreachable { .. } => error,
+    }
+}
+
+/// Makes the runtime: threads for a real cluster, one thread and a leaping clock for a simulated one.
+pub(crate) fn runtime(simulated: bool) -> Result<tokio::runtime::Runtime, Error> {
+    if simulated {
+        return Ok(sim::runtime());
+    }
+    tokio::runtime::Runtime::new()
+        .map_err(|e| Error::environment(format!("cannot start threads: {}", crate::loader::reason(&e))))
+}
