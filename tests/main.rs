@@ -1,1 +1,7 @@
-//! skeleton
+//! The one harness of the binary: what a person meets at the command line, the documents, and the
+//! walls between the rooms.
+
+mod cli;
+mod docs;
+mod support;
+mod tidy;

@@ -1,0 +1,9 @@
+//! What a person meets at the command line, command by command.
+
+mod check;
+mod cluster;
+mod files;
+mod journal;
+mod run;
+mod space;
+mod target;

@@ -1,0 +1,144 @@
+//! Runs the real binary in an environment of its own: an empty home, a temporary state folder, no
+//! kubeconfig, no colours, and the working directory of the test.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// No test may hang: a run that takes longer is a failure.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// An environment to run kup in.
+pub(crate) struct Kup {
+    folder: TempDir,
+    env: Vec<(OsString, OsString)>,
+}
+
+/// What a run of kup left behind.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// The exit code.
+    pub(crate) code: i32,
+    /// Standard output.
+    pub(crate) stdout: String,
+    /// Standard error.
+    pub(crate) stderr: String,
+}
+
+impl Kup {
+    /// Makes an environment with nothing in it.
+    pub(crate) fn new() -> Kup {
+        Kup { folder: TempDir::new().unwrap(), env: Vec::new() }
+    }
+
+    /// Puts a file into the working directory.
+    pub(crate) fn with(self, path: &str, content: impl AsRef<[u8]>) -> Kup {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// Puts the shipped playbook into the working directory, as `up.kup`.
+    pub(crate) fn with_main_job(self) -> Kup {
+        let text = std::fs::read(repository().join("playbooks/kubeadm-minor.kup")).unwrap();
+        self.with("up.kup", text)
+    }
+
+    /// Sets a variable.
+    pub(crate) fn env(mut self, name: &str, value: impl Into<OsString>) -> Kup {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Returns a path of the working directory.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    /// Returns the folder of the runs.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    /// Runs kup with a line of arguments, split at spaces.
+    pub(crate) fn run(&self, line: &str) -> Ran {
+        self.run_args(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// Runs kup with arguments.
+    pub(crate) fn run_args(&self, args: &[&str]) -> Ran {
+        self.output(Command::new(env!("CARGO_BIN_EXE_kup")).args(args))
+    }
+
+    /// Runs a command in this environment.
+    pub(crate) fn output(&self, command: &mut Command) -> Ran {
+        command
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path("home"))
+            .env("USER", "tester")
+            .env("KUP_STATE_DIR", self.state())
+            .envs(self.env.iter().map(|(k, v)| (k, v)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let pid = child.id();
+        let (done, ended) = mpsc::channel();
+        std::thread::spawn(move || done.send(child.wait_with_output()));
+        let Ok(output) = ended.recv_timeout(LIMIT) else {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+            panic!("{command:?} ran longer than {LIMIT:?}");
+        };
+        let output = output.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let code = output.status.code().expect("kup ends by itself and not by a signal");
+        Ran { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+impl Ran {
+    /// Demands an exit code.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Ran {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", tail(&self.stdout), tail(&self.stderr));
+        self
+    }
+
+    /// Demands a piece of what was said to stderr.
+    #[track_caller]
+    pub(crate) fn says(self, piece: &str) -> Ran {
+        assert!(self.stderr.contains(piece), "`{piece}` is not in stderr:\n{}", tail(&self.stderr));
+        self
+    }
+
+    /// Demands a piece of the result.
+    #[track_caller]
+    pub(crate) fn prints(self, piece: &str) -> Ran {
+        assert!(self.stdout.contains(piece), "`{piece}` is not in stdout:\n{}", tail(&self.stdout));
+        self
+    }
+
+    /// Returns the JSON lines of the result.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Vec<serde_json::Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+}
+
+/// Returns the end of a long text.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}
+
+/// Returns the root of the repository.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
