@@ -66,16 +66,13 @@ impl Report for Plain {
     }
 }
 
-/// Writes a failure on one line: why, what the command said, what to do.
+/// Writes a failure on one line: why, the last that the command said, what to do. `kup status` and
+/// `--json` have all of the output.
 fn reason(failure: &Failure) -> String {
-    let mut text = one_line(&failure.message);
-    for part in [&failure.output, &failure.hint] {
-        if !part.is_empty() {
-            text.push_str("; ");
-            text.push_str(&one_line(part));
-        }
-    }
-    text
+    let lines: Vec<&str> = failure.output.lines().filter(|l| !l.trim().is_empty()).collect();
+    let said = lines[lines.len().saturating_sub(2)..].join("\n");
+    let parts = [failure.message.as_str(), said.as_str(), failure.hint.as_str()];
+    parts.iter().filter(|p| !p.is_empty()).map(|p| one_line(p)).collect::<Vec<_>>().join("; ")
 }
 
 /// Returns the word for an outcome.
