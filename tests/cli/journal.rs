@@ -74,3 +74,14 @@ fn a_state_folder_that_cannot_be_written_stops_the_run_before_it_begins() {
     ran.exits(8).says("`");
     assert!(!kup.path("snapshots").exists(), "nothing was begun");
 }
+
+#[test]
+fn a_run_that_another_kup_works_on_is_left_alone() {
+    let (kup, folder, run) = finished();
+    let journal = fs::File::open(folder.join("journal.jsonl")).unwrap();
+    journal.lock().unwrap();
+    kup.run(&format!("resume {run} --yes")).exits(7).says("another kup works on run").says("kup status");
+    kup.run(&format!("rollback {run} --yes")).exits(7).says(&run);
+    // Looking is always allowed.
+    kup.run(&format!("status {run}")).exits(0).prints("state: done");
+}

@@ -2,6 +2,7 @@
 
 mod check;
 mod cluster;
+mod faults;
 mod files;
 mod journal;
 mod run;

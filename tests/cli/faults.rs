@@ -1,0 +1,105 @@
+//! Runs into which something of the fault catalogue strikes: each ends as the catalogue wants, with
+//! the words that say what to look at.
+
+use serde_json::Value;
+
+use crate::support::{Kup, Ran};
+
+fn struck(fault: &str) -> Ran {
+    run(Kup::new().with_main_job(), fault)
+}
+
+fn run(kup: Kup, fault: &str) -> Ran {
+    kup.run(&format!("run up.kup --yes --json --sim --set target=v1.34.2 --fault {fault}"))
+}
+
+/// The run ends well; it had to try again where the fault struck.
+#[track_caller]
+fn gets_through(fault: &str, retried: &str) {
+    let ran = struck(fault).exits(0);
+    let events = ran.json();
+    if !retried.is_empty() {
+        let again = |e: &Value| e["type"] == "attempt_failed" && e["action"] == retried;
+        assert!(events.iter().any(again), "{fault}: `{retried}` was not tried again");
+    }
+    assert_eq!(events.last().unwrap()["outcome"], "done");
+}
+
+/// The run holds at a step for a reason, and nothing is begun anywhere afterwards.
+#[track_caller]
+fn pauses(ran: Ran, action: &str, reason: &str) {
+    let ran = ran.exits(3);
+    let events = ran.json();
+    let failed = events.iter().position(|e| e["type"] == "step_failed").expect("a step fails");
+    assert_eq!(events[failed]["action"], action);
+    let message = events[failed]["failure"].to_string();
+    assert!(message.contains(reason), "`{reason}` is not in {message}");
+    assert!(!events[failed..].iter().any(|e| e["type"] == "attempt_started"), "something new was begun");
+    assert_eq!(events.last().unwrap()["outcome"], "paused");
+    assert!(events.iter().any(|e| e["type"] == "run_paused"));
+}
+
+#[test]
+fn f02_a_held_dpkg_lock_is_waited_for() {
+    gets_through("F02@w1", "");
+}
+
+#[test]
+fn f03_a_mirror_without_the_version_blocks_the_run_before_it_begins() {
+    struck("F03@w1").exits(4).says("check packages").says("w1").says("hint");
+}
+
+#[test]
+fn f10_an_image_that_cannot_be_pulled_is_tried_again() {
+    gets_through("F10@cp2", "kubeadm upgrade node");
+    // `kubeadm upgrade apply` is run again only once, and the registry denies twice.
+    pauses(struck("F10@cp1"), "kubeadm upgrade apply", "image");
+}
+
+#[test]
+fn f11_a_restored_control_plane_holds_the_run() {
+    pauses(struck("F11@cp1"), "kubeadm upgrade apply", "restored the old manifests");
+}
+
+#[test]
+fn f16_a_lost_quorum_holds_the_run_before_the_next_control_plane() {
+    let ran = struck("F16@cp2");
+    assert!(!ran.json().iter().any(|e| e["node"] == "cp3" && e["type"] == "attempt_started"));
+    pauses(ran, "kubeadm upgrade node", "etcd");
+}
+
+#[test]
+fn f23_a_kubelet_that_does_not_start_says_which_flag() {
+    pauses(struck("F23@w1"), "restart kubelet", "unknown flag");
+}
+
+#[test]
+fn f26_a_budget_that_can_never_be_met_blocks_the_run_before_it_begins() {
+    struck("F26@w1").exits(4).says("stubborn-w1").says("hint");
+}
+
+#[test]
+fn f26_a_drain_that_no_check_foresaw_waits_and_then_says_for_what() {
+    let text =
+        std::fs::read_to_string(crate::support::repository().join("playbooks/kubeadm-minor.kup")).unwrap();
+    let kup = Kup::new().with("up.kup", text.replace("  check disruption budgets\n", ""));
+    let ran = run(kup, "F26@w1");
+    let waits = |e: &Value| e["type"] == "step_waiting" && e["reason"].to_string().contains("stubborn-w1");
+    assert!(ran.json().iter().any(waits), "it says what it waits for");
+    pauses(ran, "drain", "stubborn-w1");
+}
+
+#[test]
+fn f37_a_right_that_comes_late_is_waited_for() {
+    gets_through("F37@cp2", "kubeadm upgrade node");
+}
+
+#[test]
+fn f40_a_lost_connection_is_answered_by_asking_the_node() {
+    gets_through("F40@w1", "package repository");
+}
+
+#[test]
+fn f41_a_node_that_reboots_in_its_step_is_upgraded_in_the_end() {
+    gets_through("F41@w1", "kubeadm upgrade node");
+}
