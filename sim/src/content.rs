@@ -156,8 +156,7 @@ fn leases(world: &mut World) {
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
             "metadata": {"name": name, "namespace": namespace},
             "spec": {
-                "holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": now, "acquireTime": now,
-                "leaseTransitions": 0,
+                "holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": now,
             },
         })
     };

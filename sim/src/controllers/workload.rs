@@ -134,7 +134,7 @@ fn deployment(world: &mut World, owner: &Value) {
         d["status"]["updatedReplicas"] = json!(updated);
         d["status"]["readyReplicas"] = json!(ready);
         d["status"]["availableReplicas"] = json!(available);
-        d["status"]["unavailableReplicas"] = json!((wanted - available).max(0));
+        unless_zero(&mut d["status"], "unavailableReplicas", (wanted - available).max(0) as u64);
         let minimum = available >= wanted - unavailable;
         let (status, reason) = if minimum {
             ("True", "MinimumReplicasAvailable")
@@ -265,7 +265,16 @@ fn daemon_set(world: &mut World, facts: &Facts, owner: &Value) {
         d["status"]["updatedNumberScheduled"] = json!(updated);
         d["status"]["numberReady"] = json!(ready);
         d["status"]["numberAvailable"] = json!(ready);
-        d["status"]["numberUnavailable"] = json!(busy);
+        unless_zero(&mut d["status"], "numberUnavailable", busy as u64);
         d["status"]["numberMisscheduled"] = json!(0);
     });
+}
+
+/// Sets a count that the real server leaves out when it is 0.
+fn unless_zero(status: &mut serde_json::Value, field: &str, count: u64) {
+    if count > 0 {
+        status[field] = json!(count);
+    } else if let Some(status) = status.as_object_mut() {
+        status.remove(field);
+    }
 }

@@ -96,7 +96,7 @@ impl Phase {
         let old = run.process.on(|n| n.files.text(&path)).unwrap_or_default();
         if old == new {
             run.say(&format!(
-                "[upgrade/staticpods] current and new manifests of {component} are equal, skipping upgrade"
+                "[upgrade/staticpods] Current and new manifests of {component} are equal, skipping upgrade"
             ));
             return Ok(false);
         }

@@ -215,7 +215,7 @@ mod tests {
             });
             let again = s.does("cp1", "kubeadm upgrade apply v1.34.4 --yes").await;
             assert!(
-                again.contains("current and new manifests of kube-apiserver are equal, skipping upgrade"),
+                again.contains("Current and new manifests of kube-apiserver are equal, skipping upgrade"),
                 "{again}"
             );
             for node in ["cp2", "cp3"] {
