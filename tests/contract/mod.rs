@@ -1,0 +1,465 @@
+//! The contract: every command and request that stdlib sends is put to the simulated cluster and to
+//! the real one, in one order, from before an upgrade to after it, and the answers are compared:
+//! exit codes, the shape of JSON, and the words that are not times, numbers or addresses.
+//!
+//! The lab (`tests/lab`) asks a real cluster each time. `answers.json` is what it said the last time
+//! somebody recorded it (`KUP_RECORD=1`), so that the simulator is held to it in every test run.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use engine::port::{Command, Output, Ports, Shell};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// How two answers must be alike, beside their exit codes.
+#[derive(Clone, Copy)]
+pub(crate) enum Alike {
+    /// Exit code only.
+    Code,
+    /// The same lines once numbers, hashes, addresses and times are masked, in any order.
+    Lines,
+    /// JSON with the same fields of the same types.
+    Json,
+    /// Each of these words stands in both answers (stdout or stderr).
+    Words(&'static [&'static str]),
+}
+
+/// One command on one node.
+pub(crate) struct Case {
+    node: &'static str,
+    argv: Vec<String>,
+    root: bool,
+    alike: Alike,
+}
+
+fn case(node: &'static str, line: &str, alike: Alike) -> Case {
+    let argv = line.split_whitespace().map(|w| w.replace('~', " ").replace("\\n", "\n")).collect();
+    Case { node, argv, root: true, alike }
+}
+
+const UPDATE: &str = "apt-get update -q -o APT::Update::Error-Mode=any -o APT::Color=0";
+const INSTALL: &str = "env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o APT::Color=0";
+const LIST: &str = "/etc/apt/sources.list.d/kubernetes.list";
+const UNIT: &str = "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus";
+
+/// What stdlib asks of a node before anything is changed, and what fails without changing anything.
+fn before() -> Vec<Case> {
+    use Alike::{Code, Json, Lines, Words};
+    let cp = |line: &str, alike| case("cp1", line, alike);
+    vec![
+        cp("cat /etc/machine-id /etc/os-release", Words(&["ID=debian", "VERSION_ID=\"12\""])),
+        cp("cat /proc/sys/kernel/random/boot_id", Lines),
+        cp("kubelet --version", Lines),
+        cp("kubeadm version -o short", Lines),
+        cp("dpkg-query -W -f=${Package}~${Version}~${db:Status-Status}\\n kubeadm kubelet kubectl", Lines),
+        cp("dpkg-query -W -f=${Package}~${Version}~${db:Status-Status}\\n kubeadm nope", Lines),
+        cp("apt-mark showhold", Lines),
+        cp("apt-mark unhold kubeadm", Lines),
+        cp("apt-mark unhold kubeadm", Lines),
+        cp("apt-mark hold kubeadm", Lines),
+        cp("apt-mark hold kubeadm", Lines),
+        cp("apt-mark hold nope", Words(&["E: Unable to locate package nope"])),
+        cp(UPDATE, Words(&["Reading package lists..."])),
+        cp(
+            "apt-cache madison kubeadm kubelet nope",
+            Words(&["kubeadm | 1.33.13-1.1 | ", "kubelet | 1.33.13-1.1 | "]),
+        ),
+        cp(
+            &format!("{INSTALL} kubeadm=1.34.4-1.1"),
+            Words(&["E: Version '1.34.4-1.1' for 'kubeadm' was not found"]),
+        ),
+        cp(
+            &format!("{INSTALL} kubeadm=1.33.13-1.1"),
+            Words(&["kubeadm is already the newest version (1.33.13-1.1)."]),
+        ),
+        cp("systemctl is-active kubelet", Lines),
+        cp("systemctl is-active nope", Lines),
+        cp("systemctl show kubelet -p ActiveState,SubState,NRestarts,ExecMainStatus", Lines),
+        cp("mkdir -p -m 0700 /run/kup", Code),
+        cp(
+            "systemd-run --unit=kup-good -p RemainAfterExit=yes -p StandardOutput=file:/run/kup/good.out -p StandardError=file:/run/kup/good.err -q -- true",
+            Lines,
+        ),
+        cp("sleep 1", Code),
+        cp(&format!("systemctl show kup-good.service -p {UNIT}"), Lines),
+        cp(
+            "systemd-run --unit=kup-good -q -- true",
+            Words(&["Failed to start transient service unit", "kup-good.service was already loaded"]),
+        ),
+        cp("systemctl stop kup-good.service", Lines),
+        cp(&format!("systemctl show kup-good.service -p {UNIT}"), Lines),
+        cp(
+            "systemd-run --unit=kup-bad -p RemainAfterExit=yes -p StandardOutput=file:/run/kup/bad.out -p StandardError=file:/run/kup/bad.err -q -- false",
+            Lines,
+        ),
+        cp("sleep 1", Code),
+        cp(&format!("systemctl show kup-bad.service -p {UNIT}"), Lines),
+        cp("systemctl reset-failed kup-bad.service", Lines),
+        cp(&format!("systemctl show kup-bad.service -p {UNIT}"), Lines),
+        cp("systemctl stop kup-none.service", Lines),
+        cp("systemctl reset-failed kup-none.service", Lines),
+        cp("rm -f /run/kup/good.out /run/kup/good.err /run/kup/bad.out /run/kup/bad.err", Code),
+        cp("kubeadm upgrade plan v1.33.13 -o json", Code),
+        cp("kubeadm upgrade plan v1.34.4 -o json", Json),
+        cp(
+            "kubeadm upgrade apply v1.34.4 --yes",
+            Words(&["is at least one minor release higher than the kubeadm minor release (34 > 33)"]),
+        ),
+        cp(
+            "kubeadm upgrade apply v1.35.0 --yes",
+            Words(&["is too high; kubeadm can upgrade only 1 minor version at a time"]),
+        ),
+        cp("sha256sum /nope", Lines),
+        cp("stat -c %s /nope", Code),
+        cp("nope", Code),
+    ]
+}
+
+/// The upgrade of one control plane and one worker, in the words that stdlib uses.
+fn upgrade(node: &'static str, first: bool) -> Vec<Ask> {
+    use Alike::{Lines, Words};
+    let on = |line: &str, alike| case(node, line, alike);
+    let mut cases = vec![
+        on(UPDATE, Words(&["Reading package lists..."])),
+        on(
+            &format!("{INSTALL} kubeadm=1.34.4-1.1"),
+            Words(&["E: Held packages were changed and -y was used without --allow-change-held-packages."]),
+        ),
+        on("apt-mark unhold kubeadm", Lines),
+        on(&format!("{INSTALL} kubeadm=1.34.4-1.1"), Words(&["Setting up kubeadm (1.34.4-1.1) ..."])),
+        on("apt-mark hold kubeadm", Lines),
+        on("kubeadm version -o short", Lines),
+    ];
+    if first {
+        cases.push(on("kubeadm upgrade plan v1.34.4 -o json", Alike::Json));
+        cases.push(on(
+            "kubeadm upgrade apply v1.34.4 --yes",
+            Words(&["[upgrade] SUCCESS! A control plane node of your cluster was upgraded to \"v1.34.4\"."]),
+        ));
+        cases.push(on(
+            "kubeadm upgrade apply v1.34.4 --yes",
+            Words(&["Current and new manifests of kube-apiserver are equal, skipping upgrade"]),
+        ));
+    } else {
+        cases.push(on(
+            "kubeadm upgrade node",
+            Words(&["The kubelet configuration for this node was successfully upgraded!"]),
+        ));
+    }
+    cases.extend([
+        on("apt-mark unhold kubelet kubectl", Lines),
+        on(
+            &format!("{INSTALL} kubelet=1.34.4-1.1 kubectl=1.34.4-1.1"),
+            Words(&["Setting up kubelet (1.34.4-1.1) ...", "Setting up kubectl (1.34.4-1.1) ..."]),
+        ),
+        on("apt-mark hold kubelet kubectl", Lines),
+        on(
+            &format!("{INSTALL} kubelet=1.33.13-1.1"),
+            Words(&["E: Version '1.33.13-1.1' for 'kubelet' was not found"]),
+        ),
+        on("systemctl daemon-reload", Lines),
+        on("systemctl restart kubelet", Lines),
+        on("kubelet --version", Lines),
+        on("systemctl is-active kubelet", Lines),
+    ]);
+    std::iter::once(Ask::Switch(node)).chain(cases.into_iter().map(Ask::Command)).collect()
+}
+
+/// Returns all questions, in their order.
+pub(crate) fn story() -> Vec<Ask> {
+    let mut story = Vec::new();
+    story.extend(before().into_iter().map(Ask::Command));
+    story.extend(etcd().into_iter().map(Ask::Etcd));
+    story.extend(requests().into_iter().map(Ask::Request));
+    story.extend(upgrade("cp1", true));
+    story.extend(upgrade("w1", false));
+    story.extend(requests().into_iter().map(Ask::Request));
+    story
+}
+
+/// Asks the simulated cluster.
+pub(crate) fn simulated(story: &[Ask]) -> Vec<Answer> {
+    sim::runtime().block_on(async {
+        let shape = sim::Shape::parse("1+1@v1.33.13").expect("a shape");
+        answers(&sim::Cluster::start(shape, 1, Vec::new()).ports(), story).await
+    })
+}
+
+/// Holds the simulator's answers to the real ones.
+pub(crate) fn compare(story: &[Ask], real: &[Answer], simulated: &[Answer]) {
+    assert_eq!(
+        real.len(),
+        story.len(),
+        "the recorded answers are older than the questions: record them again"
+    );
+    let mut differences = Vec::new();
+    for ((ask, real), simulated) in story.iter().zip(real).zip(simulated) {
+        if let Err(why) = ask.compare(real, simulated) {
+            differences.push(format!("{}\n  {why}", ask.name()));
+        }
+    }
+    eprintln!("{} questions, {} answers differ", story.len(), differences.len());
+    assert!(differences.is_empty(), "the simulator is not the real thing:\n{}", differences.join("\n"));
+}
+
+/// One question.
+pub(crate) enum Ask {
+    Command(Case),
+    /// Arguments of etcdctl or etcdutl in the etcd container of cp1.
+    Etcd(Case),
+    /// The node's package repository is read, pointed at the next minor, and written back.
+    Switch(&'static str),
+    Request(Request),
+}
+
+/// One request to the API.
+pub(crate) struct Request {
+    method: &'static str,
+    path: &'static str,
+    body: Value,
+    /// Fields that must be alike: a list's are those of its first item.
+    alike: Alike,
+}
+
+/// One answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    code: i32,
+    text: String,
+}
+
+impl Ask {
+    fn name(&self) -> String {
+        match self {
+            Ask::Command(c) => format!("{}$ {}", c.node, c.argv.join(" ")),
+            Ask::Etcd(c) => format!("etcd$ {}", c.argv.join(" ")),
+            Ask::Switch(node) => format!("{node}: {LIST}"),
+            Ask::Request(r) => format!("{} {} {}", r.method, r.path, r.body),
+        }
+    }
+
+    fn compare(&self, real: &Answer, simulated: &Answer) -> Result<(), String> {
+        if real.code != simulated.code {
+            let end = |t: &str| t.lines().rev().take(3).collect::<Vec<_>>().join(" / ");
+            return Err(format!(
+                "real {} ({}), simulated {} ({})",
+                real.code,
+                end(&real.text),
+                simulated.code,
+                end(&simulated.text)
+            ));
+        }
+        let alike = match self {
+            Ask::Command(c) | Ask::Etcd(c) => c.alike,
+            Ask::Switch(_) => Alike::Words(&["/core:/stable:/v1.33/deb/ /"]),
+            Ask::Request(r) => r.alike,
+        };
+        match alike {
+            Alike::Code => Ok(()),
+            Alike::Lines => same("lines", lines(&real.text), lines(&simulated.text)),
+            Alike::Words(words) => {
+                for word in words {
+                    for (who, answer) in [("real", real), ("simulated", simulated)] {
+                        if !answer.text.contains(word) {
+                            return Err(format!("`{word}` is not in the {who} answer:\n{}", answer.text));
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Alike::Json => {
+                let shape = |t: &str| serde_json::from_str(t).map(|v| fields(&v)).unwrap_or_default();
+                let (real, simulated): (BTreeSet<String>, BTreeSet<String>) =
+                    (shape(&real.text), shape(&simulated.text));
+                // The simulator may leave out what nobody reads; it may not invent.
+                let invented: Vec<&String> = simulated.difference(&real).collect();
+                if real.is_empty() || !invented.is_empty() || simulated.is_empty() {
+                    return Err(format!("fields that the real answer does not have: {invented:?}"));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn same(what: &str, real: BTreeSet<String>, simulated: BTreeSet<String>) -> Result<(), String> {
+    if real == simulated {
+        return Ok(());
+    }
+    let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
+    Err(format!(
+        "{what} only real {:?}, only simulated {:?}",
+        only(&real, &simulated),
+        only(&simulated, &real)
+    ))
+}
+
+/// Returns the lines with everything masked that differs from one moment to the next.
+fn lines(text: &str) -> BTreeSet<String> {
+    let mask = |word: &str| {
+        let hex = word.len() >= 8 && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        if hex { "HEX".to_string() } else { word.to_string() }
+    };
+    text.lines()
+        .map(|l| l.split_whitespace().map(mask).collect::<Vec<_>>().join(" "))
+        .filter(|l| !l.is_empty())
+        .collect()
+}
+
+/// Returns the paths of all fields with their types; the elements of a list count as one.
+fn fields(value: &Value) -> BTreeSet<String> {
+    fn walk(value: &Value, path: String, out: &mut BTreeSet<String>) {
+        match value {
+            // Labels and annotations are the workload's own.
+            Value::Object(map) if path.ends_with("labels") || path.ends_with("annotations") => {
+                map.values().for_each(|v| walk(v, format!("{path}.*"), out));
+            }
+            Value::Object(map) => map.iter().for_each(|(k, v)| walk(v, format!("{path}.{k}"), out)),
+            Value::Array(items) => items.iter().for_each(|v| walk(v, format!("{path}[]"), out)),
+            Value::Null => {}
+            Value::Bool(_) => drop(out.insert(format!("{path}: bool"))),
+            Value::Number(_) => drop(out.insert(format!("{path}: number"))),
+            Value::String(_) => drop(out.insert(format!("{path}: string"))),
+        }
+    }
+    let mut out = BTreeSet::new();
+    walk(value, String::new(), &mut out);
+    out
+}
+
+fn etcd() -> Vec<Case> {
+    use Alike::{Json, Words};
+    const CTL: &str = "etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key";
+    let ctl = |args: &str, alike| case("cp1", &format!("{CTL} {args}"), alike);
+    vec![
+        ctl("endpoint health --cluster -w json", Json),
+        ctl("endpoint status --cluster -w json", Json),
+        ctl("member list -w json", Json),
+        ctl("alarm list -w json", Json),
+        ctl(
+            "snapshot save /var/lib/etcd/kup-contract.db",
+            Words(&["Snapshot saved at /var/lib/etcd/kup-contract.db"]),
+        ),
+        case("cp1", "etcdutl snapshot status /var/lib/etcd/kup-contract.db -w json", Json),
+        case("cp1", "etcdutl snapshot status /nope -w json", Words(&["no such file or directory"])),
+    ]
+}
+
+fn requests() -> Vec<Request> {
+    use Alike::{Code, Json};
+    let get = |path, alike| Request { method: "GET", path, body: Value::Null, alike };
+    let cordon = |on: bool| Request {
+        method: "PATCH",
+        path: "/api/v1/nodes/w1",
+        body: json!({"spec": {"unschedulable": on}, "metadata": {"annotations": {"kup.dev/contract": if on { json!("x") } else { Value::Null }}}}),
+        alike: Code,
+    };
+    vec![
+        get("/version", Json),
+        get("/readyz", Alike::Lines),
+        get("/api/v1/namespaces/kube-system", Json),
+        get("/api/v1/nodes/cp1", Json),
+        get("/api/v1/nodes?limit=1", Json),
+        get("/api/v1/nodes/nope", Alike::Json),
+        get("/api/v1/pods?fieldSelector=spec.nodeName%3Dw1", Json),
+        get("/api/v1/namespaces/kube-system/pods/kube-apiserver-cp1", Json),
+        get("/api/v1/namespaces/kube-system/configmaps/kubeadm-config", Json),
+        get("/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy", Json),
+        get("/apis/apps/v1/namespaces/kube-system/deployments/coredns", Json),
+        get("/apis/policy/v1/poddisruptionbudgets", Code),
+        get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/w1", Json),
+        get("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/nope", Alike::Json),
+        get("/apis/apiregistration.k8s.io/v1/apiservices", Json),
+        get("/apis/storage.k8s.io/v1/volumeattachments", Code),
+        cordon(true),
+        cordon(false),
+        Request {
+            method: "POST",
+            path: "/api/v1/namespaces/default/pods/nope/eviction",
+            body: json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "nope", "namespace": "default"}}),
+            alike: Json,
+        },
+    ]
+}
+
+pub(crate) async fn answers(ports: &Ports, story: &[Ask]) -> Vec<Answer> {
+    let mut out = Vec::new();
+    let mut etcd = String::new();
+    for ask in story {
+        out.push(match ask {
+            Ask::Command(case) if case.argv[0] == "sleep" => {
+                ports.clock.sleep(std::time::Duration::from_secs(1)).await;
+                Answer { code: 0, text: String::new() }
+            }
+            Ask::Command(case) => run(ports.shells.on(case.node), case.argv.clone(), case.root).await,
+            Ask::Etcd(case) => {
+                let shell = ports.shells.on(case.node);
+                if etcd.is_empty() {
+                    let ps = ["crictl", "ps", "--name", "^etcd$", "-q"].map(String::from).to_vec();
+                    etcd = run(shell.clone(), ps, true).await.text.trim().to_string();
+                }
+                let argv = ["crictl", "exec", &etcd]
+                    .map(String::from)
+                    .into_iter()
+                    .chain(case.argv.clone())
+                    .collect();
+                run(shell, argv, true).await
+            }
+            Ask::Switch(node) => switch(ports.shells.on(node)).await,
+            Ask::Request(request) => send(ports, request).await,
+        });
+    }
+    out
+}
+
+async fn run(shell: Arc<dyn Shell>, argv: Vec<String>, root: bool) -> Answer {
+    let command = Command { root, changes: true, ..Command::read(argv) };
+    match shell.run(&command).await {
+        Ok(Output { code, stdout, stderr }) => Answer { code, text: format!("{stdout}{stderr}") },
+        Err(e) => Answer { code: -1, text: e.to_string() },
+    }
+}
+
+async fn switch(shell: Arc<dyn Shell>) -> Answer {
+    let done = async {
+        let old = shell.read(LIST).await.map_err(|e| e.to_string())?.ok_or("no such file")?;
+        let old = String::from_utf8_lossy(&old).into_owned();
+        let new = old.replace("/v1.33/", "/v1.34/");
+        shell.write(LIST, new.as_bytes(), 0o644).await.map_err(|e| e.to_string())?;
+        Ok::<String, String>(old)
+    };
+    match done.await {
+        Ok(text) => Answer { code: 0, text },
+        Err(text) => Answer { code: -1, text },
+    }
+}
+
+/// Sends a request and waits, as kup does, while an apiserver restarts.
+async fn send(ports: &Ports, request: &Request) -> Answer {
+    let client = ports.kube.clone().expect("a cluster");
+    let body = if request.body.is_null() { Vec::new() } else { request.body.to_string().into_bytes() };
+    let kind =
+        if request.method == "PATCH" { "application/strategic-merge-patch+json" } else { "application/json" };
+    for _ in 0..120 {
+        let http =
+            http::Request::builder().method(request.method).uri(request.path).header("content-type", kind);
+        let sent = client.request_text(http.body(body.clone()).expect("a request")).await;
+        match sent {
+            Ok(text) => return Answer { code: 200, text },
+            Err(kube::Error::Api(status)) if status.code < 500 && status.code != 429 => {
+                let text = serde_json::to_string(&*status).unwrap_or_default();
+                return Answer { code: i32::from(status.code), text };
+            }
+            Err(_) => ports.clock.sleep(std::time::Duration::from_secs(1)).await,
+        }
+    }
+    Answer { code: -1, text: "no answer".into() }
+}
+
+#[test]
+fn the_simulator_answers_as_the_real_cluster_did() {
+    let real: Vec<Answer> = serde_json::from_str(include_str!("answers.json")).expect("recorded answers");
+    let story = story();
+    compare(&story, &real, &simulated(&story));
+}

@@ -1,0 +1,165 @@
+//! The main job on the real cluster, with three troubles: a disruption budget that blocks a drain
+//! for a while, an ssh connection that drops in the middle of a command, and a `kill -9` of kup.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::Lab;
+
+const NODES: [&str; 5] = ["cp1", "cp2", "cp3", "w1", "w2"];
+
+#[test]
+fn the_main_job_survives_a_blocked_drain_a_lost_connection_and_a_kill() {
+    let lab = Lab::up("cp1 cp2 cp3", "w1 w2");
+    let holds_before = holds(&lab);
+    let probe = lab.probe();
+    let start = Instant::now();
+
+    // trouble 3 comes first: kup is killed while cp3 is being upgraded
+    let mut first = run(&lab, &["run", "playbooks/kubeadm-minor.kup", "--set", "target=v1.34.4"]);
+    let mut dropped = false;
+    let killed = follow(&mut first, |event| {
+        let step = event["step"].as_str().unwrap_or("");
+        if event["type"] == "work_began" && step.ends_with("cp2/kubeadm-upgrade-node") {
+            // trouble 2: every ssh connection to cp2 dies while kubeadm works there
+            std::thread::sleep(Duration::from_secs(5));
+            lab.inside("cp2", "pkill -KILL -f 'sshd: root'");
+            dropped = true;
+        }
+        event["type"] == "work_began" && step.ends_with("cp3/kubeadm-upgrade-node")
+    });
+    assert!(killed, "the run came to cp3");
+    assert!(dropped, "the connection to cp2 was dropped");
+    std::thread::sleep(Duration::from_secs(3));
+    first.kill().expect("kill -9");
+    let _ = first.wait();
+
+    // trouble 1: while w1 is drained, the budget allows nothing for 30 s
+    let budget = |n: u32| {
+        let patch = format!("{{\"spec\":{{\"minAvailable\":{n}}}}}");
+        lab.kubectl(&["patch", "pdb", "web", "--type=merge", "-p", &patch]);
+    };
+    budget(4);
+    let mut second = run(&lab, &["resume"]);
+    let mut waited = false;
+    let finished = follow(&mut second, |event| {
+        let step = event["step"].as_str().unwrap_or("");
+        if event["type"] == "step_waiting" && step.ends_with("w1/drain") && !waited {
+            let reason = event["reason"].as_str().unwrap_or("");
+            if reason.contains("default/web") {
+                std::thread::sleep(Duration::from_secs(30));
+                budget(3);
+                waited = true;
+            }
+        }
+        event["type"] == "run_finished"
+    });
+    assert!(finished, "the resumed run ended");
+    assert!(waited, "the drain of w1 told which budget it waited for");
+    assert!(second.wait().expect("an exit code").success(), "kup resume exits 0");
+
+    let (requests, failed, report) = probe.end();
+    eprintln!("upgraded in {} s; {requests} requests, {failed} failed", start.elapsed().as_secs());
+    assert!(requests > 1000 && failed == 0, "no request of the Service failed: {report}");
+    upgraded(&lab, &holds_before);
+
+    // a second run finds nothing to do, and does nothing
+    let again = Instant::now();
+    let mut third = run(&lab, &["run", "playbooks/kubeadm-minor.kup", "--set", "target=v1.34.4"]);
+    let mut changed = Vec::new();
+    follow(&mut third, |event| {
+        if event["changed"] == true {
+            changed.push(event["step"].to_string());
+        }
+        false
+    });
+    assert!(third.wait().expect("an exit code").success(), "a second run exits 0");
+    assert!(changed.is_empty(), "a second run changes nothing: {changed:?}");
+    eprintln!("a second run changed nothing in {} s", again.elapsed().as_secs());
+}
+
+/// Starts kup with JSON on its standard output.
+fn run(lab: &Lab, args: &[&str]) -> Child {
+    let snapshots = format!("snapshots={}", lab.folder.path().join("snapshots").display());
+    let mut command = lab.kup(args);
+    if args[0] == "run" {
+        command.args(["--set", &snapshots]);
+    }
+    command.args(["--yes", "--json"]).stdout(Stdio::piped()).spawn().expect("kup starts")
+}
+
+/// Reads events until `done` says so, or to the end; returns whether `done` did.
+fn follow(kup: &mut Child, mut done: impl FnMut(&Value) -> bool) -> bool {
+    let out = kup.stdout.take().expect("a pipe");
+    for line in BufReader::new(out).lines() {
+        let Ok(line) = line else { return false };
+        let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+        let kind = event["type"].as_str().unwrap_or("");
+        if matches!(kind, "work_began" | "step_done" | "step_failed" | "attempt_failed" | "run_paused") {
+            eprintln!("{:>8} {kind} {}", event["at"], event["step"].as_str().unwrap_or(""));
+        }
+        if done(&event) {
+            return true;
+        }
+    }
+    false
+}
+
+fn holds(lab: &Lab) -> Vec<String> {
+    NODES.iter().map(|n| lab.on(n, "apt-mark showhold")).collect()
+}
+
+/// Everything is on the target, nothing is cordoned, and all holds are as they were.
+fn upgraded(lab: &Lab, holds_before: &[String]) {
+    let versions =
+        lab.kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.kubeletVersion}"]);
+    assert_eq!(versions, ["v1.34.4"; 5].join(" "));
+    let cordoned = lab.kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].spec.unschedulable}"]);
+    assert_eq!(cordoned, "");
+    let images = lab.kubectl(&[
+        "get",
+        "pods",
+        "-n",
+        "kube-system",
+        "-l",
+        "tier=control-plane",
+        "-o",
+        "jsonpath={.items[*].spec.containers[*].image}",
+    ]);
+    let mut tags: Vec<&str> = images.split(' ').map(|i| i.rsplit(':').next().unwrap_or("")).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    assert_eq!(tags, ["3.6.5-0", "v1.34.4"]);
+    let proxy = lab.kubectl(&[
+        "get",
+        "ds",
+        "-n",
+        "kube-system",
+        "kube-proxy",
+        "-o",
+        "jsonpath={.spec.template.spec.containers[0].image}",
+    ]);
+    assert!(proxy.ends_with(":v1.34.4"), "{proxy}");
+    assert_eq!(holds(lab), holds_before);
+    for node in NODES {
+        assert_eq!(
+            lab.on(node, "ls /run/kup 2>/dev/null; systemctl list-units --all --plain --no-legend 'kup-*'"),
+            "",
+            "nothing is left behind on {node}"
+        );
+    }
+    let leases = lab.kubectl(&[
+        "get",
+        "lease",
+        "-n",
+        "kube-system",
+        "kup",
+        "--ignore-not-found",
+        "-o",
+        "jsonpath={.spec.holderIdentity}",
+    ]);
+    assert_eq!(leases, "", "the lock is free");
+}
