@@ -2,6 +2,7 @@
 //! walls between the rooms.
 
 mod cli;
+mod contract;
 mod docs;
 mod support;
 mod tidy;
