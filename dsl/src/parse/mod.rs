@@ -73,7 +73,9 @@ fn too_deep(text: &str) -> Option<usize> {
             b'"' => {
                 let mut end = i + 1;
                 while end < bytes.len() && !matches!(bytes[end], b'"' | b'\n') {
-                    end += if bytes[end] == b'\\' { 2 } else { 1 };
+                    // As in the grammar, an escape does not reach over the end of the line.
+                    let escape = bytes[end] == b'\\' && bytes.get(end + 1) != Some(&b'\n');
+                    end += if escape { 2 } else { 1 };
                 }
                 // A quote that never ends hides nothing, so that what follows is still counted.
                 i = if bytes.get(end) == Some(&b'"') { end + 1 } else { i + 1 };

@@ -22,6 +22,16 @@ fn survive(text: &str) {
     );
 }
 
+#[test]
+fn what_nests_as_deep_as_it_may_fits_a_small_stack() {
+    let open = "each n in workers { ".repeat(40);
+    let parens = "(".repeat(20);
+    let text = format!("playbook \"p\"\nstage s {{ {open} if {parens}true");
+    survive(&text);
+    survive(&format!("{text}{} {{ drain }}\n{} }}\n", ")".repeat(20), "}\n".repeat(40)));
+    survive(&"{ \"\\\n".repeat(10_000));
+}
+
 /// A shipped module under another text.
 struct Changed<'t>(&'static str, &'t str);
 
