@@ -5,6 +5,8 @@
 //! The lab (`tests/lab`) asks a real cluster each time. `answers.json` is what it said the last time
 //! somebody recorded it (`KUP_RECORD=1`), so that the simulator is held to it in every test run.
 
+mod coverage;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -40,6 +42,8 @@ fn case(node: &'static str, line: &str, alike: Alike) -> Case {
 
 const UPDATE: &str = "apt-get update -q -o APT::Update::Error-Mode=any -o APT::Color=0";
 const INSTALL: &str = "env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o APT::Color=0";
+/// The lab's mirror of the community repositories; the simulated nodes have the same.
+const HELPER: &str = "/usr/lib/apt/apt-helper download-file REPOSITORY";
 const LIST: &str = "/etc/apt/sources.list.d/kubernetes.list";
 const UNIT: &str = "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus";
 
@@ -73,6 +77,15 @@ fn before() -> Vec<Case> {
             &format!("{INSTALL} kubeadm=1.33.13-1.1"),
             Words(&["kubeadm is already the newest version (1.33.13-1.1)."]),
         ),
+        cp(&format!("{HELPER}/v1.34/deb/Packages /tmp/kup-packages"), Code),
+        cp("cat /tmp/kup-packages", Words(&["Package: kubeadm", "Version: 1.34.4-1.1"])),
+        cp("rm -f /tmp/kup-packages", Lines),
+        cp(
+            &format!("{HELPER}/v1.39/deb/Packages /tmp/kup-packages"),
+            Words(&["404  Not Found", "E: Failed to fetch"]),
+        ),
+        cp("crictl ps --name ^etcd$ -q", Lines),
+        cp("crictl ps --name ^nope$ -q", Lines),
         cp("systemctl is-active kubelet", Lines),
         cp("systemctl is-active nope", Lines),
         cp("systemctl show kubelet -p ActiveState,SubState,NRestarts,ExecMainStatus", Lines),
@@ -95,6 +108,7 @@ fn before() -> Vec<Case> {
         ),
         cp("sleep 1", Code),
         cp(&format!("systemctl show kup-bad.service -p {UNIT}"), Lines),
+        cp("tail -c 100 /run/kup/bad.err", Lines),
         cp("systemctl reset-failed kup-bad.service", Lines),
         cp(&format!("systemctl show kup-bad.service -p {UNIT}"), Lines),
         cp("systemctl stop kup-none.service", Lines),
@@ -367,6 +381,8 @@ fn requests() -> Vec<Request> {
         get("/api/v1/namespaces/kube-system/configmaps/kubeadm-config", Json),
         get("/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy", Json),
         get("/apis/apps/v1/namespaces/kube-system/deployments/coredns", Json),
+        get("/apis/apps/v1/daemonsets", Code),
+        get("/apis/coordination.k8s.io/v1/leases", Code),
         get("/apis/policy/v1/poddisruptionbudgets", Code),
         get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/w1", Json),
         get("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/nope", Alike::Json),
@@ -385,14 +401,21 @@ fn requests() -> Vec<Request> {
 
 pub(crate) async fn answers(ports: &Ports, story: &[Ask]) -> Vec<Answer> {
     let mut out = Vec::new();
-    let mut etcd = String::new();
+    let (mut etcd, mut repository) = (String::new(), String::new());
     for ask in story {
         out.push(match ask {
             Ask::Command(case) if case.argv[0] == "sleep" => {
                 ports.clock.sleep(std::time::Duration::from_secs(1)).await;
                 Answer { code: 0, text: String::new() }
             }
-            Ask::Command(case) => run(ports.shells.on(case.node), case.argv.clone(), case.root).await,
+            Ask::Command(case) => {
+                let shell = ports.shells.on(case.node);
+                if repository.is_empty() {
+                    repository = base(&*shell).await;
+                }
+                let argv = case.argv.iter().map(|w| w.replace("REPOSITORY", &repository)).collect();
+                run(shell, argv, case.root).await
+            }
             Ask::Etcd(case) => {
                 let shell = ports.shells.on(case.node);
                 if etcd.is_empty() {
@@ -419,6 +442,14 @@ async fn run(shell: Arc<dyn Shell>, argv: Vec<String>, root: bool) -> Answer {
         Ok(Output { code, stdout, stderr }) => Answer { code, text: format!("{stdout}{stderr}") },
         Err(e) => Answer { code: -1, text: e.to_string() },
     }
+}
+
+/// Returns where the node's repositories are, as its own list says: `http://HOST/core:/stable:`.
+async fn base(shell: &dyn Shell) -> String {
+    let list = shell.read(LIST).await.ok().flatten().unwrap_or_default();
+    let list = String::from_utf8_lossy(&list).into_owned();
+    let url = list.split_whitespace().find(|w| w.starts_with("http")).unwrap_or("");
+    url.split("/v1.").next().unwrap_or("").to_string()
 }
 
 async fn switch(shell: Arc<dyn Shell>) -> Answer {
