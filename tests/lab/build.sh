@@ -23,7 +23,7 @@ binaries() {
 base() {
   [ -e "$LAB/rootfs.base/.done" ] && return
   rm -rf "$LAB/rootfs.base"
-  if [ ! -e "$LAB/tools/usr/sbin/debootstrap" ]; then ( cd "$LAB/tools" && apt-get download debootstrap 2>/dev/null && dpkg -x debootstrap*.deb . ); fi
+  if [ ! -e "$LAB/tools/usr/sbin/debootstrap" ]; then apt-cache show debootstrap > /dev/null 2>&1 || apt-get update -q > /dev/null; ( cd "$LAB/tools" && apt-get download debootstrap 2>/dev/null && dpkg -x debootstrap*.deb . ); fi
   local pk=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,openssh-client,containerd,runc,iptables,nftables,conntrack,ebtables,ethtool,socat,iproute2,iputils-ping,netcat-openbsd,curl,ca-certificates,gnupg,containernetworking-plugins,kmod,mount,util-linux,procps,psmisc,lsof,haproxy,less,bash-completion,jq,e2fsprogs,tar,gzip,rsync,strace,sudo,cron
   DEBOOTSTRAP_DIR=$LAB/tools/usr/share/debootstrap sh "$LAB/tools/usr/sbin/debootstrap" --variant=minbase --include=$pk \
     --keyring=/usr/share/keyrings/debian-archive-keyring.gpg bookworm "$LAB/rootfs.base" "$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)" > "$LAB/log/debootstrap.log" 2>&1

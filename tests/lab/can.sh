@@ -6,6 +6,7 @@ no() { echo "$*"; exit 1; }
 [ "$(uname -s)" = Linux ] || no "the lab needs Linux"
 [ "$(uname -m)" = x86_64 ] || no "the lab's packages are built for amd64"
 [ "$(id -u)" = 0 ] || no "the lab needs root: network namespaces, loop devices, cgroups"
+grep -q '^ID=debian' /etc/os-release && [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || no "the lab's nodes are made from this machine's own Debian mirror, and this is no Debian"
 for c in go gcc python3 gpg dpkg-deb apt-get mkfs.ext4 ip nsenter unshare ssh jq; do command -v $c > /dev/null || no "the lab needs \`$c\`"; done
 ip netns add kup-can 2> /dev/null || no "network namespaces cannot be made here"
 ip netns del kup-can
