@@ -59,7 +59,7 @@ impl Recorded {
                 Err(reason) => {
                     // A crash can only tear what was written last. Where a record follows, somebody
                     // or something changed what had been safe on disk.
-                    if length.is_some_and(|n| rest[n + 1..].split(|b| *b == b'\n').any(looks_like_record)) {
+                    if holds_later_record(rest) {
                         return Err(damaged(offset, format!("{reason}, and records follow")));
                     }
                     recorded.torn = Some(Torn { offset: offset as u64, bytes: rest.len() as u64 });
@@ -92,6 +92,15 @@ fn verify(line: &[u8], previous: &str) -> Result<(WireRecord, String), String> {
     }
     let record = serde_json::from_str(&body).map_err(|e| format!("the line cannot be understood: {e}"))?;
     Ok((record, chain.to_string()))
+}
+
+/// Returns whether a record stands behind the beginning of a text, on a line of its own or glued to
+/// the line before by a newline that is no more. Inside a record its quotes would be escaped.
+fn holds_later_record(rest: &[u8]) -> bool {
+    const START: &[u8] = b"{\"seq\":";
+    let starts = rest.windows(START.len()).enumerate().skip(1).filter(|(_, window)| *window == START);
+    let mut lines = starts.map(|(at, _)| rest[at..].split(|b| *b == b'\n').next().unwrap_or_default());
+    lines.any(looks_like_record)
 }
 
 /// Returns whether a line could be a record, whatever its chain says.

@@ -191,6 +191,22 @@ fn a_cut_anywhere_in_the_last_record_loses_only_that_record() {
 }
 
 #[test]
+fn a_flipped_bit_is_detected_wherever_it_is() {
+    let (_root, _, mut bytes) = written();
+    for at in 0..bytes.len() {
+        let bit = 1 << (at % 8);
+        bytes[at] ^= bit;
+        // In the last record it cannot be told from a torn write: that record does not count. Any
+        // other record was safe on disk once.
+        if let Ok(recorded) = read(&bytes) {
+            assert!(recorded.torn.is_some(), "byte {at}");
+            assert_eq!(recorded.events, events()[..events().len() - 1], "byte {at}");
+        }
+        bytes[at] ^= bit;
+    }
+}
+
+#[test]
 fn a_resumed_journal_goes_on_behind_the_cut() {
     let (_root, folder, bytes) = written();
     let path = folder.path().join("journal.jsonl");
@@ -338,20 +354,5 @@ proptest! {
         let text = serde_json::to_string(&WireEvent::write(&event, &keys)).unwrap();
         let wire: WireEvent = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(wire.read(&keys).unwrap(), event);
-    }
-
-    #[test]
-    fn a_flipped_bit_is_detected(place in any::<prop::sample::Index>(), bit in 0u32..8) {
-        let (_root, _, mut bytes) = written();
-        let at = place.index(bytes.len());
-        bytes[at] ^= 1 << bit;
-        match read(&bytes) {
-            Err(_) => {}
-            // In the last record it cannot be told from a torn write: that record does not count.
-            Ok(recorded) => {
-                prop_assert!(recorded.torn.is_some());
-                prop_assert!(recorded.events == events()[..events().len() - 1]);
-            }
-        }
     }
 }
