@@ -26,6 +26,16 @@ pub(super) enum Then {
     Abort,
 }
 
+impl Then {
+    /// Adds to what is said when the run holds.
+    pub(super) fn add(&mut self, more: &str) {
+        match self {
+            Then::Pause(text) => *text = format!("{text}; {more}"),
+            Then::Nothing | Then::Rollback(_) | Then::Abort => {}
+        }
+    }
+}
+
 impl Machine {
     pub(super) fn decide(&mut self, now: u64, input: Input) {
         match input {
@@ -91,16 +101,13 @@ impl Machine {
             match self.state.step(id).state {
                 StepState::Running { .. } => self.follow_up(now, id),
                 StepState::BackingOff { until, .. } => self.timers.set(Timer::Backoff(id), until),
-                StepState::Waiting | StepState::Failed => {
+                StepState::Waiting | StepState::Failed | StepState::Undone | StepState::UndoFailed => {
                     if self.state.is_free(plan.step(id).vertex) {
                         self.ready.push_back(Vertex::Step(id));
                     }
                 }
-                StepState::Done
-                | StepState::Skipped
-                | StepState::Undoing { .. }
-                | StepState::Undone
-                | StepState::UndoFailed => {}
+                StepState::Undoing { .. } => self.go_on_taking_back(now, id),
+                StepState::Done | StepState::Skipped => {}
             }
         }
         for (i, scope) in plan.scopes.iter().enumerate() {
@@ -183,6 +190,7 @@ impl Machine {
         };
         if !may || round > policy.retry.times {
             self.step_failed(now, step, attempt, failure);
+            self.take_back(now, step);
             return;
         }
         let at_once = failure.class == Class::Unknown;
@@ -232,21 +240,31 @@ impl Machine {
             match timer {
                 Timer::Backoff(step) => self.attempt(now, step),
                 Timer::Soak(each) => self.admit(now, each),
-                Timer::Timeout(step) => {
-                    let attempt = self.state.step(step).attempt;
-                    let limit = Value::Duration(self.plan.step(step).timeout);
-                    let reason = &self.state.step(step).reason;
-                    let failure = Failure::transient(if reason.is_empty() {
-                        format!("no end after {limit}")
-                    } else {
-                        format!("no end after {limit}, waiting for {reason}")
-                    });
-                    self.effects.push_back(Effect::Cancel(step, attempt));
-                    self.attempt_failed(now, step, attempt, failure);
-                }
+                Timer::Timeout(step) => self.timed_out(now, step),
                 Timer::UndoTimeout(step) => self.undo_timed_out(now, step),
                 Timer::UndoBackoff(step) => self.undo(now, step),
             }
+        }
+    }
+
+    fn timed_out(&mut self, now: u64, step: StepId) {
+        let record = self.state.step(step);
+        let (attempt, state) = (record.attempt, record.state);
+        let limit = Value::Duration(self.plan.step(step).timeout);
+        let text = match record.reason.as_str() {
+            "" => format!("no end after {limit}"),
+            reason => format!("no end after {limit}, waiting for {reason}"),
+        };
+        self.effects.push_back(Effect::Cancel(step, attempt));
+        if !matches!(state, StepState::Running { phase: Phase::Following, .. }) {
+            self.attempt_failed(now, step, attempt, Failure::transient(text));
+            return;
+        }
+        // What had its time and took too long would take too long again.
+        self.step_failed(now, step, attempt, Failure::last(text));
+        // What runs detached still runs: it is not taken back under its own feet.
+        if !self.plan.step(step).long {
+            self.take_back(now, step);
         }
     }
 
@@ -255,6 +273,7 @@ impl Machine {
             return;
         }
         self.interrupts += 1;
+        self.timers.retain(|timer| !matches!(timer, Timer::UndoBackoff(_)));
         let story = format!("interrupted by {by}");
         match self.state.mode() {
             Mode::Stopping => match &self.then {
@@ -347,7 +366,8 @@ impl Machine {
             // The end itself may have been lost with the process that saw it.
             Mode::Going if self.state.scope(ScopeId(0)).closed => self.finish(now, Outcome::Done),
             Mode::Going => {
-                if running == 0 && self.state.backing_off() == 0 && self.timers.is_empty() {
+                let waits = self.state.backing_off() > 0 || !self.undos.is_empty();
+                if running == 0 && !waits && self.timers.is_empty() {
                     let text = self.failed_lanes();
                     self.pause(now, text);
                 }
@@ -391,9 +411,17 @@ impl Machine {
             Vertex::Step(id) => {
                 let step = plan.step(id);
                 let state = self.state.step(id).state;
-                if !matches!(state, StepState::Waiting | StepState::Failed)
-                    || self.is_out_of_service(step.scope)
-                {
+                let is_to_do = match state {
+                    StepState::Waiting | StepState::Failed | StepState::Undone | StepState::UndoFailed => {
+                        true
+                    }
+                    StepState::Running { .. }
+                    | StepState::BackingOff { .. }
+                    | StepState::Done
+                    | StepState::Skipped
+                    | StepState::Undoing { .. } => false,
+                };
+                if !is_to_do || self.is_out_of_service(step.scope) {
                     return;
                 }
                 match &step.work {
@@ -447,7 +475,10 @@ impl Machine {
     /// Begins nothing new; `then` follows when nothing runs any more.
     fn stop(&mut self, now: u64, by: String, then: Then) {
         self.then = then;
-        self.timers.retain(|timer| matches!(timer, Timer::Timeout(_) | Timer::UndoTimeout(_)));
+        self.timers.retain(|timer| match timer {
+            Timer::Timeout(_) | Timer::UndoTimeout(_) | Timer::UndoBackoff(_) => true,
+            Timer::Backoff(_) | Timer::Soak(_) => false,
+        });
         self.emit(now, Event::Stopping { by });
     }
 
@@ -461,6 +492,7 @@ impl Machine {
         self.active = false;
         self.timers.retain(|_| false);
         self.ready.clear();
+        self.undos.clear();
         self.unwind = super::Unwind::default();
     }
 

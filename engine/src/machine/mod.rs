@@ -15,7 +15,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use dsl::value::Value;
@@ -25,7 +25,7 @@ use crate::event::{Event, Failure};
 use crate::plan::{Plan, StepId, Vertex};
 
 use self::decide::Then;
-use self::rollback::Unwind;
+use self::rollback::{Undoing, Unwind};
 pub use self::state::{Mode, Phase, ScopeRecord, State, StepRecord, StepState};
 use self::timers::Timers;
 
@@ -49,6 +49,8 @@ pub struct Machine {
     interrupts: u32,
     /// What follows once nothing runs any more.
     then: Then,
+    /// The changes that are being taken back: those of failed steps, or the rollback's next one.
+    undos: BTreeMap<StepId, Undoing>,
     unwind: Unwind,
     freed: Vec<Vertex>,
 }
@@ -68,6 +70,7 @@ impl Machine {
             abandoned: HashSet::new(),
             interrupts: 0,
             then: Then::default(),
+            undos: BTreeMap::new(),
             unwind: Unwind::default(),
             freed: Vec::new(),
         }

@@ -1,7 +1,8 @@
-//! All policy of a run that goes back: what is taken back, in which order, and what happens when
-//! that fails too.
+//! All policy of going back: what is taken back, in which order, and what happens when that fails
+//! too. A step that failed for good is taken back at once, whatever the run does next; a rollback
+//! takes back the rest.
 //!
-//! The order is the reverse of the order in which steps came to an end, lane by lane: all of one
+//! A rollback's order is the reverse of the order in which steps came to an end, lane by lane: all of one
 //! node is taken back before the next node's turn. One change is taken back at a time.
 
 use std::collections::VecDeque;
@@ -11,21 +12,27 @@ use dsl::value::Value;
 use super::timers::Timer;
 use super::{Effect, Machine, StepState};
 use crate::event::{Class, Event, Failure, Outcome};
-use crate::plan::{Plan, ScopeId, ScopeKind, StepId, Undo};
+use crate::plan::{Plan, ScopeId, ScopeKind, StepId, Undo, Vertex};
 use crate::retry;
 
 /// A rollback under way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unwind {
     queue: VecDeque<StepId>,
-    current: Option<StepId>,
-    /// The attempt that the present step's allowance of attempts began with.
-    first: u32,
-    /// Whether the last attempt of the present step ended nobody knows how.
-    unknown: bool,
-    /// Whether the present step waits for its next attempt.
-    waits: bool,
     failed: Vec<StepId>,
+}
+
+/// A change that is being taken back.
+#[derive(Clone, Debug)]
+pub(super) struct Undoing {
+    /// The attempt that its allowance of attempts began with.
+    first: u32,
+    /// Whether the last attempt ended nobody knows how.
+    unknown: bool,
+    /// Whether it waits for its next attempt.
+    waits: bool,
+    /// Whether the step is tried anew afterwards.
+    anew: bool,
 }
 
 impl Machine {
@@ -37,13 +44,40 @@ impl Machine {
             Undo::OneWay(_) | Undo::Nothing | Undo::Itself | Undo::Steps(_) => None,
         });
         if let Some((id, why)) = one_way {
-            let text = format!("cannot go back past `{}`: {why}; nothing was taken back", plan.step(id).key);
+            let text =
+                format!("cannot go back past `{}`: {why}; what was done before is kept", plan.step(id).key);
             self.pause(now, text);
             return;
         }
+        // An interrupt before it did not mean the rollback.
+        self.interrupts = 0;
         self.emit(now, Event::RollbackStarted { by });
         self.plan_unwinding();
         self.unwind(now);
+    }
+
+    /// Takes back what a step that failed for good has left half made, if that can be done at all.
+    pub(super) fn take_back(&mut self, now: u64, step: StepId) {
+        let can = match self.plan.step(step).undo {
+            Undo::Itself | Undo::Steps(_) => true,
+            Undo::Nothing | Undo::OneWay(_) => false,
+        };
+        // The first interrupt lets what is in flight come to its end, and this is its end.
+        if can && self.has_changed(step) && self.interrupts <= 1 {
+            self.start_undo(now, step, false);
+        }
+    }
+
+    /// Goes on taking back a step that had failed, after a pause or a crash; who resumes a run wants
+    /// the step tried anew.
+    pub(super) fn go_on_taking_back(&mut self, now: u64, step: StepId) {
+        self.start_undo(now, step, true);
+    }
+
+    fn start_undo(&mut self, now: u64, step: StepId, anew: bool) {
+        let first = self.state.step(step).undo_attempt + 1;
+        self.undos.insert(step, Undoing { first, unknown: false, waits: false, anew });
+        self.undo(now, step);
     }
 
     /// Goes on with a rollback after a pause or a crash.
@@ -65,21 +99,20 @@ impl Machine {
             (id, if ended == 0 { u32::MAX } else { ended })
         });
         let queue = backwards(&self.plan, ended.collect());
+        self.undos.clear();
         self.unwind = Unwind { queue: queue.into(), ..Unwind::default() };
     }
 
     /// Goes on with the rollback, or ends it.
     pub(super) fn unwind(&mut self, now: u64) {
-        if self.unwind.current.is_some() {
+        if !self.undos.is_empty() {
             return;
         }
         while let Some(id) = self.unwind.queue.pop_front() {
             if self.unwind.failed.iter().any(|failed| stands_behind(&self.plan, id, *failed)) {
                 continue;
             }
-            self.unwind.current = Some(id);
-            self.unwind.first = self.state.step(id).undo_attempt + 1;
-            self.undo(now, id);
+            self.start_undo(now, id, false);
             return;
         }
         let clean = self.state.undo_failures() == 0;
@@ -90,7 +123,9 @@ impl Machine {
     pub(super) fn undo(&mut self, now: u64, step: StepId) {
         let record = self.state.step(step);
         let (attempt, before) = (record.undo_attempt + 1, record.before.clone());
-        self.unwind.waits = false;
+        if let Some(undoing) = self.undos.get_mut(&step) {
+            undoing.waits = false;
+        }
         self.abandoned.remove(&step);
         self.emit(now, Event::UndoStarted { step, attempt });
         self.effects.push_back(Effect::Undo { step, attempt, before });
@@ -99,15 +134,14 @@ impl Machine {
 
     /// Takes the answer of an attempt at undoing.
     pub(super) fn undone(&mut self, now: u64, step: StepId, attempt: u32, result: Result<(), Failure>) {
-        let awaited = self.unwind.current == Some(step) && !self.unwind.waits;
+        let awaited = self.undos.get(&step).is_some_and(|undoing| !undoing.waits);
         if !self.active || !awaited || self.state.step(step).state != (StepState::Undoing { attempt }) {
             return;
         }
         self.timers.clear(Timer::UndoTimeout(step));
         match result {
             Ok(()) => {
-                self.next_undo();
-                self.emit(now, Event::UndoDone(step));
+                self.end_undo(now, step, Event::UndoDone(step));
             }
             Err(failure) => self.undo_failed(now, step, attempt, failure),
         }
@@ -121,40 +155,51 @@ impl Machine {
         self.undo_failed(now, step, attempt, Failure::transient(format!("no end after {limit}")));
     }
 
-    /// Returns whether an answer of an attempt at undoing is waited for.
+    /// Returns whether something is being taken back that is waited for: after an interrupt no next
+    /// attempt is.
     pub(super) fn undo_runs(&self) -> bool {
-        self.unwind.current.is_some() && !self.unwind.waits
+        self.undos.values().any(|undoing| !undoing.waits || self.interrupts == 0)
     }
 
     fn undo_failed(&mut self, now: u64, step: StepId, attempt: u32, failure: Failure) {
         let policy = &self.plan.step(step).retry;
-        let round = attempt - self.unwind.first + 1;
+        let Some(undoing) = self.undos.get_mut(&step) else { return };
+        let round = attempt - undoing.first + 1;
         let may = match failure.class {
             Class::Transient => true,
-            Class::Unknown => !self.unwind.unknown,
+            Class::Unknown => !undoing.unknown,
             Class::Final => false,
         };
         if !may || round > policy.times {
-            self.next_undo();
-            self.unwind.failed.push(step);
-            self.emit(now, Event::UndoFailed(step, failure));
+            if self.state.is_unwinding() {
+                self.unwind.failed.push(step);
+            } else {
+                self.then.add(&format!(
+                    "`{}` could not be taken back: {}",
+                    self.plan.step(step).key,
+                    failure.message
+                ));
+            }
+            self.end_undo(now, step, Event::UndoFailed(step, failure));
             return;
         }
         // The high bit keeps the delays of undoing apart from those of doing.
         let wait = retry::delay(policy, self.seed, step, attempt | 1 << 31, round);
         let until = now.saturating_add(wait);
-        self.unwind.unknown = failure.class == Class::Unknown;
-        self.unwind.waits = true;
+        undoing.unknown = failure.class == Class::Unknown;
+        undoing.waits = true;
         self.emit(now, Event::UndoRetried { step, attempt, failure, until });
-        if self.state.mode() == super::Mode::RollingBack {
+        if self.interrupts == 0 {
             self.timers.set(Timer::UndoBackoff(step), until);
         }
     }
 
-    fn next_undo(&mut self) {
-        self.unwind.current = None;
-        self.unwind.unknown = false;
-        self.unwind.waits = false;
+    fn end_undo(&mut self, now: u64, step: StepId, how: Event) {
+        let anew = self.undos.remove(&step).is_some_and(|undoing| undoing.anew);
+        self.emit(now, how);
+        if anew {
+            self.ready.push_back(Vertex::Step(step));
+        }
     }
 
     /// Returns whether the world may be different because of this step, and was not taken back.

@@ -19,6 +19,8 @@
 //! Running      UndoStarted      Undoing
 //! BackingOff   UndoStarted      Undoing
 //! UndoFailed   UndoStarted      Undoing
+//! Undone       AttemptStarted   Running(probing)     (a failed step that was taken back)
+//! UndoFailed   AttemptStarted   Running(probing)     (a failed step that was not)
 //! Undoing      UndoRetried      Undoing
 //! Undoing      UndoDone         Undone
 //! Undoing      UndoFailed       UndoFailed
@@ -132,6 +134,8 @@ pub struct StepRecord {
     pub found: bool,
     /// Whether it changed something.
     pub changed: bool,
+    /// Whether its last attempt failed for good.
+    pub failed: bool,
     /// What the first probe that found work saw; what an undo must know.
     pub before: Value,
     /// How to find what was begun.
@@ -182,6 +186,7 @@ impl State {
             first: 1,
             found: false,
             changed: false,
+            failed: false,
             before: Value::None,
             handle: None,
             reason: String::new(),
@@ -281,12 +286,19 @@ impl State {
                 self.complete(plan, plan.step(*id).vertex, freed);
             }
             Event::AttemptStarted(id, attempt) => {
-                let fresh = !matches!(self.step(*id).state, StepState::BackingOff { .. });
+                let was = self.step(*id).state;
+                let fresh = !matches!(was, StepState::BackingOff { .. });
                 self.set(*id, StepState::Running { attempt: *attempt, phase: Phase::Probing });
                 let record = &mut self.steps[id.0 as usize];
                 record.attempt = *attempt;
                 record.handle = None;
+                record.failed = false;
                 record.reason.clear();
+                if was == StepState::Undone {
+                    // Nothing of it is left: the next probe sees what an undo must know.
+                    record.found = false;
+                    record.before = Value::None;
+                }
                 if fresh {
                     record.first = *attempt;
                     record.unknown = false;
@@ -322,6 +334,7 @@ impl State {
             Event::StepFailed { step, attempt: _, failure: _ } => {
                 self.set(*step, StepState::Failed);
                 self.end(*step);
+                self.steps[step.0 as usize].failed = true;
                 if let Some(lane) = lane_of(plan, plan.step(*step).scope) {
                     let lane = &mut self.scopes[lane.0 as usize];
                     self.failed_lanes += u32::from(!lane.failed);

@@ -225,6 +225,11 @@ impl Hand {
         self.answer(key, |s, a| Input::Failed(s, a, failure));
     }
 
+    /// Lets the change of a step be taken back.
+    pub(super) fn back(&mut self, key: &str) {
+        self.answer(key, |s, a| Input::Undone(s, a, Ok(())));
+    }
+
     /// Returns what is asked of the driver and not answered: `probe a`.
     pub(super) fn asked(&self) -> Vec<String> {
         let key = |id: &StepId| self.machine.plan().step(*id).key.clone();

@@ -81,6 +81,8 @@ struct World {
     sent: u64,
     calm: bool,
     undone: Vec<StepId>,
+    /// Whether this life saw a kill, an interrupt or an order to roll back.
+    disturbed: bool,
 }
 
 impl World {
@@ -96,6 +98,7 @@ impl World {
             sent: 0,
             calm: false,
             undone: vec![],
+            disturbed: false,
             plan,
             dice,
         }
@@ -160,6 +163,10 @@ impl World {
         self.machine.handle(self.now, input);
         while let Some(event) = self.machine.poll_event() {
             self.check(&event);
+            if let Event::AttemptStarted(id, _) = &event {
+                // What is done anew may be taken back anew.
+                self.undone.retain(|undone| undone != id);
+            }
             self.journal.push((self.now, event));
             if kill && self.dice.chance(20) {
                 return false;
@@ -185,6 +192,18 @@ impl World {
             Vertex::Open(id) => happened(&|e| *e == Event::ScopeOpened(id)),
             Vertex::Close(id) => happened(&|e| *e == Event::ScopeClosed(id)),
         };
+        if let Event::UndoStarted { step, .. } = event {
+            let last = self.journal.iter().rev().find(|(_, e)| match e {
+                Event::UndoDone(id) | Event::AttemptStarted(id, _) => id == step,
+                _ => false,
+            });
+            assert!(
+                matches!(last, Some((_, Event::AttemptStarted(..)))),
+                "{event:?}: it is taken back twice"
+            );
+            assert_eq!(self.plan.step(*step).undo, Undo::Itself);
+            assert_ne!(self.plan.step(*step).effect, Touches::Reads);
+        }
         let vertex = match event {
             Event::AttemptStarted(id, _) | Event::StepSkipped(id, _) => self.plan.step(*id).vertex,
             Event::ScopeOpened(id) => self.plan.scope(*id).open,
@@ -233,6 +252,7 @@ impl World {
     /// Lets the run come to an end, whatever end.
     fn run(&mut self, first: Input, trouble: bool) {
         let mut kills = if trouble { self.dice.roll(3) } else { 0 };
+        self.disturbed = false;
         let mut input = first;
         for turn in 0.. {
             assert!(turn < 20_000, "no end: {:?}", self.machine.state().mode());
@@ -243,6 +263,7 @@ impl World {
             assert!(!ticks || self.journal.len() > told, "a deadline that nothing follows");
             if !goes_on {
                 kills -= 1;
+                self.disturbed = true;
                 self.rebirth();
                 input = Input::Begin { by: "ben".into() };
                 continue;
@@ -252,6 +273,7 @@ impl World {
                 return;
             }
             if trouble && self.dice.chance(1) {
+                self.disturbed = true;
                 let by = "ana".to_string();
                 let rather = self.dice.chance(50);
                 input = if rather { Input::Interrupt { by } } else { Input::Rollback { by } };
@@ -286,6 +308,13 @@ impl World {
         let Mode::Finished(outcome) = self.machine.state().mode() else { panic!("it is over") };
         for id in self.plan.ids() {
             let (step, record) = (self.plan.step(id), self.machine.state().step(id));
+            if record.state == StepState::Undone {
+                assert!(
+                    !self.done[id.0 as usize],
+                    "`{}` is said to be taken back, and still there",
+                    step.key
+                );
+            }
             match outcome {
                 Outcome::Done => {
                     assert!(matches!(record.state, StepState::Done | StepState::Skipped));
@@ -294,10 +323,24 @@ impl World {
                 Outcome::Compensated if step.undo == Undo::Itself && step.effect != Touches::Reads => {
                     assert!(!self.done[id.0 as usize], "`{}` is still there", step.key);
                 }
+                Outcome::Paused | Outcome::Failed if !self.disturbed => {
+                    let can_go_back = step.undo == Undo::Itself && step.effect != Touches::Reads;
+                    let is_left = record.state == StepState::Failed && record.found && can_go_back;
+                    assert!(!is_left || self.still_runs(id), "`{}` was left half made", step.key);
+                }
                 Outcome::Compensated | Outcome::Paused | Outcome::Failed => {}
             }
         }
         self.check_undo_order();
+    }
+
+    /// Returns whether a step failed by its deadline and goes on detached.
+    fn still_runs(&self, id: StepId) -> bool {
+        let failure = self.journal.iter().rev().find_map(|(_, e)| match e {
+            Event::StepFailed { step, failure, .. } if *step == id => Some(failure),
+            _ => None,
+        });
+        self.plan.step(id).long && failure.is_some_and(|f| f.message.starts_with("no end after"))
     }
 
     /// What was built upon is taken back after what was built.

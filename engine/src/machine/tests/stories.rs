@@ -86,6 +86,7 @@ fn a_transient_failure_is_tried_again_after_its_delay_and_probes_first() {
     hand.fail("a", Failure::transient("no route"));
     hand.tick();
     hand.fail("a", Failure::transient("no route"));
+    hand.back("a");
     assert_eq!(hand.last(), &finished(Outcome::Paused));
     assert_eq!(hand.paused(), "`a` failed: no route; look at it");
 }
@@ -95,6 +96,8 @@ fn a_final_failure_is_never_tried_again() {
     let plan = plan(pausing(), &[Piece::Step("a", |s| s.retry.times = 9)]);
     let mut hand = Hand::begun(&plan);
     hand.fail("a", Failure::last("bare pod"));
+    assert_eq!(hand.asked(), ["undo a 1"]);
+    hand.back("a");
     assert_eq!(hand.last(), &finished(Outcome::Paused));
 }
 
@@ -105,6 +108,7 @@ fn an_unknown_failure_is_probed_at_once_and_a_second_one_in_a_row_is_final() {
     hand.fail("a", Failure::unknown("lost cp1"));
     assert_eq!(hand.asked(), ["probe a 2"]);
     hand.fail("a", Failure::unknown("lost cp1"));
+    hand.back("a");
     assert_eq!(hand.last(), &finished(Outcome::Paused));
 }
 
@@ -156,12 +160,116 @@ fn an_attempt_without_an_end_is_cancelled_and_its_late_answer_is_dropped() {
 }
 
 #[test]
+fn work_that_was_followed_to_its_deadline_is_not_begun_once_more() {
+    let plan = plan(pausing(), &[Piece::Step("a", |s| s.retry.times = 2)]);
+    let mut hand = Hand::begun(&plan);
+    hand.start("a");
+    hand.answer("a", |s, a| Input::Began(s, a, Value::Number(1)));
+    hand.put(Input::Waiting(StepId(0), 1, "pod db".into()));
+    hand.effects.clear();
+    hand.tick();
+    assert_eq!(hand.asked(), ["cancel a 1", "undo a 1"]);
+    hand.effects.pop_front();
+    hand.back("a");
+    assert_eq!(hand.last(), &finished(Outcome::Paused));
+    assert_eq!(hand.paused(), "`a` failed: no end after 1m, waiting for pod db; look at it");
+}
+
+#[test]
+fn what_still_runs_detached_is_not_taken_back_beside_itself() {
+    let plan = plan(pausing(), &[Piece::Step("a", |s| s.long = true)]);
+    let mut hand = Hand::begun(&plan);
+    hand.start("a");
+    hand.answer("a", |s, a| Input::Began(s, a, Value::Number(1)));
+    hand.effects.clear();
+    hand.tick();
+    assert_eq!(hand.asked(), ["cancel a 1"]);
+    assert_eq!(hand.last(), &finished(Outcome::Paused));
+}
+
+#[test]
+fn only_a_change_that_can_be_taken_back_is_taken_back_when_its_step_fails() {
+    let one_way = Piece::Step("a", |s| s.undo = Undo::OneWay("no way down".into()));
+    let harmless = Piece::Step("a", |s| s.undo = Undo::Nothing);
+    let reads = Piece::Step("a", |s| s.effect = Touches::Reads);
+    for piece in [one_way, harmless, reads] {
+        let mut hand = Hand::begun(&plan(pausing(), &[piece]));
+        hand.fail("a", Failure::last("broken"));
+        assert_eq!(hand.last(), &finished(Outcome::Paused));
+        assert_eq!(hand.machine.state().step(StepId(0)).state, StepState::Failed);
+    }
+}
+
+#[test]
+fn a_failed_step_is_taken_back_before_the_pause_and_tried_anew_by_a_resume() {
+    let plan = plan(pausing(), &[Piece::Step("a", |s| s.retry.times = 1), step("b")]);
+    let mut hand = Hand::begun(&plan);
+    hand.fail("a", Failure::last("broken"));
+    hand.answer("a", |s, a| Input::Undone(s, a, Err(Failure::transient("no route"))));
+    hand.tick();
+    assert_eq!(hand.asked(), ["undo a 2"]);
+    hand.back("a");
+    assert_eq!(hand.last(), &finished(Outcome::Paused));
+    let record = hand.machine.state().step(StepId(0));
+    assert_eq!((record.state, record.failed), (StepState::Undone, true));
+    let mut hand = hand.reborn();
+    hand.put(Input::Begin { by: "ben".into() });
+    assert_eq!(hand.asked(), ["probe a 2"]);
+    hand.answer("a", |s, a| Input::Probed(s, a, Check::Done("there".into())));
+    assert!(!hand.machine.state().step(StepId(0)).changed, "nothing of the first attempt is left");
+    hand.ok("b");
+    assert_eq!(hand.last(), &finished(Outcome::Done));
+}
+
+#[test]
+fn a_failed_step_that_cannot_be_taken_back_is_told_and_tried_anew_by_a_resume() {
+    let plan = plan(pausing(), &[step("a")]);
+    let mut hand = Hand::begun(&plan);
+    hand.fail("a", Failure::last("broken"));
+    hand.answer("a", |s, a| Input::Undone(s, a, Err(Failure::last("no way"))));
+    assert_eq!(hand.paused(), "`a` failed: broken; look at it; `a` could not be taken back: no way");
+    let mut hand = hand.reborn();
+    hand.put(Input::Begin { by: "ben".into() });
+    hand.ok("a");
+    assert_eq!(hand.last(), &finished(Outcome::Done));
+}
+
+#[test]
+fn after_a_crash_a_failed_step_is_taken_back_to_the_end_and_then_tried_anew() {
+    let plan = plan(pausing(), &[step("a")]);
+    let mut hand = Hand::begun(&plan);
+    hand.fail("a", Failure::last("broken"));
+    assert_eq!(hand.asked(), ["undo a 1"]);
+    let mut hand = hand.reborn();
+    hand.put(Input::Begin { by: "ben".into() });
+    assert_eq!(hand.asked(), ["undo a 2"]);
+    hand.back("a");
+    hand.ok("a");
+    assert_eq!(hand.last(), &finished(Outcome::Done));
+}
+
+#[test]
+fn an_interrupt_waits_for_a_change_to_be_taken_back_but_for_no_second_attempt() {
+    let plan = plan(pausing(), &[Piece::Step("a", |s| s.retry.times = 1)]);
+    let mut hand = Hand::begun(&plan);
+    hand.fail("a", Failure::last("broken"));
+    hand.put(Input::Interrupt { by: "ana".into() });
+    assert_eq!(hand.machine.state().mode(), Mode::Stopping);
+    hand.answer("a", |s, a| Input::Undone(s, a, Err(Failure::transient("no route"))));
+    assert_eq!(hand.last(), &finished(Outcome::Paused));
+    let mut hand = hand.reborn();
+    hand.put(Input::Rollback { by: "ana".into() });
+    assert_eq!(hand.asked(), ["undo a 2"]);
+}
+
+#[test]
 fn a_pause_lets_running_steps_end_and_begins_nothing_new() {
     let plan = plan(pausing(), &[Piece::Parallel(vec![step("a"), step("b")]), step("c")]);
     let mut hand = Hand::begun(&plan);
     hand.start("b");
     hand.fail("a", Failure::last("broken"));
     assert_eq!(hand.machine.state().mode(), Mode::Stopping);
+    hand.back("a");
     hand.answer("b", |s, a| Input::Done(s, a, Value::None));
     assert_eq!(hand.last(), &finished(Outcome::Paused));
     assert_eq!(hand.machine.state().step(hand.id("c")).state, StepState::Waiting);
@@ -174,6 +282,7 @@ fn a_resumed_run_tries_failed_steps_again_with_a_new_allowance_and_new_numbers()
     hand.fail("a", Failure::transient("no route"));
     hand.tick();
     hand.fail("a", Failure::transient("no route"));
+    hand.back("a");
     let mut hand = hand.reborn();
     hand.put(Input::Begin { by: "ben".into() });
     assert_eq!(hand.asked(), ["probe a 3"]);
@@ -240,12 +349,14 @@ fn lanes_go_on_within_the_failure_budget_and_a_failed_one_keeps_its_place() {
     let plan = plan(OnFailure::Continue(1), &[Piece::Each(lanes, vec![2], 0, 0)]);
     let mut hand = Hand::begun(&plan);
     hand.fail("w1/x", Failure::last("broken"));
-    assert_eq!(hand.asked(), ["probe w2/x 1"]);
+    assert_eq!(hand.asked(), ["probe w2/x 1", "undo w1/x 1"]);
     hand.ok("w2/x");
     hand.ok("w2/y");
-    assert_eq!(hand.asked(), ["probe w3/x 1"]);
+    assert_eq!(hand.asked(), ["undo w1/x 1", "probe w3/x 1"]);
     hand.ok("w3/x");
     hand.ok("w3/y");
+    assert_eq!(hand.asked(), ["undo w1/x 1"]);
+    hand.back("w1/x");
     assert_eq!(hand.last(), &finished(Outcome::Paused));
     assert_eq!(hand.paused(), "`w1` failed, all else that could be done is done");
 }
@@ -259,15 +370,19 @@ fn a_failure_above_the_budget_pauses() {
     hand.fail("w2/x", Failure::last("broken"));
     assert_eq!(hand.machine.state().mode(), Mode::Stopping);
     hand.start("w3/x");
+    hand.back("w1/x");
+    hand.back("w2/x");
     assert_eq!(hand.paused(), "`w2/x` failed: broken; 2 lanes have failed, the playbook allows 1");
 }
 
 #[test]
-fn an_abort_takes_nothing_back() {
+fn an_abort_takes_back_the_failed_step_and_nothing_else() {
     let plan = plan(OnFailure::Abort, &[step("a"), step("b")]);
     let mut hand = Hand::begun(&plan);
     hand.ok("a");
     hand.fail("b", Failure::last("broken"));
+    hand.back("b");
+    assert_eq!(hand.asked(), [""; 0]);
     assert_eq!(hand.last(), &finished(Outcome::Failed));
     assert_eq!(hand.machine.state().step(StepId(0)).state, StepState::Done);
 }
@@ -309,8 +424,9 @@ fn past_a_one_way_step_a_rollback_pauses_instead() {
     let mut hand = Hand::begun(&plan);
     hand.ok("a");
     hand.fail("b", Failure::last("broken"));
+    hand.back("b");
     assert_eq!(hand.last(), &finished(Outcome::Paused));
-    assert_eq!(hand.paused(), "cannot go back past `a`: no way down; nothing was taken back");
+    assert_eq!(hand.paused(), "cannot go back past `a`: no way down; what was done before is kept");
 }
 
 #[test]
@@ -340,11 +456,11 @@ fn a_rollback_survives_a_crash() {
     let mut hand = Hand::begun(&plan);
     hand.ok("a");
     hand.fail("b", Failure::last("broken"));
+    hand.back("b");
     let mut hand = hand.reborn();
     hand.put(Input::Begin { by: "ben".into() });
-    assert_eq!(hand.asked(), ["undo b 2"]);
-    hand.answer("b", |s, a| Input::Undone(s, a, Ok(())));
-    hand.answer("a", |s, a| Input::Undone(s, a, Ok(())));
+    assert_eq!(hand.asked(), ["undo a 2"], "`b` is not taken back twice");
+    hand.back("a");
     assert_eq!(hand.last(), &finished(Outcome::Compensated));
     hand.put(Input::Begin { by: "ben".into() });
     assert_eq!(hand.last(), &finished(Outcome::Compensated));
@@ -356,10 +472,11 @@ fn a_paused_run_can_be_rolled_back() {
     let mut hand = Hand::begun(&plan);
     hand.ok("a");
     hand.fail("b", Failure::last("broken"));
+    hand.back("b");
     let mut hand = hand.reborn();
     hand.put(Input::Rollback { by: "ben".into() });
-    hand.answer("b", |s, a| Input::Undone(s, a, Ok(())));
-    hand.answer("a", |s, a| Input::Undone(s, a, Ok(())));
+    assert_eq!(hand.asked(), ["undo a 1"], "`b` is not taken back twice");
+    hand.back("a");
     assert_eq!(hand.last(), &finished(Outcome::Compensated));
 }
 
