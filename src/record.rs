@@ -25,6 +25,16 @@ pub(crate) struct Record {
     pub(crate) recorded: Recorded,
 }
 
+/// A failure that still counts.
+pub(crate) struct Failed<'a> {
+    /// The step.
+    pub(crate) step: StepId,
+    /// Why.
+    pub(crate) failure: &'a Failure,
+    /// Whether the step failed to be taken back, and not to be done.
+    pub(crate) undoing: bool,
+}
+
 impl Record {
     /// Opens a run by its id or the beginning of it; without one, the latest.
     pub(crate) fn open(global: &Global, run: Option<&str>) -> Result<Record, Error> {
@@ -41,18 +51,20 @@ impl Record {
         Machine::replay(plan, self.recorded.header.seed, self.recorded.events.iter().cloned())
     }
 
-    /// Returns the last failure of each step that failed for good, or whose undo did.
-    pub(crate) fn failures(&self) -> Vec<(StepId, &Failure)> {
-        let mut failed: Vec<(StepId, &Failure)> = Vec::new();
+    /// Returns why steps failed for good in their last attempt, and why their changes could not be
+    /// taken back.
+    pub(crate) fn failures(&self) -> Vec<Failed<'_>> {
+        let mut failed: Vec<Failed<'_>> = Vec::new();
         for (_, event) in &self.recorded.events {
             match event {
-                Event::StepFailed { step, failure, .. } | Event::UndoFailed(step, failure) => {
-                    failed.retain(|(id, _)| id != step);
-                    failed.push((*step, failure));
+                Event::StepFailed { step, failure, .. } => {
+                    failed.push(Failed { step: *step, failure, undoing: false });
                 }
-                Event::AttemptStarted(step, _) | Event::UndoStarted { step, .. } => {
-                    failed.retain(|(id, _)| id != step);
+                Event::UndoFailed(step, failure) => {
+                    failed.push(Failed { step: *step, failure, undoing: true });
                 }
+                Event::AttemptStarted(step, _) => failed.retain(|f| f.step != *step),
+                Event::UndoStarted { step, .. } => failed.retain(|f| f.step != *step || !f.undoing),
                 _ => {}
             }
         }

@@ -9,7 +9,7 @@ use crate::console::{BOLD, CYAN, Console, RED, RESET, YELLOW};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::printable::{one_line, printable};
-use crate::record::Record;
+use crate::record::{Failed, Record};
 use crate::report::{count, took};
 
 /// Says how a run stands.
@@ -37,6 +37,7 @@ pub(crate) fn status(global: &Global, console: Console, run: Option<&str>) -> Re
         );
         if under_way {
             let reason = match at.reason.as_str() {
+                _ if matches!(at.state, StepState::Undoing { .. }) => "is being taken back".to_string(),
                 "" if alive => "under way".to_string(),
                 "" => "was under way; the nodes will be asked how it ended".to_string(),
                 reason => format!("waits: {}", one_line(reason)),
@@ -44,8 +45,14 @@ pub(crate) fn status(global: &Global, console: Console, run: Option<&str>) -> Re
             say(&format!("  {YELLOW}…{RESET} {}: {reason}", name(&record, id)));
         }
     }
-    for (id, failure) in record.failures() {
-        say(&format!("  {RED}✗{RESET} {}: {}", name(&record, id), one_line(&failure.message)));
+    for Failed { step, failure, undoing } in record.failures() {
+        let how = match (undoing, machine.state().step(step).state) {
+            (true, _) => "cannot be taken back",
+            (false, StepState::Undone) => "failed, taken back",
+            (false, StepState::UndoFailed) => "failed, not taken back",
+            (false, _) => "failed",
+        };
+        say(&format!("  {RED}✗{RESET} {} {how}: {}", name(&record, step), one_line(&failure.message)));
         for line in failure.output.lines() {
             say(&format!("      {}", printable(line)));
         }
@@ -120,14 +127,17 @@ fn name(record: &Record, id: StepId) -> String {
 fn tally(machine: &Machine) -> String {
     let mut counts: Vec<(&str, usize)> = Vec::new();
     for id in machine.plan().ids() {
-        let word = match machine.state().step(id).state {
+        let record = machine.state().step(id);
+        let word = match record.state {
             StepState::Waiting => "to do",
             StepState::Running { .. } | StepState::BackingOff { .. } => "under way",
             StepState::Done => "done",
             StepState::Failed => "failed",
             StepState::Skipped => "not needed",
             StepState::Undoing { .. } => "being taken back",
+            StepState::Undone if record.failed => "failed, taken back",
             StepState::Undone => "taken back",
+            StepState::UndoFailed if record.failed => "failed, not taken back",
             StepState::UndoFailed => "not taken back",
         };
         match counts.iter_mut().find(|(w, _)| *w == word) {
