@@ -426,6 +426,8 @@ impl Machine {
                 }
                 match &step.work {
                     Work::Runs | Work::Change { .. } => self.attempt(now, id),
+                    // The plan's verdict may be an hour old: somebody was asked in between.
+                    Work::Done(_) if step.preflight => self.attempt(now, id),
                     Work::Done(why) | Work::NotNeeded(why) => {
                         self.emit(now, Event::StepSkipped(id, why.clone()));
                     }

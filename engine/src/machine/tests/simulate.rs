@@ -318,7 +318,7 @@ impl World {
             match outcome {
                 Outcome::Done => {
                     assert!(matches!(record.state, StepState::Done | StepState::Skipped));
-                    assert_eq!(self.done[id.0 as usize], step.work.is_wanted());
+                    assert_eq!(self.done[id.0 as usize], step.work.is_wanted() || step.preflight);
                 }
                 Outcome::Compensated if step.undo == Undo::Itself && step.effect != Touches::Reads => {
                     assert!(!self.done[id.0 as usize], "`{}` is still there", step.key);
