@@ -99,3 +99,18 @@ fn documents() -> Vec<PathBuf> {
     }
     found
 }
+
+#[test]
+fn the_run_in_the_readme_is_a_real_one() {
+    let kup = Kup::new().with_main_job();
+    let ran = kup.run("run up.kup --sim 3+5@v1.33.4 --set target=v1.34.2 --yes --plain").exits(0);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let shown = readme.split("```text\n").nth(1).and_then(|b| b.split("```").next()).expect("a run");
+    let mut rest = said.lines();
+    for line in shown.lines().filter(|l| !l.is_empty() && *l != "...") {
+        // The run's id is made of the hour.
+        let alike = |l: &str| l == line || (line.starts_with("run ") && l.split(' ').skip(2).eq(line.split(' ').skip(2)));
+        assert!(rest.any(alike), "the README shows `{line}`, a run does not, or not there:\n{said}");
+    }
+}
