@@ -94,7 +94,10 @@ fn one(case: &str) {
         Some(("nodes", n)) => (minor.into(), cluster(n.parse().unwrap_or(100)), &[("target", "v1.34.2")]),
         _ => panic!("unknown case `{case}`"),
     };
-    let (check, all, steps) = plan(text, &inventory, given);
+    // These machines are shared: the best of five is what kup takes, the rest is its neighbours.
+    let rounds = 5;
+    let best = (0..rounds).map(|_| plan(text.clone(), &inventory, given)).min_by_key(|(_, all, _)| *all);
+    let Some((check, all, steps)) = best else { return };
     println!("{case:<14} {steps:>8} {:>10.1} {:>14.1} {:>9}", ms(check), ms(all), peak());
 }
 

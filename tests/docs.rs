@@ -110,7 +110,9 @@ fn the_run_in_the_readme_is_a_real_one() {
     let mut rest = said.lines();
     for line in shown.lines().filter(|l| !l.is_empty() && *l != "...") {
         // The run's id is made of the hour.
-        let alike = |l: &str| l == line || (line.starts_with("run ") && l.split(' ').skip(2).eq(line.split(' ').skip(2)));
+        let alike = |l: &str| {
+            l == line || (line.starts_with("run ") && l.split(' ').skip(2).eq(line.split(' ').skip(2)))
+        };
         assert!(rest.any(alike), "the README shows `{line}`, a run does not, or not there:\n{said}");
     }
 }

@@ -54,10 +54,14 @@ impl Lab {
         self.here.join("ssh_config")
     }
 
+    /// Returns kup's own path; `KUP` names another build.
+    pub(crate) fn binary() -> String {
+        std::env::var("KUP").unwrap_or_else(|_| env!("CARGO_BIN_EXE_kup").to_string())
+    }
+
     /// Returns kup with the lab's configuration and this test's state.
     pub(crate) fn kup(&self, args: &[&str]) -> Command {
-        let kup = std::env::var("KUP").unwrap_or_else(|_| env!("CARGO_BIN_EXE_kup").to_string());
-        let mut command = self.op(&kup);
+        let mut command = self.op(&Lab::binary());
         command.args(args).arg("--ssh-config").arg(self.ssh_config());
         command.arg("--state-dir").arg(self.folder.path().join("state"));
         command

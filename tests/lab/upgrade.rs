@@ -24,6 +24,7 @@ fn the_main_job_survives_a_blocked_drain_a_lost_connection_and_a_kill() {
     let killed = follow(&mut first, |event| {
         let step = event["step"].as_str().unwrap_or("");
         if event["type"] == "work_began" && step.ends_with("cp2/kubeadm-upgrade-node") {
+            refused(&lab);
             // trouble 2: every ssh connection to cp2 dies while kubeadm works there
             std::thread::sleep(Duration::from_secs(5));
             lab.inside("cp2", "pkill -KILL -f 'sshd: root'");
@@ -106,6 +107,20 @@ fn follow(kup: &mut Child, mut done: impl FnMut(&Value) -> bool) -> bool {
         }
     }
     false
+}
+
+/// A second kup, from another folder as from another machine, is told who holds the cluster.
+fn refused(lab: &Lab) {
+    let playbook = lab.folder.path().join("look.kup");
+    let text = "playbook \"look\"\nstage look { run command \"true\" on=local }\n";
+    std::fs::write(&playbook, text).expect("a playbook");
+    let other = lab.folder.path().join("other");
+    let mut second = lab.op(&Lab::binary());
+    second.args(["run", "--yes"]).arg(&playbook).arg("--ssh-config").arg(lab.ssh_config());
+    let ran = second.arg("--state-dir").arg(&other).output().expect("kup starts");
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert_eq!(ran.status.code(), Some(7), "{said}");
+    assert!(said.contains("holds"), "it says who holds the lock: {said}");
 }
 
 fn holds(lab: &Lab) -> Vec<String> {
