@@ -1,8 +1,10 @@
-//! Which releases the package repositories offer, and what kubeadm of each brings along.
-//! The patches are those last seen of each minor in November 2026 (kubernetes.io/releases); where
-//! that page names none any more (1.34), the newest that the simulation was compared with.
+//! Which releases the package repositories offer, and what kubeadm of each brings along: the dated
+//! table of the standard library, read as a file.
 
 use std::fmt;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
 
 /// A release of Kubernetes 1.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,9 +15,43 @@ pub struct Release {
     pub patch: u16,
 }
 
-/// The newest patch of each minor.
-const PATCHES: [(u16, u16); 10] =
-    [(28, 15), (29, 14), (30, 14), (31, 14), (32, 13), (33, 13), (34, 4), (35, 9), (36, 5), (37, 1)];
+/// A minor of the table.
+#[derive(Deserialize)]
+struct Row {
+    minor: String,
+    newest: u16,
+    etcd: String,
+    etcd_late: Option<Late>,
+    coredns: String,
+}
+
+/// From which patch on kubeadm sets up a newer etcd.
+#[derive(Deserialize)]
+struct Late {
+    from: u16,
+    tag: String,
+}
+
+#[derive(Deserialize)]
+struct Table {
+    release: Vec<Row>,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    // The file is compiled in, and a test reads it.
+    toml::from_str(include_str!("../../../stdlib/data/versions.toml")).expect("versions.toml is well formed")
+});
+
+/// Returns the row of a minor.
+fn row(minor: u16) -> Option<&'static Row> {
+    TABLE.release.iter().find(|row| row.minor.strip_prefix("v1.") == Some(&minor.to_string()))
+}
+
+/// Returns the row of a minor, or the nearest one: a cluster may be older or newer than the table.
+fn nearest(minor: u16) -> &'static Row {
+    let rows = &TABLE.release;
+    row(minor).unwrap_or(if minor < 30 { &rows[0] } else { &rows[rows.len() - 1] })
+}
 
 impl Release {
     /// Makes `1.MINOR.PATCH`.
@@ -37,15 +73,14 @@ impl Release {
 
     /// Returns the releases of a minor, the newest first; none if there is no such minor.
     pub fn all_of(minor: u16) -> Vec<Release> {
-        let newest = PATCHES.iter().find(|(m, _)| *m == minor);
-        newest.map_or_else(Vec::new, |(_, patch)| {
-            (0..=*patch).rev().map(|patch| Release { minor, patch }).collect()
+        row(minor).map_or_else(Vec::new, |row| {
+            (0..=row.newest).rev().map(|patch| Release { minor, patch }).collect()
         })
     }
 
     /// Returns whether a repository offers it.
     pub fn exists(self) -> bool {
-        PATCHES.iter().any(|(minor, patch)| *minor == self.minor && self.patch <= *patch)
+        row(self.minor).is_some_and(|row| self.patch <= row.newest)
     }
 
     /// Returns the version of the Debian package.
@@ -58,30 +93,18 @@ impl Release {
         format!("{self}-150500.1.1")
     }
 
-    /// Returns the tag of the etcd image that kubeadm of this release sets up (kubeadm's constants.go).
+    /// Returns the tag of the etcd image that kubeadm of this release sets up.
     pub fn etcd(self) -> &'static str {
-        match (self.minor, self.patch) {
-            (..=28, _) => "3.5.15-0",
-            (29..=31, ..=11) => "3.5.15-0",
-            (32, ..=8) => "3.5.16-0",
-            (33, ..=6) => "3.5.21-0",
-            (29..=33, _) => "3.5.24-0",
-            (34, ..=1) => "3.6.4-0",
-            (34..=35, _) => "3.6.5-0",
-            (36, _) => "3.6.8-0",
-            (37.., _) => "3.7.0-0",
+        let row = nearest(self.minor);
+        match &row.etcd_late {
+            Some(late) if self.patch >= late.from => &late.tag,
+            Some(_) | None => &row.etcd,
         }
     }
 
     /// Returns the tag of the CoreDNS image that kubeadm of this release sets up.
     pub fn coredns(self) -> &'static str {
-        match self.minor {
-            ..=28 => "v1.10.1",
-            29..=32 => "v1.11.3",
-            33 => "v1.12.0",
-            34 => "v1.12.1",
-            35.. => "v1.13.1",
-        }
+        &nearest(self.minor).coredns
     }
 }
 
