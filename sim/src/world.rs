@@ -96,9 +96,14 @@ impl World {
         machine && self.static_pods.get(&key).is_some_and(|p| p.up)
     }
 
+    /// Returns the nodes of the control plane: no other runs a component.
+    pub fn control_plane(&self) -> impl Iterator<Item = &str> {
+        self.nodes.values().take_while(|n| n.control_plane).map(|n| n.name.as_str())
+    }
+
     /// Returns the first node, in the order of the cluster, on which a component runs.
     pub fn first_up(&self, component: &str) -> Option<&str> {
-        self.nodes.keys().map(String::as_str).find(|node| self.component_up(node, component))
+        self.control_plane().find(|node| self.component_up(node, component))
     }
 
     /// Returns whether the API can answer: an apiserver runs and etcd has a quorum.

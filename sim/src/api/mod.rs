@@ -54,28 +54,35 @@ struct Server {
 /// Makes a client of the simulated cluster. Requests go in turn to the apiservers that run, as a load
 /// balancer would send them.
 pub fn client(world: &Shared) -> kube::Client {
-    let world = world.clone();
+    // The routes of an apiserver are made once; a request is served by a clone of them, which is cheap.
+    let routers: Vec<(String, Router)> = lock(world)
+        .control_plane()
+        .map(|node| (node.to_string(), router(Server { world: world.clone(), node: node.to_string() })))
+        .collect();
+    let (world, routers) = (world.clone(), Arc::new(routers));
     let turn = Arc::new(AtomicUsize::new(0));
     let service = service_fn(move |request: http::Request<kube::client::Body>| {
-        let (world, turn) = (world.clone(), turn.clone());
+        let (world, turn, routers) = (world.clone(), turn.clone(), routers.clone());
         async move {
             tokio::time::sleep(LATENCY).await;
-            let node = {
+            let (clock, router) = {
                 let world = lock(&world);
-                let live: Vec<&String> =
-                    world.nodes.keys().filter(|n| world.component_up(n, "kube-apiserver")).collect();
+                let live: Vec<&Router> = routers
+                    .iter()
+                    .filter(|(node, _)| world.component_up(node, "kube-apiserver"))
+                    .map(|(_, router)| router)
+                    .collect();
                 let turn = turn.fetch_add(1, Ordering::Relaxed);
-                live.get(turn % live.len().max(1)).map(|n| n.to_string())
+                (world.clock, live.get(turn % live.len().max(1)).map(|r| (*r).clone()))
             };
-            let Some(node) = node else {
+            let Some(router) = router else {
                 let error = io::Error::new(
                     io::ErrorKind::ConnectionRefused,
                     "tcp connect error: Connection refused (os error 111)",
                 );
                 return Err(BoxError::from(error));
             };
-            let clock = lock(&world).clock;
-            let answer = router(Server { world, node }).oneshot(request.map(Body::new)).await;
+            let answer = router.oneshot(request.map(Body::new)).await;
             let mut answer = answer.map_err(|never| match never {})?;
             // Clients hold leases against the server's time and not against their own.
             if let Ok(date) = HeaderValue::from_str(&clock.date()) {
