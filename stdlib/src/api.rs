@@ -28,6 +28,9 @@ pub(crate) const SYSTEM: &str = "kube-system";
 /// The labels that kubeadm gives to the static pods of a control plane.
 pub(crate) const STATIC: &str = "tier=control-plane";
 
+/// All other pods.
+pub(crate) const NOT_STATIC: &str = "tier!=control-plane";
+
 /// Returns the client of the cluster, or says that there is none.
 pub(crate) fn client(ports: &Ports) -> Result<kube::Client, Failure> {
     ports.kube.clone().ok_or_else(|| {

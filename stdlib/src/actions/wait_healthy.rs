@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 
 use super::cordon;
 use crate::api;
+use crate::health::cluster::Still;
 use crate::health::{self, Starts};
 
 /// The verb.
@@ -66,18 +67,22 @@ impl Action for WaitHealthy {
 
     async fn start(&self, cx: &Context, _: &Value) -> Result<Progress, Failure> {
         let reason = format!("a first look at the {}", Scope::of(cx)?.name(cx)?);
-        Ok(Progress::Pending { handle: handle(0, &Starts::new()), reason, again: Duration::ZERO })
+        Ok(Progress::Pending {
+            handle: handle(0, &Starts::new(), &Still::default()),
+            reason,
+            again: Duration::ZERO,
+        })
     }
 
     async fn poll(&self, cx: &Context, last: &Value) -> Result<Progress, Failure> {
         let kube = api::client(&cx.ports)?;
         let scope = Scope::of(cx)?;
         let name = scope.name(cx)?;
-        let (passes, mut starts) = read(last);
+        let (passes, mut starts, mut still) = read(last);
         let look = match scope {
             Scope::Node => health::node::look(cx, &kube, cordon::node_of(cx)?, &mut starts).await,
             Scope::ControlPlane => health::control_plane::look(cx, &kube, &mut starts).await,
-            Scope::Cluster => health::cluster::look(cx, &kube, &mut starts).await,
+            Scope::Cluster => health::cluster::look(cx, &kube, &mut starts, &mut still).await,
         };
         let (wanted, again) = scope.window();
         let (passes, reason) = match look {
@@ -89,31 +94,40 @@ impl Action for WaitHealthy {
             // Right after its start an apiserver may even refuse what it allows a second later.
             Err(failure) => (0, failure.message),
         };
-        Ok(Progress::Pending { handle: handle(passes, &starts), reason, again })
+        Ok(Progress::Pending { handle: handle(passes, &starts, &still), reason, again })
     }
 }
 
-/// Writes how many looks in a row were good, and how often each static pod had started.
-fn handle(passes: i64, starts: &Starts) -> Value {
+/// Writes how many looks in a row were good, how often each static pod had started, and what has
+/// been wrong in the same way for how many looks.
+fn handle(passes: i64, starts: &Starts, still: &Still) -> Value {
     let starts = starts.iter().map(|(pod, mark)| (pod.clone(), Value::Text(mark.clone())));
-    Value::Record(IndexMap::from([
+    let mut handle = IndexMap::from([
         ("passes".to_string(), Value::Number(passes)),
         ("starts".to_string(), Value::Record(starts.collect())),
-    ]))
+    ]);
+    if still.looks > 0 {
+        handle.insert("finding".to_string(), Value::Text(still.finding.clone()));
+        handle.insert("looks".to_string(), Value::Number(still.looks));
+    }
+    Value::Record(handle)
 }
 
 /// Reads it; what cannot be read begins anew.
-fn read(handle: &Value) -> (i64, Starts) {
-    let passes = match handle.get("passes") {
-        Some(Value::Number(passes)) => *passes,
+fn read(handle: &Value) -> (i64, Starts, Still) {
+    let number = |field: &str| match handle.get(field) {
+        Some(Value::Number(number)) => *number,
         _ => 0,
     };
+    let finding = handle.get("finding").and_then(Value::as_text).unwrap_or_default().to_string();
+    let still = Still { finding, looks: number("looks") };
     let starts = match handle.get("starts") {
-        Some(Value::Record(starts)) => starts.iter(),
-        _ => return (passes, Starts::new()),
+        Some(Value::Record(starts)) => {
+            starts.iter().filter_map(|(pod, mark)| Some((pod.clone(), mark.as_text()?.to_string()))).collect()
+        }
+        _ => Starts::new(),
     };
-    let starts = starts.filter_map(|(pod, mark)| Some((pod.clone(), mark.as_text()?.to_string())));
-    (passes, starts.collect())
+    (number("passes"), starts, still)
 }
 
 #[cfg(test)]
@@ -293,6 +307,25 @@ mod tests {
         };
         assert_eq!(finding("cluster", crash(4)).await, "metrics-1 is in CrashLoopBackOff");
         assert_eq!(finding("cluster", crash(40)).await, "cluster looks healthy; is it stable?");
+    }
+
+    #[tokio::test]
+    async fn a_rollout_costs_no_list_of_nodes_until_it_stands_still() {
+        let cluster = cluster();
+        let (cx, mut handle) = waiting(&cluster, "cluster").await;
+        daemon_set(&cluster, 1, 3);
+        cluster.lease("kube-node-lease", "w1", "2026-11-21T11:00:00.000000Z");
+        let rollout = |updated| format!("DaemonSet kube-system/kube-proxy: {updated} of 3 pods are updated");
+        for _ in 0..8 {
+            assert_eq!(poll(&cx, &mut handle).await, rollout(1));
+        }
+        daemon_set(&cluster, 2, 3);
+        for _ in 0..9 {
+            assert_eq!(poll(&cx, &mut handle).await, rollout(2));
+        }
+        for _ in 0..3 {
+            assert_eq!(poll(&cx, &mut handle).await, "the kubelet of w1 has not been heard of for 40s");
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
-//! Whether the cluster is whole: all of it is listed once and judged together. What was sick before
-//! the upgrade began is not held against it.
+//! Whether the cluster is whole: what carries it, then every node and every pod of the system. What
+//! was sick before the upgrade began is not held against it.
 
 use std::collections::BTreeMap;
 
@@ -24,23 +24,54 @@ const STUCK: [&str; 5] = [
     "CreateContainerError",
 ];
 
-/// Looks at the cluster: one list of each kind, whatever the number of nodes.
-pub(crate) async fn look(cx: &Context, kube: &kube::Client, starts: &mut Starts) -> Result<Finding, Failure> {
-    let nodes = Api::<Node>::all(kube.clone());
-    let beats = Api::<Lease>::namespaced(kube.clone(), node::LEASES);
-    let pods = Api::<Pod>::namespaced(kube.clone(), api::SYSTEM);
+/// How many looks in a row what carries the cluster may be unwell in the same way before the nodes
+/// are asked for the reason.
+const STILL: i64 = 10;
+
+/// What was last found wrong with what carries the cluster, and how many looks in a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Still {
+    /// What.
+    pub(crate) finding: String,
+    /// How many looks in a row.
+    pub(crate) looks: i64,
+}
+
+/// Looks at the cluster. A rollout over a thousand nodes takes hours and is looked at every few
+/// seconds: as long as it goes on, nothing is listed that grows with the nodes.
+pub(crate) async fn look(
+    cx: &Context,
+    kube: &kube::Client,
+    starts: &mut Starts,
+    still: &mut Still,
+) -> Result<Finding, Failure> {
+    let (found, pods, now) = carriers(cx, kube, starts).await?;
+    if let Some(finding) = &found {
+        let looks = if *finding == still.finding { still.looks + 1 } else { 1 };
+        *still = Still { finding: finding.clone(), looks };
+        if looks < STILL {
+            return Ok(found);
+        }
+    }
+    let sick = everywhere(cx, kube, &pods, now).await?;
+    Ok(sick.or(found))
+}
+
+/// Judges what carries the cluster; returns the static pods of the control plane, and the time, too.
+async fn carriers(
+    cx: &Context,
+    kube: &kube::Client,
+    starts: &mut Starts,
+) -> Result<(Finding, Vec<Pod>, Timestamp), Failure> {
     let sets = Api::<DaemonSet>::all(kube.clone());
     let deployments = Api::<Deployment>::namespaced(kube.clone(), api::SYSTEM);
     let services = Api::<APIService>::all(kube.clone());
     let leases = Api::<Lease>::namespaced(kube.clone(), api::SYSTEM);
-    let all = ListParams::default;
-    let unpaged = all();
-    let ((api, now), nodes, beats, pods, sets, dns, services, controller, scheduler) = futures::try_join!(
+    let unpaged = ListParams::default();
+    let ((api, now), pods, sets, dns, services, controller, scheduler) = futures::try_join!(
         ready(cx, kube),
-        api::list("list the nodes", &nodes, all()),
-        api::list("list the nodes' leases", &beats, all()),
-        api::list("list the pods of kube-system", &pods, all()),
-        api::list("list the DaemonSets", &sets, all()),
+        api::static_pods(kube),
+        api::list("list the DaemonSets", &sets, ListParams::default()),
         api::find("read the Deployment coredns", deployments.get("coredns")),
         api::find("list the API services", services.list(&unpaged)),
         api::find("read the lease kube-controller-manager", leases.get(control_plane::LEADERS[0])),
@@ -49,14 +80,34 @@ pub(crate) async fn look(cx: &Context, kube: &kube::Client, starts: &mut Starts)
     let services = services.map(|list| list.items).unwrap_or_default();
     let leaders = [controller.as_ref(), scheduler.as_ref()].map(|lease| renewed(lease, now, 15));
     let began = began(&pods);
-    Ok(api
-        .or_else(|| alive(cx, &nodes, &beats, now))
+    let found = api
         .or_else(|| control_plane::of_all(cx, &pods, starts))
         .or_else(|| control_plane::leaders(cx, leaders))
         .or_else(|| sets.iter().find_map(rolled_out))
         .or_else(|| dns.as_ref().and_then(resolves))
-        .or_else(|| pods.iter().find_map(|pod| stuck(pod, began, now)))
-        .or_else(|| services.iter().find_map(|service| served(service, began))))
+        .or_else(|| services.iter().find_map(|service| served(service, began)));
+    Ok((found, pods, now))
+}
+
+/// Judges every node and every pod of the system: one list of each, whatever the number of nodes.
+async fn everywhere(
+    cx: &Context,
+    kube: &kube::Client,
+    static_pods: &[Pod],
+    now: Timestamp,
+) -> Result<Finding, Failure> {
+    let nodes = Api::<Node>::all(kube.clone());
+    let beats = Api::<Lease>::namespaced(kube.clone(), node::LEASES);
+    let pods = Api::<Pod>::namespaced(kube.clone(), api::SYSTEM);
+    let others = ListParams::default().labels(api::NOT_STATIC);
+    let (nodes, beats, pods) = futures::try_join!(
+        api::list("list the nodes", &nodes, ListParams::default()),
+        api::list("list the nodes' leases", &beats, ListParams::default()),
+        api::list("list the pods of kube-system", &pods, others),
+    )?;
+    let began = began(static_pods);
+    let sick = alive(cx, &nodes, &beats, now);
+    Ok(sick.or_else(|| static_pods.iter().chain(&pods).find_map(|pod| stuck(pod, began, now))))
 }
 
 /// Judges the nodes that the run knows; one that joined meanwhile is not its concern.

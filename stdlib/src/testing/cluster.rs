@@ -240,7 +240,9 @@ impl State {
         let query: BTreeMap<String, String> = query
             .split('&')
             .filter_map(|pair| pair.split_once('='))
-            .map(|(key, value)| (key.to_string(), value.replace("%3D", "=").replace("%2F", "/")))
+            .map(|(key, value)| {
+                (key.to_string(), value.replace("%3D", "=").replace("%2F", "/").replace("%21", "!"))
+            })
             .collect();
         let chosen: Vec<&Json> = self
             .objects
@@ -253,7 +255,10 @@ impl State {
                 None => true,
             })
             .filter(|object| match query.get("labelSelector").and_then(|label| label.split_once('=')) {
-                Some((label, value)) => object["metadata"]["labels"][label] == *value,
+                Some((label, value)) => match label.strip_suffix('!') {
+                    Some(label) => object["metadata"]["labels"][label] != *value,
+                    None => object["metadata"]["labels"][label] == *value,
+                },
                 None => true,
             })
             .collect();
