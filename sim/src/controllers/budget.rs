@@ -1,40 +1,128 @@
 //! The disruption controller: the status of every PodDisruptionBudget.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::Touched;
 use super::facts::Facts;
-use crate::api::selects;
+use crate::api::{Change, ChangeKind, Key, selects};
 use crate::pod;
 use crate::world::World;
 
-/// Notes the budgets that select a pod.
-pub(super) fn touched_by(world: &World, object: &Value, touched: &mut Touched) {
-    let namespace = pod::namespace(object);
-    for budget in world.store.list_in("poddisruptionbudgets", namespace) {
-        if selects(&budget["spec"]["selector"], &object["metadata"]["labels"]) {
-            let name = pod::name(budget).to_string();
-            touched.insert(("poddisruptionbudgets".to_string(), namespace.to_string(), name));
+/// The pods that each budget selects, counted as they change: a budget may select thousands, and is
+/// asked after every one of them.
+#[derive(Default)]
+pub(super) struct Claims(BTreeMap<Key, Claim>);
+
+/// What one budget selects.
+#[derive(Default)]
+struct Claim {
+    selector: Value,
+    pods: BTreeMap<String, Member>,
+    healthy: i64,
+    /// Pods that no workload controls.
+    alone: i64,
+    /// How many pods there are of each workload, by resource and name.
+    owners: BTreeMap<(String, String), i64>,
+}
+
+struct Member {
+    healthy: bool,
+    owner: Option<(String, String)>,
+}
+
+impl Claims {
+    /// Takes in a change of a pod, and notes the budgets that select it if it matters to them.
+    pub(super) fn pod_changed(&mut self, change: &Change, matters: bool, touched: &mut Touched) {
+        let object = &change.object;
+        let namespace = pod::namespace(object);
+        let from = (namespace.to_string(), String::new());
+        for ((_, name), claim) in self.0.range_mut(from..).take_while(|((ns, _), _)| ns == namespace) {
+            if claim.take(object, change.kind != ChangeKind::Deleted) && matters {
+                touched.insert(("poddisruptionbudgets".to_string(), namespace.to_string(), name.clone()));
+            }
         }
+    }
+
+    /// Takes in a change of a budget. The pods that there are now may be newer than the change; what
+    /// the log tells of them later comes to the same.
+    pub(super) fn budget_changed(&mut self, world: &World, change: &Change) {
+        let object = &change.object;
+        let key = (pod::namespace(object).to_string(), pod::name(object).to_string());
+        if change.kind == ChangeKind::Deleted {
+            self.0.remove(&key);
+            return;
+        }
+        let selector = &object["spec"]["selector"];
+        if self.0.get(&key).is_some_and(|claim| claim.selector == *selector) {
+            return;
+        }
+        let mut claim = Claim { selector: selector.clone(), ..Claim::default() };
+        for pod in world.store.list_in("pods", &key.0) {
+            claim.take(pod, true);
+        }
+        self.0.insert(key, claim);
     }
 }
 
-/// Counts the pods of a budget and writes what it allows.
-pub(super) fn catch_up(world: &mut World, facts: &Facts, namespace: &str, name: &str) {
+impl Claim {
+    /// Counts a pod as it is now. Returns whether the budget selects it, or did.
+    fn take(&mut self, object: &Value, exists: bool) -> bool {
+        let selected = selects(&self.selector, &object["metadata"]["labels"]);
+        let old = self.pods.remove(pod::name(object));
+        if let Some(old) = &old {
+            self.count(old, -1);
+        }
+        if selected && exists {
+            let healthy = pod::ready(object) && !pod::terminating(object) && !pod::finished(object);
+            let owner = pod::controller(object).and_then(|o| {
+                let resource = super::workload::resource_of(o["kind"].as_str()?)?;
+                Some((resource.to_string(), o["name"].as_str()?.to_string()))
+            });
+            let new = Member { healthy, owner };
+            self.count(&new, 1);
+            self.pods.insert(pod::name(object).to_string(), new);
+        }
+        selected || old.is_some()
+    }
+
+    fn count(&mut self, member: &Member, by: i64) {
+        self.healthy += if member.healthy { by } else { 0 };
+        match &member.owner {
+            None => self.alone += by,
+            Some(owner) => {
+                let pods = self.owners.entry(owner.clone()).or_default();
+                *pods += by;
+                if *pods == 0 {
+                    self.owners.remove(owner);
+                }
+            }
+        }
+    }
+
+    /// Returns how many pods there should be: the replicas of the owners, as the real controller asks
+    /// their scale.
+    fn expected(&self, world: &World, namespace: &str) -> i64 {
+        let scale = |(resource, name): &(String, String)| {
+            let owner = world.store.get(resource, namespace, name);
+            owner.map_or(0, |o| o["spec"]["replicas"].as_i64().unwrap_or(1))
+        };
+        self.alone + self.owners.keys().map(scale).sum::<i64>()
+    }
+}
+
+/// Writes what a budget allows.
+pub(super) fn catch_up(world: &mut World, facts: &Facts, claims: &Claims, namespace: &str, name: &str) {
+    let key = (namespace.to_string(), name.to_string());
     let Some(budget) = world.store.get("poddisruptionbudgets", namespace, name).cloned() else { return };
-    let selector = &budget["spec"]["selector"];
-    let pods: Vec<&str> = world
-        .store
-        .list_in("pods", namespace)
-        .filter(|p| selects(selector, &p["metadata"]["labels"]))
-        .map(|p| pod::name(p))
-        .collect();
-    let fact = |name: &str| facts.pods.get(&(namespace.to_string(), name.to_string()));
-    let healthy = pods.iter().filter(|p| fact(p).is_some_and(|f| f.ready && f.active())).count() as i64;
-    let expected = expected(world, namespace, &pods);
+    let Some(claim) = claims.0.get(&key) else { return };
+    let expected = claim.expected(world, namespace);
+    let healthy = claim.healthy;
     let desired = desired(&budget["spec"], expected);
     let allowed = (healthy - desired).max(0);
     let now = world.clock.stamp();
+    let fact = |name: &str| facts.pods.get(&(namespace.to_string(), name.to_string()));
     world.store.update("poddisruptionbudgets", namespace, name, |b| {
         b["status"]["observedGeneration"] = b["metadata"]["generation"].clone();
         b["status"]["currentHealthy"] = json!(healthy);
@@ -49,29 +137,6 @@ pub(super) fn catch_up(world: &mut World, facts: &Facts, namespace: &str, name: 
             if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
         pod::set_condition(b, "DisruptionAllowed", status, reason, "", &now);
     });
-}
-
-/// Returns how many pods there should be: the replicas of the owners, as the real controller asks their scale.
-fn expected(world: &World, namespace: &str, pods: &[&str]) -> i64 {
-    let mut owners: std::collections::BTreeMap<(String, String), i64> = std::collections::BTreeMap::new();
-    let mut alone = 0;
-    for name in pods {
-        let Some(object) = world.store.get("pods", namespace, name) else { continue };
-        let owner = pod::controller(object).and_then(|o| {
-            let resource = super::workload::resource_of(o["kind"].as_str()?)?;
-            Some((resource.to_string(), o["name"].as_str()?.to_string()))
-        });
-        match owner {
-            None => alone += 1,
-            Some(owner) => {
-                owners.entry(owner).or_insert_with_key(|(resource, name)| {
-                    let owner = world.store.get(resource, namespace, name);
-                    owner.map_or(0, |o| o["spec"]["replicas"].as_i64().unwrap_or(1))
-                });
-            }
-        }
-    }
-    alone + owners.values().sum::<i64>()
 }
 
 /// Returns how many pods must be healthy. Percentages are rounded up, as in the real controller.

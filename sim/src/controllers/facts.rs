@@ -1,6 +1,7 @@
 //! Pods and nodes in short: what the controllers count again and again without reading JSON.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -11,9 +12,9 @@ use crate::pod;
 #[derive(Default)]
 pub(super) struct Facts {
     /// Pods by namespace and name.
-    pub(super) pods: BTreeMap<Key, Pod>,
-    /// Pods by the uid of the owner that controls them.
-    owned: BTreeMap<String, BTreeSet<Key>>,
+    pub(super) pods: BTreeMap<Key, Arc<Pod>>,
+    /// The same pods by the uid of the owner that controls them.
+    owned: BTreeMap<String, BTreeMap<Key, Arc<Pod>>>,
     /// Nodes by name.
     pub(super) nodes: BTreeMap<String, Node>,
     /// Pods without a node.
@@ -52,19 +53,19 @@ impl Facts {
         let old = if change.kind == ChangeKind::Deleted {
             self.pods.remove(&key)
         } else {
-            self.pods.insert(key.clone(), Pod::of(object))
+            self.pods.insert(key.clone(), Arc::new(Pod::of(object)))
         };
         let new = self.pods.get(&key);
         if let Some(old) = &old
             && new.is_none_or(|new| new.owner != old.owner)
-            && let Some(keys) = self.owned.get_mut(&old.owner)
+            && let Some(pods) = self.owned.get_mut(&old.owner)
         {
-            keys.remove(&key);
+            pods.remove(&key);
         }
         let waits = new.is_some_and(|p| p.node.is_empty() && !p.terminating && !p.finished);
         let changed = old.as_ref() != new;
         if let Some(new) = new {
-            self.owned.entry(new.owner.clone()).or_default().insert(key.clone());
+            self.owned.entry(new.owner.clone()).or_default().insert(key.clone(), new.clone());
         }
         if waits {
             self.unbound.insert(key);
@@ -88,7 +89,7 @@ impl Facts {
 
     /// Returns the pods that an owner controls.
     pub(super) fn owned(&self, uid: &str) -> impl Iterator<Item = (&Key, &Pod)> {
-        self.owned.get(uid).into_iter().flatten().filter_map(|key| Some((key, self.pods.get(key)?)))
+        self.owned.get(uid).into_iter().flatten().map(|(key, pod)| (key, &**pod))
     }
 }
 

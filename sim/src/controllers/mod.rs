@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::kubelet;
 use crate::pod;
 use crate::world::{Shared, World, lock};
+use budget::Claims;
 use facts::Facts;
 
 /// How long the loop gathers changes before it acts, as informers and work queues do.
@@ -30,6 +31,7 @@ type Touched = BTreeSet<(String, String, String)>;
 pub(crate) struct Controllers {
     revision: u64,
     facts: Facts,
+    claims: Claims,
     workloads: Touched,
     budgets: Touched,
     schedule: bool,
@@ -41,6 +43,7 @@ impl Controllers {
         Controllers {
             revision: world.store.oldest(),
             facts: Facts::default(),
+            claims: Claims::default(),
             workloads: Touched::new(),
             budgets: Touched::new(),
             schedule: false,
@@ -56,7 +59,7 @@ impl Controllers {
                 workload::catch_up(world, &self.facts, &resource, &namespace, &name);
             }
             for (_, namespace, name) in std::mem::take(&mut self.budgets) {
-                budget::catch_up(world, &self.facts, &namespace, &name);
+                budget::catch_up(world, &self.facts, &self.claims, &namespace, &name);
             }
         }
         if world.first_up("kube-scheduler").is_some() && std::mem::take(&mut self.schedule) {
@@ -80,9 +83,8 @@ impl Controllers {
                             self.workloads.insert((resource.to_string(), key.1.clone(), name));
                         }
                     }
-                    if self.facts.pod_changed(change) {
-                        budget::touched_by(world, object, &mut self.budgets);
-                    }
+                    let matters = self.facts.pod_changed(change);
+                    self.claims.pod_changed(change, matters, &mut self.budgets);
                     self.schedule = true;
                 }
                 "nodes" if self.facts.node_changed(change) => {
@@ -103,6 +105,7 @@ impl Controllers {
                     self.workloads.insert(key);
                 }
                 "poddisruptionbudgets" => {
+                    self.claims.budget_changed(world, change);
                     self.budgets.insert(key);
                 }
                 _ => (),

@@ -65,6 +65,9 @@ pub(super) fn bind_all(world: &mut World, facts: &Facts) {
 
 /// Returns whether a pod tolerates all taints of a node that keep pods away.
 pub(super) fn tolerates(object: &Value, node: &Node) -> bool {
+    if node.taints.is_empty() {
+        return true;
+    }
     let tolerations = object["spec"]["tolerations"].as_array();
     node.taints.iter().filter(|t| t["effect"] != "PreferNoSchedule").all(|taint| {
         tolerations.into_iter().flatten().any(|t| {

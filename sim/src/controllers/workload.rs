@@ -228,7 +228,7 @@ fn daemon_set(world: &mut World, facts: &Facts, owner: &Value) {
     let wants = |n: &Node| scheduler::selects(template, n) && scheduler::tolerates(template, n);
     let pods: Vec<(&Key, &Pod)> = facts.owned(pod::uid(owner)).collect();
     // A pod that is being ended still holds its node: its successor waits.
-    let taken: std::collections::BTreeSet<&str> = pods.iter().map(|(_, p)| p.node.as_str()).collect();
+    let taken: std::collections::HashSet<&str> = pods.iter().map(|(_, p)| p.node.as_str()).collect();
     let nodes: Vec<&String> = facts.nodes.iter().filter(|(_, n)| wants(n)).map(|(name, _)| name).collect();
     for node in nodes.iter().filter(|n| !taken.contains(n.as_str())) {
         let pod_name = format!("{name}-{}", world.random.suffix(5));
