@@ -6,6 +6,9 @@ use std::fmt;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::span::Span;
 
+/// What is found where a line ends too early.
+pub(crate) const END_OF_LINE: &str = "the end of the line";
+
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Problem {
@@ -54,12 +57,14 @@ pub(crate) enum Problem {
     UnknownVerb {
         words: String,
         near: Option<String>,
-        long: Option<String>,
+        /// The shipped module that has it, if it is not in use.
+        module: Option<String>,
     },
     UnknownName {
         name: String,
         near: Option<String>,
-        text: bool,
+        /// What to do if nothing is near.
+        instead: String,
     },
     UnknownArgument {
         name: String,
@@ -74,6 +79,7 @@ pub(crate) enum Problem {
     UnknownStage {
         name: String,
         near: Option<String>,
+        known: String,
     },
     UnknownModule {
         path: String,
@@ -316,17 +322,19 @@ impl Problem {
             Habit { instead, .. } => Some(instead.clone()),
             Binary => Some("give the path of a `.kup` file".to_string()),
             Empty => Some(
-                "begin with `playbook \"what it does\"`, or copy one from `kup doc language`".to_string(),
+                "begin with `playbook \"what it does\"` and a `stage`".to_string(),
             ),
             Unreadable { .. } => Some("give the path of a `.kup` file that you may read".to_string()),
-            UnknownVerb { near, long, .. } => match (near, long) {
-                (Some(near), _) => did_you_mean(Some(near)),
-                (None, Some(module)) => Some(format!("`use {module}` brings it in")),
+            UnknownVerb { near, module, .. } => match (near, module) {
+                (Some(near), Some(module)) => {
+                    Some(format!("did you mean `{near}`? then write `use {module}` at the top of the file"))
+                }
+                (Some(near), None) => did_you_mean(Some(near)),
+                (None, Some(module)) => Some(format!("write `use {module}` at the top of the file")),
                 (None, None) => Some("`kup doc` lists the verbs; `use` brings in those of a module".to_string()),
             },
             UnknownName { near: Some(near), .. } => did_you_mean(Some(near)),
-            UnknownName { name, text: true, .. } => Some(format!("text stands in quotes: `\"{name}\"`")),
-            UnknownName { name, .. } => Some(format!("declare it: `param {name}: TYPE`")),
+            UnknownName { instead, .. } => Some(instead.clone()),
             UnknownArgument { near: Some(near), .. } => did_you_mean(Some(near)),
             UnknownArgument { task, known, .. } if known.is_empty() => {
                 Some(format!("`{task}` takes no arguments"))
@@ -335,7 +343,9 @@ impl Problem {
             UnknownType { near, .. } => did_you_mean(*near).or_else(|| {
                 Some(format!("types are {}, `a | b`, `[T]` and `T?`", crate::check::TYPES.join(", ")))
             }),
-            UnknownStage { near, .. } => did_you_mean(near.as_deref()),
+            UnknownStage { near, known, .. } => {
+                did_you_mean(near.as_deref()).or_else(|| Some(format!("the stages are {known}")))
+            }
             UnknownModule { near, .. } => did_you_mean(near.as_deref()),
             UnknownFact { near, .. } => did_you_mean(*near).or_else(|| {
                 let names: Vec<_> = crate::check::FACTS.iter().map(|(name, _)| *name).collect();
@@ -355,8 +365,12 @@ impl Problem {
             WrongType { example, .. } if !example.is_empty() => Some(format!("write for example `{example}`")),
             NotAMember { near, members, .. } => did_you_mean(near.as_deref())
                 .or_else(|| Some(format!("choose one of {}", ticks(members.iter().map(String::as_str))))),
+            // `on=local` is the usual answer of a step that is about no node.
+            MissingArgument { here: true, name, .. } if name == "on" => {
+                Some("put the step into `each node in workers { }`, or run it here: `on=local`".to_string())
+            }
             MissingArgument { here: true, name, .. } => Some(format!(
-                "put the step into `each {name} in workers {{ }}`, or give the node: `{name}=...`"
+                "put the step into `each node in workers {{ }}`, or give the node: `{name}=...`"
             )),
             MissingArgument { name, example, .. } => Some(format!("add `{name}={example}`")),
             PositionalAfterNamed => Some("put it before the first `name=value`".to_string()),
@@ -384,6 +398,9 @@ impl Problem {
                     .to_string(),
             ),
             NoStages => Some("add `stage NAME { ... }`".to_string()),
+            Expected { expected, found } if expected == "`{`" && found == END_OF_LINE => {
+                Some("put the `{` at the end of this line".to_string())
+            }
             Follows
             | Expected { .. }
             | NotAQuantity { .. }

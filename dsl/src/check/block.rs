@@ -86,7 +86,9 @@ impl<'a> Checker<'a> {
     fn whole_step(&mut self, frame: &mut Frame<'a>, written: &'a ast::Step) -> Option<Step> {
         let step = self.step(frame, written);
         let step = self.keep(step);
-        let policy = written.block.as_ref().map(|b| self.only_policy(frame, b));
+        // Behind a verb that is none, nobody knows what the block was meant to be.
+        let block = written.block.as_ref().filter(|b| step.is_some() || holds_policy(b));
+        let policy = block.map(|b| self.only_policy(frame, b));
         step.map(|step| Step { policy: policy.unwrap_or_default(), ..step })
     }
 
@@ -314,4 +316,8 @@ impl<'a> Checker<'a> {
             }
         }
     }
+}
+
+fn holds_policy(block: &ast::Block) -> bool {
+    block.stmts.iter().all(|stmt| matches!(stmt, Written::Policy(_)))
 }

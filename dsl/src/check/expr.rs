@@ -217,8 +217,14 @@ impl<'a> Checker<'a> {
             known.extend(FACTS.iter().map(|(name, _)| *name));
         }
         let near = nearest(name, known).map(str::to_string);
-        let text = matches!(want, Some(Type::Text | Type::Path)) || (frame.it && near.is_none());
-        Problem::UnknownName { name: name.to_string(), near, text }.at(span)
+        let instead = match want {
+            Some(Type::Text | Type::Path) => format!("text stands in quotes: `\"{name}\"`"),
+            _ if frame.it => format!("text stands in quotes: `\"{name}\"`"),
+            Some(Type::Node) => format!("a node by its name is `first(nodes where name == \"{name}\")`"),
+            Some(Type::Nodes) => "the sets are `nodes`, `control_plane`, `workers` and `etcd`".to_string(),
+            Some(_) | None => format!("declare it: `param {name}: TYPE`"),
+        };
+        Problem::UnknownName { name: name.to_string(), near, instead }.at(span)
     }
 
     fn no_fact(&self, name: Span) -> Diagnostic {

@@ -23,6 +23,8 @@ pub(super) struct Loaded {
     pub(super) sources: Sources,
     pub(super) modules: Vec<Module>,
     pub(super) prelude: Vec<usize>,
+    /// The verbs of shipped modules that nobody uses, with their modules.
+    pub(super) unused: Vec<(String, &'static str)>,
     pub(super) found: Vec<Diagnostic>,
 }
 
@@ -32,8 +34,13 @@ const SHIPPED: [&str; 6] =
 
 /// Reads `root` and all that it uses.
 pub(super) fn load(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Loaded {
-    let mut l =
-        Loaded { sources: Sources::default(), modules: Vec::new(), prelude: Vec::new(), found: Vec::new() };
+    let mut l = Loaded {
+        sources: Sources::default(),
+        modules: Vec::new(),
+        prelude: Vec::new(),
+        unused: Vec::new(),
+        found: Vec::new(),
+    };
     let mut known: HashMap<String, usize> = HashMap::new();
     match loader.load(root) {
         Ok(text) => l.add(root, &text, &mut known),
@@ -89,7 +96,23 @@ pub(super) fn load(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Loaded 
         next += 1;
     }
     l.cycles();
+    for module in SHIPPED {
+        if let (None, Ok(text)) = (known.get(module), loader.load(module)) {
+            l.unused.extend(verbs(&text).map(|verb| (verb, module)));
+        }
+    }
     l
+}
+
+/// Reads only the names of a module's verbs: they are for a hint, and a parse of all would cost more
+/// than the rest of a check.
+fn verbs(text: &str) -> impl Iterator<Item = String> {
+    let head = |line: &str| {
+        let head = line.strip_prefix("native task ").or_else(|| line.strip_prefix("task "))?;
+        let name = head.split(['(', '{']).next()?.trim();
+        (!name.is_empty()).then(|| name.to_string())
+    };
+    text.lines().filter_map(head)
 }
 
 impl Loaded {

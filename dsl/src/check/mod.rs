@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use crate::ast;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::nearest::nearest;
-use crate::problem::Problem;
+use crate::problem::{Problem, ticks};
 use crate::program::{OnFailure, Param, Policy, Program, Stage, StageId, Task};
 use crate::source::{Loader, Sources};
 use crate::span::Span;
@@ -309,8 +309,14 @@ impl<'a> Checker<'a> {
                             Some(id) => stage.after.push(*id),
                             None if self.lost.contains(name) => {}
                             None => {
-                                let near = nearest(name, ids.keys().map(String::as_str)).map(str::to_string);
-                                let problem = Problem::UnknownStage { name: name.to_string(), near };
+                                let mut known: Vec<(&StageId, &str)> =
+                                    ids.iter().map(|(name, id)| (id, name.as_str())).collect();
+                                known.sort_unstable();
+                                let known = || known.iter().map(|(_, name)| *name);
+                                let near = nearest(name, known()).map(str::to_string);
+                                let known = ticks(known()).replace(" or ", " and ");
+                                let name = name.to_string();
+                                let problem = Problem::UnknownStage { name, near, known };
                                 self.found.push(problem.at(*span));
                             }
                         }

@@ -222,11 +222,11 @@ impl<'a> Checker<'a> {
         };
         let first = all[good.min(words - 1)];
         let span = first.to(all[words - 1]);
-        let elsewhere = self.tasks.iter().find(|t| {
-            let words = t.name.matches(' ').count() + 1;
-            words <= spoken.len() && spoken[..words].join(" ") == t.name
-        });
-        let long = elsewhere.map(|t| t.module.clone()).filter(|m| m.starts_with("std/"));
+        if LOOPS.contains(&spoken[0]) {
+            let what = "a loop over nodes is an `each`";
+            return Problem::Habit { what, instead: "write `each node in workers { ... }`".to_string() }
+                .at(all[0]);
+        }
         let near = near.map(|(_, near)| near.to_string());
         // The verb may be one of those that could not be read.
         let unread = self.loaded.modules[frame.module]
@@ -236,18 +236,37 @@ impl<'a> Checker<'a> {
         if self.lost.contains(spoken[0]) || (unread && near.is_none()) {
             return Problem::Follows.at(span);
         }
-        let (near, long) = if long.is_some() { (None, long) } else { (near, None) };
+        if let Some((verb, module)) = self.shipped(&spoken, near.is_none()) {
+            let words = (verb.matches(' ').count() + 1).min(all.len());
+            let written = spoken[..words].join(" ");
+            let near = (verb != written).then(|| verb.to_string());
+            let problem = Problem::UnknownVerb { words: written, near, module: Some(module.to_string()) };
+            return problem.at(all[0].to(all[words - 1]));
+        }
         // A verb that is longer than what stands there: tell what could follow.
         let near = near.or_else(|| {
             let start = spoken[..good].join(" ") + " ";
             let mut longer: Vec<&String> =
                 scope.keys().filter(|v| good > 0 && v.starts_with(&start)).collect();
             longer.sort_unstable();
-            longer.first().map(|v| (*v).clone()).filter(|_| long.is_none())
+            longer.first().map(|v| (*v).clone())
         });
-        Problem::UnknownVerb { words: spoken[..words].join(" "), near, long }.at(span)
+        Problem::UnknownVerb { words: spoken[..words].join(" "), near, module: None }.at(span)
+    }
+
+    /// Returns the verb of a shipped module that is not in use, and the module: the one that stands
+    /// there, or if it may be so the nearest one.
+    fn shipped(&self, spoken: &[&str], may_be_near: bool) -> Option<(&str, &'static str)> {
+        let said = |verb: &str| spoken[..(verb.matches(' ').count() + 1).min(spoken.len())].join(" ");
+        let verbs = || self.loaded.unused.iter().map(|(verb, module)| (verb.as_str(), *module));
+        verbs()
+            .find(|(verb, _)| said(verb) == *verb)
+            .or_else(|| verbs().find(|(verb, _)| may_be_near && nearest(&said(verb), [*verb]).is_some()))
     }
 }
+
+/// How loops begin elsewhere.
+const LOOPS: [&str; 5] = ["for", "foreach", "loop", "while", "with_items"];
 
 /// Returns how many plain words stand at the beginning.
 fn leading(args: &[Arg]) -> usize {

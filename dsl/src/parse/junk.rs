@@ -7,7 +7,7 @@ use pest::error::{Error, ErrorVariant, InputLocation};
 use super::{Grammar, Rule};
 use crate::diagnostic::Diagnostic;
 use crate::nearest::nearest;
-use crate::problem::Problem;
+use crate::problem::{END_OF_LINE, Problem};
 use crate::span::{FileId, Span};
 
 const ITEMS: [&str; 7] = ["use", "playbook", "param", "stage", "task", "native", "on"];
@@ -161,7 +161,7 @@ fn token(text: &str, at: usize) -> usize {
 fn found(text: &str, at: usize) -> String {
     let rest = &text[at..];
     if rest.is_empty() || rest.starts_with(['\n', '\r', '#']) {
-        return "the end of the line".to_string();
+        return END_OF_LINE.to_string();
     }
     format!("`{}`", &text[at..token(text, at)])
 }
@@ -198,7 +198,18 @@ fn habit(text: &str, at: usize) -> Option<(Problem, usize, usize)> {
             line.trim_end().len(),
         );
     }
-    if rest.starts_with("\"\"\"") || rest.starts_with('"') {
+    if rest.starts_with('"') && closed(rest) {
+        return match (first_word(text), last) {
+            ("stage", "stage") => say(
+                "a stage has a name and no title",
+                "write it without quotes: `stage workers { ... }`".to_string(),
+                1,
+            ),
+            (_, "undo") => say("an `undo` is a block", "write `undo { run command \"...\" }`".to_string(), 1),
+            _ => None,
+        };
+    }
+    if rest.starts_with('"') {
         let end = rest.lines().next().map_or(1, |l| l.trim_end().len());
         return Some((Problem::UnclosedText, at, at + end));
     }
@@ -230,8 +241,22 @@ fn habit(text: &str, at: usize) -> Option<(Problem, usize, usize)> {
     if rest.starts_with(';') {
         return say("a step ends with its line", "write the next step on a line of its own".to_string(), 1);
     }
+    if rest.starts_with("--")
+        || (rest.starts_with('-') && rest[1..].starts_with(|c: char| c.is_ascii_alphabetic()))
+    {
+        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        let instead = "write `name=value`; `kup doc VERB` tells the names".to_string();
+        return say("a step has arguments and no flags", instead, end);
+    }
+    if rest.starts_with('=') && !rest.starts_with("==") && before.starts_with("if ") {
+        return say("`=` does not compare", "write `==`".to_string(), 1);
+    }
     if rest.starts_with('=') && !rest.starts_with("==") && !last.is_empty() {
-        if before.starts_with("if ") {
+        if first_word(text) == "param" {
+            let instead = format!("write `param {last}: TYPE = {}`", value(&rest[1..]));
+            return say("a parameter says its type", instead, 1);
+        }
+        if before.contains(" where ") {
             return say("`=` does not compare", "write `==`".to_string(), 1);
         }
         let named = before[..before.len() - last.len()].trim_end();
@@ -243,12 +268,17 @@ fn habit(text: &str, at: usize) -> Option<(Problem, usize, usize)> {
             };
             return Some((problem, comma, comma + 1));
         }
-        let value = first_word(rest[1..].trim_start());
-        return say("an argument has no spaces around its `=`", format!("write `{last}={value}`"), 1);
+        let instead = format!("write `{last}={}`", value(&rest[1..]));
+        return say("an argument has no spaces around its `=`", instead, 1);
     }
     if rest.starts_with(':') && !last.is_empty() && !ITEMS.contains(&first_word(text)) {
-        let value = first_word(rest[1..].trim_start());
-        return say("arguments are not given with `:`", format!("write `{last}={value}`"), 1);
+        let value = value(&rest[1..]);
+        let instead = match before.trim_start() == last {
+            // There is nothing before it: it is the verb.
+            true => format!("write `{}`", format!("{last} {value}").trim_end()),
+            false => format!("write `{last}={value}`; behind a verb, leave it out"),
+        };
+        return say("arguments are not given with `:`", instead, 1);
     }
     if let Some(short) = unit(first_word(rest))
         && last.bytes().all(|b| b.is_ascii_digit())
@@ -262,6 +292,33 @@ fn habit(text: &str, at: usize) -> Option<(Problem, usize, usize)> {
         return Some((problem, start, at + first_word(rest).len()));
     }
     None
+}
+
+/// Returns the value at the beginning of a text, as far as a hint needs it.
+fn value(text: &str) -> &str {
+    let text = text.trim_start_matches([' ', '\t']);
+    let end = match text.strip_prefix('"') {
+        Some(inner) => inner.find(['"', '\n']).map_or(text.len(), |i| i + 2),
+        None => text.find(|c: char| c.is_whitespace() || "{}),;".contains(c)).unwrap_or(text.len()),
+    };
+    text[..end].trim_end()
+}
+
+/// Returns whether the text at the beginning of a line ends on it.
+fn closed(text: &str) -> bool {
+    let line = text.lines().next().unwrap_or_default();
+    if let Some(raw) = text.strip_prefix("\"\"\"") {
+        return raw.contains("\"\"\"");
+    }
+    let mut inside = line.chars().skip(1);
+    while let Some(c) = inside.next() {
+        match c {
+            '"' => return true,
+            '\\' => drop(inside.next()),
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Returns kup's unit for a unit in words.

@@ -422,11 +422,12 @@ fn stages_must_exist_and_not_wait_in_a_circle() {
     check(
         "playbook \"p\"\nstage a after c { run command \"x\" on=local }\nstage b { run command \"x\" on=local }\nstage c { run command \"x\" on=local }\nstage d after bb { run command \"x\" on=local }\nstage d { run command \"x\" on=local }",
         expect![[r#"
-        2:7 `a` K0408 stages wait for each other in a circle: a -> b -> c -> a
-            say with `after` which of them comes first
-        5:15 `bb` K0205 unknown stage `bb`
-        6:7 `d` K0211 the stage `d` stands here twice
-    "#]],
+            2:7 `a` K0408 stages wait for each other in a circle: a -> b -> c -> a
+                say with `after` which of them comes first
+            5:15 `bb` K0205 unknown stage `bb`
+                the stages are `a`, `b`, `c` and `d`
+            6:7 `d` K0211 the stage `d` stands here twice
+        "#]],
     );
 }
 
@@ -580,9 +581,9 @@ fn a_module_is_no_playbook() {
     check(
         "# nothing\n",
         expect![[r#"
-        K0115 the file is empty
-            begin with `playbook "what it does"`, or copy one from `kup doc language`
-    "#]],
+            K0115 the file is empty
+                begin with `playbook "what it does"` and a `stage`
+        "#]],
     );
     check(
         "playbook \"p\"",

@@ -3,6 +3,7 @@
 
 mod mistakes;
 mod never;
+mod newcomer;
 mod shipped;
 mod words;
 
