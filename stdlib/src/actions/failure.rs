@@ -154,12 +154,13 @@ mod tests {
             "E: Failed to fetch http://x/Packages  503  Service Unavailable",
             "configmaps \"kubelet-config\" is forbidden: User \"system:node:n1\" cannot get resource",
             "\t[ERROR ImagePull]: failed to pull image registry.k8s.io/etcd:3.6.4-0",
+            "couldn't upgrade control plane. kubeadm has tried to recover everything into the earlier state. Errors faced: static Pod hash for component etcd on Node n1 did not change after 5m0s",
         ];
         let last = [
             "E: Version '1.34.3-1.1' for 'kubeadm' was not found",
             "W: GPG error: http://x InRelease: The following signatures were invalid: EXPKEYSIG 234654DA9A296436",
             "cp: error writing 'x': No space left on device",
-            "couldn't upgrade control plane. kubeadm has tried to recover everything into the earlier state. Errors faced: static Pod hash for component etcd on Node n1 did not change after 5m0s",
+            "couldn't upgrade control plane. kubeadm has tried to recover everything into the earlier state. Errors faced: broken",
             "\"command failed\" err=\"failed to parse kubelet flag: unknown flag: --x\"",
             "words that nobody has seen before",
         ];

@@ -3,8 +3,8 @@
 
 use dsl::value::{Value, Version};
 use engine::action::{Context, Progress};
-use engine::event::Failure;
-use engine::port::Command;
+use engine::event::{Class, Failure};
+use engine::port::{Command, Output};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::Api;
@@ -128,7 +128,7 @@ pub(super) async fn begin(cx: &Context, host: &Host, argv: &[&str]) -> Result<Pr
     Ok(detached::pending(&handle, host, what(argv), &Unit::Runs(String::new())))
 }
 
-/// Follows kubeadm. The exit code alone is the verdict; its words are only shown.
+/// Follows kubeadm. The exit code alone is the verdict; its words say what kind of failure it was.
 pub(super) async fn follow(
     cx: &Context,
     host: &Host,
@@ -136,16 +136,94 @@ pub(super) async fn follow(
     argv: &[&str],
     done: impl FnOnce() -> Value + Send,
 ) -> Result<Progress, Failure> {
-    match detached::look(cx, host, handle, what(argv)).await? {
-        Unit::Ended(output) if output.ok() => Ok(Progress::Done(done())),
-        Unit::Ended(output) => Err(failure::classify(what(argv), &output)),
-        unit => Ok(detached::pending(handle, host, what(argv), &unit)),
+    match detached::look(cx, host, handle, what(argv)).await {
+        Ok(Unit::Ended(output)) if output.ok() => Ok(Progress::Done(done())),
+        Ok(Unit::Ended(output)) => {
+            let failure = with_cause(failure::classify(what(argv), &output), what(argv), &output);
+            let again = output.code == PREFLIGHT || is_nearly_done(&output);
+            Err(if again { failure } else { at_most_one_rerun(cx, host, argv, failure) })
+        }
+        Ok(unit) => Ok(detached::pending(handle, host, what(argv), &unit)),
+        Err(failure) => Err(at_most_one_rerun(cx, host, argv, failure)),
     }
+}
+
+/// The exit code with which kubeadm's preflight refuses, before anything is changed.
+const PREFLIGHT: i32 = 2;
+
+/// Returns whether only the kubelet's configuration is missing: the static pods are behind it.
+fn is_nearly_done(output: &Output) -> bool {
+    failure::known(&failure::said(output)).is_some_and(|known| known.name == "kubelet-config-forbidden")
+}
+
+/// Holds that kubeadm gets past its preflight on a control plane at most twice in a run: the first
+/// time, and once more by itself. Whether more will help a person decides.
+fn at_most_one_rerun(cx: &Context, host: &Host, argv: &[&str], failure: Failure) -> Failure {
+    let is_apply = argv.get(2) == Some(&"apply");
+    let is_control_plane = is_apply || host.node.as_ref().is_some_and(|node| node.control_plane);
+    if !is_control_plane || cx.attempt == 1 || failure.class == Class::Final {
+        return failure;
+    }
+    let hint = match failure.hint.as_str() {
+        "" => "kubeadm is run again by itself only once".to_string(),
+        hint => format!("{hint}; kubeadm is run again by itself only once"),
+    };
+    Failure { class: Class::Final, hint, ..failure }
+}
+
+/// Names the cause where nobody has written down what such words mean.
+fn with_cause(failure: Failure, what: &str, output: &Output) -> Failure {
+    let said = failure::said(output);
+    match cause(&said).filter(|_| failure::known(&said).is_none()) {
+        Some(cause) => Failure { message: format!("`{what}`: {cause}"), ..failure },
+        None => failure,
+    }
+}
+
+/// Returns the line in which kubeadm says why it ended: a check of its preflight, else its last error,
+/// else what it last found wrong with etcd.
+fn cause(said: &str) -> Option<String> {
+    const CHARS: usize = 400;
+    let clean = failure::printable(said);
+    let find = |is: fn(&str) -> bool| clean.lines().map(str::trim).rfind(|line| is(line));
+    let line = find(|line| line.starts_with("[ERROR "))
+        .or_else(|| find(|line| line.starts_with("error:") || line.contains("] FATAL: ")))
+        .or_else(|| {
+            find(|line| line.contains("healthcheck etcd") || line.contains("etcd cluster is not healthy"))
+        })?;
+    let line = line.strip_prefix("error:").unwrap_or(line).trim();
+    Some(line.strip_prefix("error execution phase ").unwrap_or(line).chars().take(CHARS).collect())
 }
 
 fn what(argv: &[&str]) -> &'static str {
     match argv.get(2) {
         Some(&"apply") => "kubeadm upgrade apply",
         _ => "kubeadm upgrade node",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_the_line_that_names_it() {
+        let preflight = "error: error execution phase preflight: [preflight] Some fatal errors occurred:\n\t[ERROR ControlPlaneNodesReady]: there are NotReady control-planes in the cluster: [cp3]\n[preflight] If you know what you are doing\n";
+        let etcd = "[upgrade/etcd] Failed to healthcheck etcd: timeout\nerror: error execution phase control-plane: fatal error rolling back local etcd cluster manifest: timeout\nTo see the stack trace of this error execute with --v=5 or higher\n";
+        for (said, wanted) in [
+            (
+                preflight,
+                Some(
+                    "[ERROR ControlPlaneNodesReady]: there are NotReady control-planes in the cluster: [cp3]",
+                ),
+            ),
+            (etcd, Some("control-plane: fatal error rolling back local etcd cluster manifest: timeout")),
+            ("[upgrade/apply] FATAL: no such thing\n", Some("[upgrade/apply] FATAL: no such thing")),
+            ("killed\n", None),
+        ] {
+            assert_eq!(cause(said).as_deref(), wanted);
+        }
+        let health = "[upgrade/etcd] Failed to \u{1b}[31mhealthcheck etcd: timeout\nkilled\n";
+        assert_eq!(cause(health).as_deref(), Some("[upgrade/etcd] Failed to healthcheck etcd: timeout"));
     }
 }

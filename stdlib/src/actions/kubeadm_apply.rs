@@ -109,13 +109,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn kubeadms_own_rollback_is_an_outcome_and_not_a_crash() {
+    async fn kubeadms_own_rollback_is_an_outcome_and_not_a_crash_and_ends_the_second_run() {
+        let failed = "LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\nExecMainCode=1\nExecMainStatus=1\n";
         let bench = cluster("v1.33.4", "v1.33.4")
             .says(SHOW, "LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\nExecMainCode=1\nExecMainStatus=1\n")
             .file("/run/kup/kup-r1-a2906e1d50-1.err", "error: couldn't upgrade control plane. kubeadm has tried to recover everything into the earlier state. Errors faced: static Pod hash for component etcd on Node n1 did not change after 5m0s\n");
         let failure = perform(&KubeadmApply, &step(&bench)).await.unwrap_err();
-        assert_eq!(failure.class, Class::Final);
+        assert_eq!(failure.class, Class::Transient);
         assert!(failure.message.ends_with("kubeadm restored the old manifests"), "{}", failure.message);
+        let second = SHOW.replace("50-1", "50-2");
+        for (status, class) in [("1", Class::Final), ("2", Class::Transient)] {
+            let ended = failed.replace("Status=1", &format!("Status={status}"));
+            let bench = cluster("v1.33.4", "v1.33.4").says(&second, &ended);
+            let bench =
+                bench.file("/run/kup/kup-r1-a2906e1d50-2.err", "\t[ERROR ImagePull]: failed to pull image\n");
+            let mut cx = step(&bench);
+            cx.attempt = 2;
+            let handle = super::super::detached::handle(&cx);
+            let failure = KubeadmApply.poll(&cx, &handle).await.unwrap_err();
+            assert_eq!(failure.class, class, "exit code {status}");
+        }
     }
 
     #[tokio::test]
