@@ -135,9 +135,9 @@ fn tally(machine: &Machine) -> String {
             StepState::Failed => "failed",
             StepState::Skipped => "not needed",
             StepState::Undoing { .. } => "being taken back",
-            StepState::Undone if record.failed => "failed, taken back",
+            StepState::Undone if record.failed => "failed and taken back",
             StepState::Undone => "taken back",
-            StepState::UndoFailed if record.failed => "failed, not taken back",
+            StepState::UndoFailed if record.failed => "failed and not taken back",
             StepState::UndoFailed => "not taken back",
         };
         match counts.iter_mut().find(|(w, _)| *w == word) {
