@@ -117,8 +117,9 @@ pub struct Minor {
 
 /// A release of Kubernetes, e.g. `v1.34.2`, `v1.35.0-rc.1` or `v1.28.3+k3s1`.
 ///
-/// The order compares major, minor, patch and then the pre-release; a vendor's suffix does not
-/// count, since `v1.28.3-gke.1200` is not older than `v1.28.3`.
+/// The order compares major, minor, patch and then the pre-release. Among equals what a vendor added
+/// decides, as text, so that only equal versions are equal in order; who asks which release it is
+/// compares [`Version::release`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Version {
     /// The major number.
@@ -137,6 +138,11 @@ impl Version {
     /// Returns the minor release this version belongs to.
     pub fn minor(&self) -> Minor {
         Minor { major: self.major, minor: self.minor }
+    }
+
+    /// Returns the version without what a vendor or a packager added: `v1.28.3-gke.1200` is v1.28.3.
+    pub fn release(&self) -> Version {
+        Version { vendor: String::new(), ..self.clone() }
     }
 
     /// Returns whether this is an alpha, a beta or a release candidate.
@@ -396,7 +402,9 @@ mod tests {
             "v1.35.10",
         ];
         assert!(sorted.windows(2).all(|w| v(w[0]) < v(w[1])));
-        assert!(v("v1.28.3-gke.1200") >= v("v1.28.3"));
+        assert!(v("v1.28.3-gke.1200") > v("v1.28.3") && v("v1.28.3-gke.1200") < v("v1.28.4-rc.1"));
+        assert_eq!(v("v1.28.3-gke.1200").release(), v("v1.28.3"));
+        assert_eq!(v("v1.35.0-rc.1+k3s1").release(), v("v1.35.0-rc.1"));
         assert!(!v("v1.28.3+k3s1").is_prerelease());
     }
 

@@ -72,17 +72,13 @@ impl Verdict for CheckPackages {
 }
 
 fn is_at(node: &Node, version: &Version) -> bool {
-    node.kubelet.as_ref().is_some_and(|kubelet| plain(kubelet) == plain(version))
+    node.kubelet.as_ref().is_some_and(|kubelet| kubelet.release() == version.release())
 }
 
-/// A version without what a packager added: `1.34.4-1.1` and `1.34.4-150500.1.1` are v1.34.4.
-fn plain(version: &Version) -> Version {
-    Version { vendor: String::new(), ..version.clone() }
-}
-
-/// Reads a package's version; Debian writes `1.35.0~rc.1` for a pre-release.
+/// Reads a package's version: `1.34.4-1.1` and `1.34.4-150500.1.1` are v1.34.4; Debian writes
+/// `1.35.0~rc.1` for a pre-release.
 fn package(text: &str) -> Option<Version> {
-    text.replace('~', "-").parse().ok().as_ref().map(plain)
+    text.replace('~', "-").parse().ok().as_ref().map(Version::release)
 }
 
 /// Asks one node; answers what it lacks, if anything.
@@ -117,7 +113,7 @@ impl Offer {
 
     /// Returns whether every package that was asked for has the version.
     fn has(&self, version: &Version) -> bool {
-        !self.0.is_empty() && self.0.values().all(|versions| versions.contains(&plain(version)))
+        !self.0.is_empty() && self.0.values().all(|versions| versions.contains(&version.release()))
     }
 
     /// Tells that the version is missing, with the newest that is there.

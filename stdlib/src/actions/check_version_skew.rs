@@ -34,18 +34,14 @@ impl Verdict for CheckVersionSkew {
     }
 }
 
-/// A version without what a vendor added: `v1.28.3-gke.1200` is not newer than `v1.28.3`.
-fn plain(version: &Version) -> Version {
-    Version { vendor: String::new(), ..version.clone() }
-}
-
 fn judge(
     cluster: &Inventory,
     target: &Version,
     candidates: bool,
     today: Option<Date>,
 ) -> Result<String, Failure> {
-    let to = plain(target);
+    // What a vendor added does not make a version newer.
+    let to = target.release();
     if to.is_prerelease() && !candidates {
         return Err(Failure::last(format!("{target} is a pre-release"))
             .with_hint("name a release, or say `candidates=allow` for a cluster you can lose"));
@@ -54,7 +50,7 @@ fn judge(
     let kubelets: Vec<(&str, Version)> = cluster
         .nodes
         .values()
-        .filter_map(|node| Some((node.name.as_str(), plain(node.kubelet.as_ref()?))))
+        .filter_map(|node| Some((node.name.as_str(), node.kubelet.as_ref()?.release())))
         .collect();
     let (Some(low), Some(high)) =
         (apiservers.iter().min_by_key(|(_, v)| v), apiservers.iter().max_by_key(|(_, v)| v))
@@ -93,10 +89,10 @@ fn apiservers(cluster: &Inventory) -> Vec<(&str, Version)> {
     let of_nodes: Vec<(&str, Version)> = cluster
         .nodes
         .values()
-        .filter_map(|node| Some((node.name.as_str(), plain(node.apiserver.as_ref()?))))
+        .filter_map(|node| Some((node.name.as_str(), node.apiserver.as_ref()?.release())))
         .collect();
     match &cluster.version {
-        Some(version) if of_nodes.is_empty() => vec![("the cluster", plain(version))],
+        Some(version) if of_nodes.is_empty() => vec![("the cluster", version.release())],
         _ => of_nodes,
     }
 }
@@ -140,7 +136,7 @@ fn behind(node: &str, kubelet: &Version, to: &Version) -> Result<(), Failure> {
 /// A kubelet may not be newer than an apiserver. On a control plane it may be newer than those of
 /// other nodes: that is how an upgrade that was stopped half way looks.
 fn ahead(cluster: &Inventory, node: &str, kubelet: &Version, low: &Version) -> Result<(), Failure> {
-    let own = cluster.nodes.get(node).and_then(|node| node.apiserver.as_ref()).map(plain);
+    let own = cluster.nodes.get(node).and_then(|node| node.apiserver.as_ref()).map(Version::release);
     let bound = own.as_ref().unwrap_or(low);
     if kubelet.minor() <= bound.minor() {
         return Ok(());

@@ -66,9 +66,8 @@ fn component(pod: &Pod, target: &Version) -> Option<String> {
 
 /// Tells what is not the target, whatever a vendor added to either.
 fn other(what: &str, version: &str, target: &Version) -> Option<String> {
-    let plain = |version: &Version| Version { vendor: String::new(), ..version.clone() };
     match version.parse::<Version>() {
-        Ok(version) if plain(&version) == plain(target) => None,
+        Ok(version) if version.release() == target.release() => None,
         _ if version.is_empty() => Some(format!("{what} (unknown)")),
         _ => Some(format!("{what} ({version})")),
     }

@@ -115,7 +115,7 @@ pub(super) async fn fits(host: &Host, target: &Version) -> Result<(), Failure> {
     let said = host.ask(Command::read(["kubeadm", "version", "-o", "short"])).await?;
     let found: Option<Version> = said.trim().parse().ok();
     match found {
-        Some(found) if found.minor() == target.minor() && found >= *target => Ok(()),
+        Some(found) if found.minor() == target.minor() && found.release() >= target.release() => Ok(()),
         _ => Err(Failure::last(format!("kubeadm on {} is {}, not {target}", host.name, failure::printable(said.trim())))
             .with_hint(format!("put `install kubeadm version={target}` before this step, or look which kubeadm is first on the PATH"))),
     }
