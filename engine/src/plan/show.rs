@@ -5,10 +5,10 @@ use std::fmt::Write;
 
 use dsl::value::{Value, Version};
 
-use super::{Plan, ScopeId, ScopeKind, Step, StepId, Undo, Work, digest};
+use super::{Plan, ScopeId, ScopeKind, Step, StepId, Undo, Work};
 use crate::inventory::{Inventory, Node};
 
-/// Returns the plan as text, with the first letters of its digest.
+/// Returns the plan as text.
 pub fn show(plan: &Plan, inventory: &Inventory) -> String {
     let mut out = String::new();
     line(&mut out, 0, &plan.title);
@@ -286,10 +286,4 @@ fn summary(out: &mut String, plan: &Plan) {
     let changes = plan.changes();
     let plural = if changes == 1 { "change" } else { "changes" };
     line(out, 0, &format!("{changes} {plural}, {looks} to look, {done} done already, {left_out} not needed"));
-    if plan.has_work() {
-        let digest = digest(plan);
-        line(out, 0, &format!("next: kup run PLAYBOOK --plan {}", &digest[..12]));
-    } else {
-        line(out, 0, "nothing to do: all is as the playbook wants it");
-    }
 }

@@ -96,6 +96,5 @@ fn the_shipped_playbook_becomes_the_official_order() {
 
         no way back after control_plane/cp1/kubeadm-upgrade-apply: kubeadm cannot downgrade a control plane; a control plane of two neighbouring minors may be held
         36 changes, 14 to look, 0 done already, 0 not needed
-        next: kup run PLAYBOOK --plan b92dcb92afa8
     "#]].assert_eq(&crate::plan::show(&plan, &inventory));
 }

@@ -70,7 +70,6 @@ fn a_fresh_cluster() {
 
             no way back after control_plane/cp1/kubeadm-upgrade-apply: kubeadm cannot downgrade a control plane
             37 changes, 7 to look, 1 done already, 0 not needed
-            next: kup run PLAYBOOK --plan 24d89ddabc28
         "#]],
     );
 }
@@ -122,7 +121,6 @@ fn a_cluster_that_is_upgraded_already() {
               - wait healthy cluster  nothing before it changes anything
 
             0 changes, 0 to look, 16 done already, 8 not needed
-            nothing to do: all is as the playbook wants it
         "#]],
     );
 }
