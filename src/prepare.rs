@@ -124,7 +124,11 @@ type Failed = Vec<(StepId, Failure)>;
 /// Returns the probes that failed: those of preflight checks, and the others.
 fn failed(plan: &Plan, probes: &HashMap<StepId, Probe>) -> (Failed, Failed) {
     let failed = plan.ids().filter_map(|id| match probes.get(&id) {
-        Some(Probe::Failed(failure)) => Some((id, failure.clone())),
+        // What will not be performed is no risk.
+        Some(Probe::Failed(failure)) if plan.step(id).preflight || plan.step(id).work.is_wanted() => {
+            Some((id, failure.clone()))
+        }
+        Some(Probe::Failed(_)) => None,
         Some(Probe::Check(_)) | None => None,
     });
     failed.partition(|(id, _)| plan.step(*id).preflight)
