@@ -41,6 +41,7 @@ fn unusable(e: ConnectError) -> Error {
         ConnectError::Missing(_) => error.hint("or try the playbook on a simulated cluster: add `--sim`"),
         ConnectError::Broken { .. }
         | ConnectError::NoContext(_)
+        | ConnectError::NoContexts
         | ConnectError::UnknownContext { .. }
         | ConnectError::Unusable { .. }
         | ConnectError::Unreachable { .. } => error,

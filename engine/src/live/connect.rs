@@ -36,10 +36,15 @@ pub struct Cluster {
 #[derive(Debug, Error)]
 pub enum ConnectError {
     /// No kubeconfig.
-    #[error("no kubeconfig: {0}; give one with `--kubeconfig FILE`, or plain hosts with `--hosts FILE`")]
+    #[error(
+        "no kubeconfig: {0}\nhint: give one with `--kubeconfig FILE`, or plain hosts with `--hosts FILE`"
+    )]
     Missing(String),
     /// A kubeconfig that cannot be read.
-    #[error("cannot read kubeconfig `{}`: {reason}", path.display())]
+    #[error(
+        "cannot read kubeconfig `{}`: {reason}\nhint: compare it with one that works: `kubectl config view` reads the \
+         same file", path.display()
+    )]
     Broken {
         /// The file.
         path: PathBuf,
@@ -47,10 +52,13 @@ pub enum ConnectError {
         reason: String,
     },
     /// No context was chosen.
-    #[error("the kubeconfig has no current context; choose one with `--context`: {}", list(.0))]
+    #[error("the kubeconfig has no current context\nhint: choose one with `--context`: {}", list(.0))]
     NoContext(Vec<String>),
+    /// There is nothing to choose from.
+    #[error("the kubeconfig has no contexts\nhint: give another one with `--kubeconfig FILE`")]
+    NoContexts,
     /// There is no such context.
-    #[error("no context `{name}` in the kubeconfig; it has {}", list(known))]
+    #[error("no context `{name}` in the kubeconfig\nhint: choose one with `--context`: {}", list(known))]
     UnknownContext {
         /// What was asked for.
         name: String,
@@ -58,7 +66,9 @@ pub enum ConnectError {
         known: Vec<String>,
     },
     /// The context names something that is not there, or a certificate is broken.
-    #[error("cannot use context `{context}`: {reason}")]
+    #[error(
+        "cannot use context `{context}`: {reason}\nhint: try `kubectl --context {context} version` from here"
+    )]
     Unusable {
         /// The context.
         context: String,
@@ -66,7 +76,7 @@ pub enum ConnectError {
         reason: String,
     },
     /// The API does not answer.
-    #[error("cannot reach the API at {server}: {reason}; try `kubectl version` from here")]
+    #[error("cannot reach the API at {server}: {reason}\nhint: try `kubectl version` from here")]
     Unreachable {
         /// Where.
         server: String,
@@ -130,6 +140,9 @@ fn client(mut config: kube::Config, context: String) -> Result<Cluster, ConnectE
 
 async fn load(kubeconfig: Kubeconfig, wanted: Option<&str>) -> Result<(kube::Config, String), ConnectError> {
     let known: Vec<String> = kubeconfig.contexts.iter().map(|c| c.name.clone()).collect();
+    if known.is_empty() {
+        return Err(ConnectError::NoContexts);
+    }
     let current = kubeconfig.current_context.clone().filter(|c| !c.is_empty());
     let Some(name) = wanted.map(str::to_string).or(current) else {
         return Err(ConnectError::NoContext(known));
@@ -165,7 +178,7 @@ fn read(path: &Path) -> Result<Kubeconfig, ConnectError> {
         Err(KubeconfigError::ReadConfig(e, _)) if e.kind() == std::io::ErrorKind::NotFound => {
             Err(ConnectError::Missing(format!("`{}` does not exist", path.display())))
         }
-        Err(KubeconfigError::ReadConfig(e, _)) => Err(broken(e.to_string())),
+        Err(KubeconfigError::ReadConfig(e, _)) => Err(broken(causes(&e))),
         // What the parser says may quote the file, and there are tokens in it.
         Err(KubeconfigError::Parse(e)) => Err(broken(match e.location() {
             Some(place) => {
@@ -187,6 +200,14 @@ fn causes(error: &dyn std::error::Error) -> String {
             text = format!("{text}: {more}");
         }
         next = e.source();
+    }
+    // Where in the client it happened says nothing to a user, nor does the number of an error.
+    for layer in ["ServiceError: ", "client error (Connect): ", "client error (SendRequest): "] {
+        text = text.replace(layer, "");
+    }
+    while let Some((start, end)) = text.find(" (os error ").and_then(|i| Some((i, i + text[i..].find(')')?)))
+    {
+        text.replace_range(start..=end, "");
     }
     text
 }

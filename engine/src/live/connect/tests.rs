@@ -25,8 +25,12 @@ async fn message(text: &str, context: Option<&str>) -> String {
 #[tokio::test]
 async fn what_is_wrong_with_a_kubeconfig_is_told() {
     let missing = connect(&Connect { kubeconfig: Some("/nowhere".into()), context: None }).await;
-    assert!(missing.err().unwrap().to_string().starts_with("no kubeconfig: `/nowhere` does not exist; "));
-    assert_eq!(message(TWO, Some("c")).await, "no context `c` in the kubeconfig; it has `a`, `b`");
+    assert!(missing.err().unwrap().to_string().starts_with("no kubeconfig: `/nowhere` does not exist\n"));
+    let text = "no context `c` in the kubeconfig\nhint: choose one with `--context`: `a`, `b`";
+    assert_eq!(message(TWO, Some("c")).await, text);
+    for empty in ["", "apiVersion: v1\nkind: Config\n"] {
+        assert!(message(empty, None).await.starts_with("the kubeconfig has no contexts\nhint: "));
+    }
     assert!(message(TWO, Some("b")).await.contains("cannot use context `b`"));
     assert!(message(&TWO.replace("current-context: a", ""), None).await.contains("`a`, `b`"));
 }
@@ -41,7 +45,8 @@ async fn a_broken_kubeconfig_is_not_quoted() {
 async fn an_api_that_is_not_there_is_told_with_its_address() {
     let text = with(TWO, None).await.unwrap().reach().await.unwrap_err().to_string();
     assert!(text.starts_with("cannot reach the API at http://127.0.0.1:1: "), "{text}");
-    assert!(text.contains("onnection refused"), "{text}");
+    assert!(text.contains("onnection refused\nhint: "), "no layers and numbers: {text}");
+    assert!(!text.contains("ServiceError"), "{text}");
 }
 
 /// Answers one request a connection, then drops it; the second connection is dropped unanswered.
