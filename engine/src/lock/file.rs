@@ -65,7 +65,7 @@ impl FileLock {
             host: who.host.clone(),
             user: who.user.clone(),
             run: run.to_string(),
-            since: super::lease::stamp(wall),
+            since: super::lease::stamp(Duration::from_secs(wall.as_secs())).replace(".000000", ""),
         };
         let text = serde_json::to_string(&content).unwrap_or_default() + "\n";
         let written = file

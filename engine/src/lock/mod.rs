@@ -42,8 +42,8 @@ pub struct Lock {
 pub enum LockError {
     /// Another run has it.
     #[error(
-        "`{holder}` holds the lock of this cluster since {since}; look at it with `kup status`, wait for its end, \
-         then run again{}", expiry(*expires_in)
+        "`{holder}` holds the lock of this cluster since {since}{}\nhint: look at it with `kup status` there, wait \
+         for its end, then run again", expiry(*expires_in)
     )]
     Held {
         /// The run, its host and its user.

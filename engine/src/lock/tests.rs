@@ -129,8 +129,8 @@ async fn a_second_run_is_told_who_holds_the_lock() {
     let error = ask(&cluster, "two", 0).await.err().unwrap();
     assert_eq!(
         error.to_string(),
-        "`one@one (ann)` holds the lock of this cluster since 2027-01-15T08:00:00Z; look at it with `kup status`, \
-         wait for its end, then run again; if it has died, its lease expires in 50 s"
+        "`one@one (ann)` holds the lock of this cluster since 2027-01-15T08:00:00Z; if it has died, its lease \
+         expires in 50 s\nhint: look at it with `kup status` there, wait for its end, then run again"
     );
     lock.release().await;
     assert_eq!(cluster.spec()["holderIdentity"], "");
