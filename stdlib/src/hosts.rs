@@ -43,13 +43,15 @@ struct Entry {
     roles: Vec<Role>,
 }
 
+const LOOKS: &str =
+    "a host looks like `[[host]]`, and below it `name = \"w1\"`; `ssh` and `roles` may follow";
+
 /// Reads a hosts file: a table `[[host]]` for each machine.
 pub fn parse(text: &str) -> Result<Vec<Host>, String> {
-    let file: File = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_string())?;
+    let file: File =
+        toml::from_str(text).map_err(|error| format!("{}\nhint: {LOOKS}", error.to_string().trim_end()))?;
     if file.host.is_empty() {
-        return Err(
-            "the hosts file names no host; a host looks like `[[host]]` and `name = \"w1\"`".to_string()
-        );
+        return Err(format!("the hosts file names no host\nhint: {LOOKS}"));
     }
     let mut hosts: Vec<Host> = Vec::with_capacity(file.host.len());
     for Entry { name, ssh, roles } in file.host {

@@ -38,7 +38,7 @@ pub enum InventoryError {
     #[error("{}", strays(.0))]
     NoNode(Vec<(String, Option<String>)>),
     /// Machines that did not answer, each with the reason.
-    #[error("{}", lines(.0, "cannot reach"))]
+    #[error("{}", silent(.0))]
     Unreachable(Vec<(String, String)>),
     /// ssh reaches another machine than the node: the ssh name and the node's.
     #[error("{}", wrong(.0))]
@@ -57,8 +57,13 @@ fn strays(hosts: &[(String, Option<String>)]) -> String {
     hosts.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn lines(nodes: &[(String, String)], what: &str) -> String {
-    nodes.iter().map(|(node, why)| format!("{what} {node}: {why}")).collect::<Vec<_>>().join("\n")
+fn silent(nodes: &[(String, String)]) -> String {
+    let line = |(node, why): &(String, String)| format!("cannot reach {node}: {why}");
+    let text = nodes.iter().map(line).collect::<Vec<_>>().join("\n");
+    let first = nodes.first().map_or("", |(node, _)| node);
+    format!(
+        "{text}\nhint: try `ssh {first}` from here; `--hosts FILE` gives other ssh names, `--ssh-config FILE` ports and keys"
+    )
 }
 
 fn wrong(pairs: &[(String, String)]) -> String {
@@ -348,7 +353,8 @@ mod tests {
         let error = look(&cluster, &shells, None).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "cannot reach w2: connection refused\ncannot reach w10: connection refused"
+            "cannot reach w2: connection refused\ncannot reach w10: connection refused\n\
+             hint: try `ssh w2` from here; `--hosts FILE` gives other ssh names, `--ssh-config FILE` ports and keys"
         );
     }
 

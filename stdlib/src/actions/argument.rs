@@ -1,6 +1,8 @@
 //! Arguments as Rust types. The checker has typed them already, so a wrong one is kup's own mistake;
 //! still it becomes a failure of the step and not of the run.
 
+use std::path::PathBuf;
+
 use dsl::value::{Minor, Value, Version};
 use engine::action::Context;
 use engine::event::Failure;
@@ -29,6 +31,12 @@ pub(super) fn minor(cx: &Context, name: &str) -> Result<Minor, Failure> {
 /// Returns a text or a path.
 pub(super) fn text<'a>(cx: &'a Context, name: &str) -> Result<&'a str, Failure> {
     cx.args.get(name).and_then(Value::as_text).ok_or_else(|| wrong(name, "a text"))
+}
+
+/// Returns a path on this machine: one that is relative begins at the playbook's folder.
+pub(super) fn path(cx: &Context, name: &str) -> Result<PathBuf, Failure> {
+    // Put together again from its parts, it has no `/./` within.
+    Ok(cx.folder.join(text(cx, name)?).components().collect())
 }
 
 /// Returns a text that need not be given.

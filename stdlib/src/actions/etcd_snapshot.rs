@@ -103,7 +103,7 @@ fn target(cx: &Context) -> Result<PathBuf, Failure> {
     let host = Host::of(cx)?;
     let cluster = if cx.inventory.cluster.is_empty() { "hosts" } else { &cx.inventory.cluster };
     let file = format!("{cluster}-{}-{}.db", cx.run, host.name);
-    Ok(cx.folder.join(argument::text(cx, "into")?).join(file))
+    Ok(argument::path(cx, "into")?.join(file))
 }
 
 /// Returns the SHA-256 of a file, by the machine's own tool.
@@ -322,7 +322,7 @@ mod tests {
     }
 
     fn into() -> (&'static str, Value) {
-        ("into", Value::Path("snapshots".into()))
+        ("into", Value::Path("./snapshots".into()))
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ impl Action for RunScript {
     }
 
     async fn start(&self, cx: &Context, _: &Value) -> Result<Progress, Failure> {
-        let file = cx.folder.join(argument::text(cx, "file")?).display().to_string();
+        let file = argument::path(cx, "file")?.display().to_string();
         let Some(script) = Host::here(cx).read(&file).await? else {
             return Err(Failure::last(format!("there is no file `{file}`"))
                 .with_hint("a path is relative to the playbook's folder"));
@@ -83,7 +83,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_script_that_is_not_there_is_told() {
-        let cx = Bench::default().step(&[("file", Value::Path("fix.sh".into()))]);
+        let cx = Bench::default().step(&[("file", Value::Path("./fix.sh".into()))]);
         let failure = perform(&RunScript, &cx).await.unwrap_err();
         assert_eq!(failure.message, "there is no file `/playbooks/fix.sh`");
     }
