@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
+use crate::printable::shell_word;
 
 /// The cluster that `--sim` simulates when it is given without a shape.
 pub(crate) const DEFAULT_SHAPE: &str = "3+5@v1.33.4";
@@ -46,9 +47,23 @@ pub(crate) struct Global {
     /// The configuration for ssh; else your own.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ssh_config: Option<PathBuf>,
-    /// Where runs are kept; else $XDG_STATE_HOME/kup, else ~/.local/state/kup.
-    #[arg(long, global = true, value_name = "DIR", env = "KUP_STATE_DIR", hide_env_values = true)]
+    /// Where runs are kept; else $KUP_STATE_DIR, else $XDG_STATE_HOME/kup, else ~/.local/state/kup.
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+}
+
+impl Global {
+    /// Returns the options that decide what a command works on, to be given to the next one too.
+    pub(crate) fn again(&self) -> String {
+        let paths = [
+            ("--kubeconfig", &self.kubeconfig),
+            ("--ssh-config", &self.ssh_config),
+            ("--state-dir", &self.state_dir),
+        ];
+        let paths = paths.map(|(name, path)| (name, path.as_ref().map(|p| p.to_string_lossy().into_owned())));
+        let given = paths.into_iter().chain([("--context", self.context.clone())]);
+        given.filter_map(|(name, word)| Some(format!(" {name} {}", shell_word(&word?)))).collect()
+    }
 }
 
 /// When to colour the output. No comments on the members: clap would print them at length.

@@ -12,6 +12,9 @@ pub(crate) fn state_dir(global: &Global) -> Result<PathBuf, Error> {
     if let Some(dir) = &global.state_dir {
         return absolute(dir);
     }
+    if let Some(dir) = std::env::var_os("KUP_STATE_DIR").filter(|dir| !dir.is_empty()) {
+        return absolute(Path::new(&dir));
+    }
     // The XDG rules: a relative path in the variable is to be ignored.
     let from = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     match from("XDG_STATE_HOME").or_else(|| Some(from("HOME")?.join(".local/state"))) {

@@ -76,12 +76,12 @@ impl Console {
     }
 
     /// Fails where nobody could answer a question.
-    pub(crate) fn must_have_somebody(&self) -> Result<(), Error> {
+    pub(crate) fn must_have_somebody(&self, look: &str) -> Result<(), Error> {
         if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
             return Ok(());
         }
         Err(Error::usage("there is no terminal to ask on, and `--yes` was not given")
-            .hint("look at `kup plan` first, then run with `--yes`"))
+            .hint(format!("look at `{look}` first, then add `--yes`")))
     }
 
     /// Says that an invariant of kup is broken.

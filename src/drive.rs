@@ -12,6 +12,7 @@ use engine::port::Ports;
 use engine::run::{self, Run, RunError};
 use tokio::sync::mpsc;
 
+use crate::args::Global;
 use crate::console::{BOLD, CYAN, Console, GREEN, RED, RESET, YELLOW};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -44,9 +45,11 @@ pub(crate) struct Drive<'a> {
 
 impl Drive<'_> {
     /// Drives the run to its end, and says how it ended.
-    pub(crate) async fn go(self, console: Console) -> Result<Exit, Error> {
+    pub(crate) async fn go(self, global: &Global, console: Console) -> Result<Exit, Error> {
         let Drive { folder, mut machine, mut journal, lock, ports, inventory, beside, input, simulated } =
             self;
+        // Who asks for a rollback gets what he asked for when all is taken back.
+        let asked = matches!(input, Input::Rollback { .. });
         let (inputs, receiver) = mpsc::channel(8);
         // There is room for it: the channel is new.
         let _ = inputs.try_send(input);
@@ -87,7 +90,16 @@ impl Drive<'_> {
         let began_something = tally.began;
         let facts = (tally.changed, tally.at.saturating_sub(began));
         match outcome {
-            Ok(outcome) => Ok(close(console, folder, outcome, facts, simulated)),
+            Ok(outcome) => {
+                close(global, console, folder, outcome, facts, simulated, asked);
+                Ok(match outcome {
+                    Outcome::Done => Exit::Done,
+                    Outcome::Paused => Exit::Paused,
+                    Outcome::Compensated if asked => Exit::Done,
+                    Outcome::Compensated => Exit::Compensated,
+                    Outcome::Failed => Exit::Failed,
+                })
+            }
             Err(RunError::Journal(e)) => {
                 // Something may have been done before the disk failed: this is not exit 8.
                 let exit = if began_something { Exit::Failed } else { Exit::Environment };
@@ -120,17 +132,20 @@ impl Tally {
 
 /// Says what happened, how long it took, where the journal is, and what to do next.
 fn close(
+    global: &Global,
     console: Console,
     folder: &Folder,
     outcome: Outcome,
     (changed, time): (usize, u64),
     simulated: bool,
-) -> Exit {
+    asked: bool,
+) {
     let time = took(time);
     let changes = count(changed, "change");
     let text = match outcome {
         Outcome::Done => format!("{GREEN}done{RESET}: {changes} in {time}"),
         Outcome::Paused => format!("{YELLOW}paused{RESET} after {changes} and {time}"),
+        Outcome::Compensated if asked => format!("{GREEN}taken back{RESET} in {time}"),
         Outcome::Compensated => format!("{YELLOW}failed, and taken back{RESET} in {time}"),
         Outcome::Failed => {
             format!("{RED}failed{RESET} after {time}: something of what was done is still there")
@@ -147,12 +162,6 @@ fn close(
         Outcome::Failed => vec!["kup status".to_string(), "kup rollback".to_string()],
     };
     for command in next {
-        console.say(&format!("{CYAN}next{RESET}: {command}"));
-    }
-    match outcome {
-        Outcome::Done => Exit::Done,
-        Outcome::Paused => Exit::Paused,
-        Outcome::Compensated => Exit::Compensated,
-        Outcome::Failed => Exit::Failed,
+        console.say(&format!("{CYAN}next{RESET}: {command}{}", printable(&global.again())));
     }
 }

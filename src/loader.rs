@@ -67,6 +67,7 @@ pub(crate) fn read(path: &Path, kind: &str) -> Result<String, Unreadable> {
     if text.trim().is_empty() {
         let hint = match kind {
             PLAYBOOK => "begin with `playbook \"what it does\"` and a `stage`",
+            "hosts file" => "name a host: `[[host]]`, and below it `name = \"w1\"`",
             _ => "",
         };
         return fail(format!("`{name}` is empty"), hint.to_string());

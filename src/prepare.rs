@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use dsl::program::Program;
 use dsl::source::Sources;
+use dsl::value::Type;
 use engine::event::Failure;
 use engine::inputs::{self, InputError};
 use engine::inventory::Inventory;
@@ -14,6 +15,7 @@ use engine::plan::{self, Plan, Probe, StepId};
 use engine::port::Ports;
 use engine::readonly::read_only;
 use engine::run;
+use indexmap::IndexMap;
 use stdlib::inventory;
 
 use crate::args::Global;
@@ -82,7 +84,8 @@ pub(crate) async fn prepare(
     let inventory = inventory::read(&looking, hosts)
         .await
         .map_err(|e| Error::told_by(Exit::Environment, &e.to_string()))?;
-    let values = inputs::resolve(&text.program, &target.inputs, &inventory).map_err(|wrong| {
+    let given = from_here(&text.program, &target.inputs)?;
+    let values = inputs::resolve(&text.program, &given, &inventory).map_err(|wrong| {
         for error in &wrong {
             console.error(&explained(error));
         }
@@ -99,6 +102,23 @@ pub(crate) async fn prepare(
     let (blockers, unasked) = failed(&plan, &probes);
     let hash = plan::digest(&plan);
     Ok(Prepared { plan, hash, inventory, ports, beside, blockers, unasked })
+}
+
+/// Makes the paths of the command line absolute: they start from the working directory, as all other
+/// arguments do, while those in a playbook start from its folder.
+fn from_here(program: &Program, given: &IndexMap<String, String>) -> Result<IndexMap<String, String>, Error> {
+    let mut given = given.clone();
+    for param in &program.params {
+        let is_optional = param.ty == Type::Optional(Box::new(Type::Path));
+        if !is_optional && param.ty != Type::Path {
+            continue;
+        }
+        let is_path = |text: &&mut String| !text.trim().is_empty() && (!is_optional || *text != "none");
+        if let Some(text) = given.get_mut(&param.name).filter(is_path) {
+            *text = crate::config::absolute(Path::new(text.as_str()))?.to_string_lossy().into_owned();
+        }
+    }
+    Ok(given)
 }
 
 /// Says what to give instead.

@@ -26,6 +26,15 @@ pub(crate) fn one_line(text: &str) -> String {
     printable(&lines.join(" / ")).into_owned()
 }
 
+/// Returns a word as a shell would need it to be written.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/@+=%:,".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 /// Whether a terminal would do something with the character instead of showing it: controls,
 /// and the marks that reorder or hide what stands around them.
 pub(crate) fn steers(c: char) -> bool {

@@ -7,6 +7,7 @@ use stdlib::hosts::{self, Host};
 
 use crate::args;
 use crate::error::Error;
+use crate::exit::Exit;
 use crate::loader::{self, Unreadable};
 
 /// What a run is aimed at.
@@ -49,11 +50,11 @@ impl Target {
         };
         let place = match &target.sim {
             None => Place::Live { hosts: target.hosts.as_deref().map(read_hosts).transpose()? },
-            Some(shape) => Place::Sim {
-                shape: read_shape(shape)?,
-                seed: target.seed,
-                faults: target.fault.iter().map(|f| read_fault(f)).collect::<Result<_, _>>()?,
-            },
+            Some(shape) => {
+                let shape = read_shape(shape)?;
+                let faults = target.fault.iter().map(|f| read_fault(f, &shape)).collect::<Result<_, _>>()?;
+                Place::Sim { shape, seed: target.seed, faults }
+            }
         };
         Ok(Target { file, inputs: inputs(&target.set)?, place })
     }
@@ -83,10 +84,23 @@ fn inputs(set: &[String]) -> Result<IndexMap<String, String>, Error> {
 
 fn read_hosts(path: &Path) -> Result<Vec<Host>, Error> {
     let text = read_text(path, "hosts file")?;
-    hosts::parse(&text).map_err(|e| Error::usage(format!("`{}`: {e}", path.display())))
+    hosts::parse(&text).map_err(|e| Error::told_by(Exit::Usage, &format!("`{}`: {e}", path.display())))
 }
 
 fn read_shape(text: &str) -> Result<sim::Shape, Error> {
+    let shape = parse_shape(text)?;
+    let nodes = shape.pools.iter().fold(shape.control_plane, |nodes, pool| nodes.saturating_add(pool.count));
+    if nodes > MAX_NODES {
+        return Err(Error::usage(format!("`--sim {text}`: {nodes} nodes are too many"))
+            .hint(format!("a cluster has at most {MAX_NODES} nodes, a simulated one too")));
+    }
+    Ok(shape)
+}
+
+/// What Kubernetes itself is tested for.
+const MAX_NODES: usize = 5000;
+
+fn parse_shape(text: &str) -> Result<sim::Shape, Error> {
     if text.ends_with(".toml") {
         let content = read_text(Path::new(text), "shape file")?;
         return sim::Shape::from_toml(&content).map_err(|e| Error::usage(format!("`{text}`: {e}")));
@@ -97,10 +111,26 @@ fn read_shape(text: &str) -> Result<sim::Shape, Error> {
     })
 }
 
-fn read_fault(text: &str) -> Result<sim::Fault, Error> {
-    sim::Fault::parse(text).map_err(|e| {
+fn read_fault(text: &str, shape: &sim::Shape) -> Result<sim::Fault, Error> {
+    let fault = sim::Fault::parse(text).map_err(|e| {
         Error::usage(format!("`--fault {text}`: {e}")).hint("a fault looks like `F26@w2`: number and node")
-    })
+    })?;
+    let kinds = [("cp", shape.control_plane)].into_iter();
+    let kinds: Vec<_> = kinds.chain(shape.pools.iter().map(|p| (p.name.as_str(), p.count))).collect();
+    let is_node = |(name, count): &(&str, usize)| {
+        let number = fault.node.strip_prefix(name).and_then(|n| n.parse::<usize>().ok());
+        number.is_some_and(|n| (1..=*count).contains(&n) && fault.node == format!("{name}{n}"))
+    };
+    if kinds.iter().any(is_node) {
+        return Ok(fault);
+    }
+    let range = |(name, count): &(&str, usize)| match count {
+        1 => format!("`{name}1`"),
+        n => format!("`{name}1` to `{name}{n}`"),
+    };
+    let nodes: Vec<String> = kinds.iter().filter(|(_, n)| *n > 0).map(range).collect();
+    Err(Error::usage(format!("`--fault {text}`: the cluster has no node `{}`", fault.node))
+        .hint(format!("its nodes are {}", nodes.join(", "))))
 }
 
 fn read_text(path: &Path, kind: &str) -> Result<String, Error> {

@@ -19,14 +19,17 @@ struct Verb<'a> {
 pub(crate) fn doc(console: Console, words: &[String]) -> Result<Exit, Error> {
     let verbs: Vec<Verb<'_>> = stdlib::modules().iter().flat_map(|(m, text)| verbs(m, text)).collect();
     if words.is_empty() {
-        for verb in &verbs {
-            let first = verb.doc.first().copied().unwrap_or_default();
-            console.result(&format!("{BOLD}{:<24}{RESET} {first}  {DIM}{}{RESET}", verb.name, verb.module));
-        }
+        list(console, &verbs.iter().collect::<Vec<_>>());
         return Ok(Exit::Done);
     }
     let wanted = words.join(" ");
     let Some(verb) = verbs.iter().find(|v| v.name == wanted) else {
+        let longer = format!("{wanted} ");
+        let longer: Vec<&Verb<'_>> = verbs.iter().filter(|v| v.name.starts_with(&longer)).collect();
+        if !longer.is_empty() {
+            list(console, &longer);
+            return Ok(Exit::Done);
+        }
         let error = Error::usage(format!("there is no verb `{wanted}`"));
         return Err(match nearest(&wanted, verbs.iter().map(|v| v.name.clone())) {
             Some(name) => error.hint(format!("did you mean `{name}`?")),
@@ -44,6 +47,13 @@ pub(crate) fn doc(console: Console, words: &[String]) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
+fn list(console: Console, verbs: &[&Verb<'_>]) {
+    for verb in verbs {
+        let first = verb.doc.first().copied().unwrap_or_default();
+        console.result(&format!("{BOLD}{:<24}{RESET} {first}  {DIM}{}{RESET}", verb.name, verb.module));
+    }
+}
+
 /// Finds the tasks of a module: the doc comment above the head, and the header's lines below it.
 fn verbs<'a>(module: &'a str, text: &'a str) -> Vec<Verb<'a>> {
     let lines: Vec<&str> = text.lines().collect();
@@ -55,7 +65,7 @@ fn verbs<'a>(module: &'a str, text: &'a str) -> Vec<Verb<'a>> {
         let above = lines[..i].iter().rev().take_while(|l| l.starts_with("##"));
         let mut doc: Vec<&str> = above.map(|l| l.trim_start_matches('#').trim()).collect();
         doc.reverse();
-        let below = lines[i + 1..].iter().take_while(|l| l.starts_with(' '));
+        let below = lines[i + 1..].iter().take_while(|l| l.starts_with(' ') || **l == "}");
         let name = head.split('(').next().unwrap_or_default().trim().to_string();
         let header = std::iter::once(*line).chain(below.copied()).collect();
         found.push(Verb { module, name, doc, header });

@@ -5,14 +5,14 @@ use crate::console::{CYAN, Console, RESET, Style};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::prepare::{Prepared, prepare, read};
-use crate::printable::printable;
+use crate::printable::{printable, shell_word};
 use crate::report::PlanLine;
 use crate::target::Target;
 use crate::world;
 
 /// Shows the plan.
 pub(crate) fn plan(global: &Global, console: Console, target: args::Target) -> Result<Exit, Error> {
-    let next = next(&target);
+    let next = next(global, &target);
     let target = Target::parse(target)?;
     let text = read(console, &target)?;
     let runtime = world::runtime(target.is_simulated())?;
@@ -45,13 +45,9 @@ fn say_next(console: Console, prepared: &Prepared, next: &str) {
 }
 
 /// Returns the command that runs this very plan.
-fn next(target: &args::Target) -> String {
+fn next(global: &Global, target: &args::Target) -> String {
     let target = target.clone().mended();
-    let quoted =
-        |text: &str| match text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/@+=%:,".contains(c)) {
-            true => text.to_string(),
-            false => format!("'{}'", text.replace('\'', "'\\''")),
-        };
+    let quoted = shell_word;
     let mut words = vec!["kup run".to_string()];
     words.extend(target.file.iter().map(|f| quoted(&f.to_string_lossy())));
     for pair in &target.set {
@@ -65,5 +61,5 @@ fn next(target: &args::Target) -> String {
     if target.seed != 0 {
         words.push(format!("--seed {}", target.seed));
     }
-    words.join(" ")
+    words.join(" ") + &global.again()
 }

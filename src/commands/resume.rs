@@ -60,7 +60,7 @@ fn open(global: &Global, console: Console, run: Option<&str>, yes: bool) -> Resu
             .hint(format!("look at it with `kup show {}`, or run the playbook again", record.folder.run())));
     }
     if !yes {
-        console.must_have_somebody()?;
+        console.must_have_somebody("kup status")?;
     }
     Ok(record)
 }
@@ -96,6 +96,6 @@ fn go(global: &Global, console: Console, record: Record, input: Input) -> Result
             input,
             simulated: false,
         };
-        drive.go(console).await
+        drive.go(global, console).await
     })
 }

@@ -30,7 +30,7 @@ pub(crate) fn run(
     let target = Target::parse(target)?;
     let text = read(console, &target)?;
     if !yes {
-        console.must_have_somebody()?;
+        console.must_have_somebody("kup plan")?;
     }
     let runtime = world::runtime(target.is_simulated())?;
     runtime.block_on(async {
@@ -41,7 +41,10 @@ pub(crate) fn run(
             return Ok(Exit::Blocked);
         }
         if let Some(wanted) = wanted.filter(|w| !prepared.hash.starts_with(*w) || w.len() < 8) {
-            let message = format!("the plan has changed: it is {} and not `{wanted}`", prepared.hash);
+            let message = match prepared.hash.starts_with(wanted) {
+                true => format!("`--plan {wanted}` is too short to mean one plan; give 8 digits or more"),
+                false => format!("the plan has changed: it is {} and not `{wanted}`", prepared.hash),
+            };
             return Err(Error::new(Exit::Blocked, message).hint("look at it again with `kup plan`"));
         }
         if !prepared.plan.has_work() {
@@ -116,7 +119,7 @@ async fn begin(
         input: Input::Begin { by: whoami() },
         simulated,
     };
-    drive.go(console).await
+    drive.go(global, console).await
 }
 
 /// Returns a number that nobody can know before; only ids and jitter are made of it.

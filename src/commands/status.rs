@@ -24,7 +24,7 @@ pub(crate) fn status(global: &Global, console: Console, run: Option<&str>) -> Re
     say(&format!("run {}", printable(&header.run)));
     say(&one_line(&format!("begun {} by {} on {}", header.started, header.user, header.host)));
     let last = record.recorded.events.last().map_or(0, |(at, _)| *at);
-    say(&format!("state: {} after {}", describe(mode, alive), took(last)));
+    say(&format!("state: {}", describe(mode, alive, &took(last))));
     say(&format!("steps: {}", tally(&machine)));
     if let (Mode::Paused | Mode::Finished(Outcome::Paused), Some(why)) = (mode, pause(&record)) {
         say(&format!("{YELLOW}paused{RESET}: {}", one_line(why)));
@@ -62,7 +62,7 @@ pub(crate) fn status(global: &Global, console: Console, run: Option<&str>) -> Re
     }
     say(&format!("journal: {}", printable(&record.folder.path().display().to_string())));
     for command in next(&record, mode, alive) {
-        say(&format!("next: {command}"));
+        say(&format!("next: {command}{}", printable(&global.again())));
     }
     Ok(Exit::Done)
 }
@@ -87,7 +87,7 @@ pub(crate) fn next(record: &Record, mode: Mode, alive: bool) -> Vec<String> {
 /// Returns the word for how a run stands.
 pub(crate) fn word(mode: Mode) -> &'static str {
     match mode {
-        Mode::Going => "going",
+        Mode::Going => "running",
         Mode::Stopping => "stopping",
         Mode::RollingBack => "rolling back",
         Mode::Paused | Mode::Finished(Outcome::Paused) => "paused",
@@ -97,12 +97,12 @@ pub(crate) fn word(mode: Mode) -> &'static str {
     }
 }
 
-fn describe(mode: Mode, alive: bool) -> String {
+fn describe(mode: Mode, alive: bool, took: &str) -> String {
     match mode {
-        Mode::Finished(_) | Mode::Paused => word(mode).to_string(),
-        Mode::Going | Mode::Stopping | Mode::RollingBack if alive => word(mode).to_string(),
+        Mode::Finished(_) | Mode::Paused => format!("{} after {took}", word(mode)),
+        Mode::Going | Mode::Stopping | Mode::RollingBack if alive => format!("{} since {took}", word(mode)),
         Mode::Going | Mode::Stopping | Mode::RollingBack => {
-            format!("interrupted while {}: its kup is gone", word(mode))
+            format!("interrupted while {} after {took}: the kup that did it is gone", word(mode))
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Runs the real binary in an environment of its own: an empty home, a temporary state folder, no
 //! kubeconfig, no colours, and the working directory of the test.
 
+pub(crate) mod sshd;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -77,6 +79,15 @@ impl Kup {
 
     /// Runs a command in this environment.
     pub(crate) fn output(&self, command: &mut Command) -> Ran {
+        self.ended(self.spawn(command))
+    }
+
+    /// Begins a run of kup with a line of arguments, split at spaces.
+    pub(crate) fn begin(&self, line: &str) -> Child {
+        self.spawn(Command::new(env!("CARGO_BIN_EXE_kup")).args(line.split_whitespace()))
+    }
+
+    fn spawn(&self, command: &mut Command) -> Child {
         command
             .current_dir(self.folder.path())
             .env_clear()
@@ -88,13 +99,17 @@ impl Kup {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let child = command.spawn().unwrap();
+        command.spawn().unwrap()
+    }
+
+    /// Waits for the end of what was begun.
+    pub(crate) fn ended(&self, child: Child) -> Ran {
         let pid = child.id();
         let (done, ended) = mpsc::channel();
         std::thread::spawn(move || done.send(child.wait_with_output()));
         let Ok(output) = ended.recv_timeout(LIMIT) else {
             let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
-            panic!("{command:?} ran longer than {LIMIT:?}");
+            panic!("kup ran longer than {LIMIT:?}");
         };
         let output = output.unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
