@@ -11,8 +11,12 @@ use indexmap::IndexMap;
 
 use super::cordon;
 use crate::api;
-use crate::health::cluster::Still;
+use crate::health::cluster::Rollouts;
 use crate::health::{self, Starts};
+
+/// After so long the rollouts of a cluster that do not go on never will. How long they take as a whole,
+/// only the number of nodes knows.
+const STANDSTILL: Duration = Duration::from_secs(15 * 60);
 
 /// The verb.
 pub(super) struct WaitHealthy;
@@ -68,7 +72,7 @@ impl Action for WaitHealthy {
     async fn start(&self, cx: &Context, _: &Value) -> Result<Progress, Failure> {
         let reason = format!("a first look at the {}", Scope::of(cx)?.name(cx)?);
         Ok(Progress::Pending {
-            handle: handle(0, &Starts::new(), &Still::default()),
+            handle: handle(0, &Starts::new(), &Rollouts::default()),
             reason,
             again: Duration::ZERO,
         })
@@ -78,11 +82,11 @@ impl Action for WaitHealthy {
         let kube = api::client(&cx.ports)?;
         let scope = Scope::of(cx)?;
         let name = scope.name(cx)?;
-        let (passes, mut starts, mut still) = read(last);
+        let (passes, mut starts, mut rollouts) = read(last);
         let look = match scope {
             Scope::Node => health::node::look(cx, &kube, cordon::node_of(cx)?, &mut starts).await,
             Scope::ControlPlane => health::control_plane::look(cx, &kube, &mut starts).await,
-            Scope::Cluster => health::cluster::look(cx, &kube, &mut starts, &mut still).await,
+            Scope::Cluster => health::cluster::look(cx, &kube, &mut starts, &mut rollouts).await,
         };
         let (wanted, again) = scope.window();
         let (passes, reason) = match look {
@@ -94,46 +98,61 @@ impl Action for WaitHealthy {
             // Right after its start an apiserver may even refuse what it allows a second later.
             Err(failure) => (0, failure.message),
         };
-        Ok(Progress::Pending { handle: handle(passes, &starts, &still), reason, again })
+        if scope == Scope::Cluster && rollouts.idle >= STANDSTILL {
+            let waited = Value::Duration(millis(STANDSTILL).unsigned_abs());
+            return Err(Failure::last(format!("no progress for {waited}, waiting for {reason}")));
+        }
+        Ok(Progress::Pending { handle: handle(passes, &starts, &rollouts), reason, again })
     }
 }
 
-/// Writes how many looks in a row were good, how often each static pod had started, and what has
-/// been wrong in the same way for how many looks.
-fn handle(passes: i64, starts: &Starts, still: &Still) -> Value {
+/// Writes how many looks in a row were good, how often each static pod had started, and how far the
+/// rollouts are.
+fn handle(passes: i64, starts: &Starts, rollouts: &Rollouts) -> Value {
     let starts = starts.iter().map(|(pod, mark)| (pod.clone(), Value::Text(mark.clone())));
     let mut handle = IndexMap::from([
         ("passes".to_string(), Value::Number(passes)),
         ("starts".to_string(), Value::Record(starts.collect())),
     ]);
-    if still.looks > 0 {
-        handle.insert("finding".to_string(), Value::Text(still.finding.clone()));
-        handle.insert("looks".to_string(), Value::Number(still.looks));
+    if *rollouts != Rollouts::default() {
+        let Rollouts { changes, updated, idle, at } = *rollouts;
+        let fields = [("changes", changes), ("updated", updated), ("idle", millis(idle)), ("at", millis(at))];
+        let fields = fields.map(|(name, number)| (name.to_string(), Value::Number(number)));
+        handle.insert("rollouts".to_string(), Value::Record(fields.into()));
     }
     Value::Record(handle)
 }
 
 /// Reads it; what cannot be read begins anew.
-fn read(handle: &Value) -> (i64, Starts, Still) {
-    let number = |field: &str| match handle.get(field) {
+fn read(handle: &Value) -> (i64, Starts, Rollouts) {
+    let number = |of: Option<&Value>, field: &str| match of.and_then(|of| of.get(field)) {
         Some(Value::Number(number)) => *number,
         _ => 0,
     };
-    let finding = handle.get("finding").and_then(Value::as_text).unwrap_or_default().to_string();
-    let still = Still { finding, looks: number("looks") };
+    let rollouts = handle.get("rollouts");
+    let [changes, updated, idle, at] =
+        ["changes", "updated", "idle", "at"].map(|field| number(rollouts, field));
+    let [idle, at] = [idle, at].map(|ms| Duration::from_millis(ms.unsigned_abs()));
     let starts = match handle.get("starts") {
         Some(Value::Record(starts)) => {
             starts.iter().filter_map(|(pod, mark)| Some((pod.clone(), mark.as_text()?.to_string()))).collect()
         }
         _ => Starts::new(),
     };
-    (number("passes"), starts, still)
+    (number(Some(handle), "passes"), starts, Rollouts { changes, updated, idle, at })
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::testing::{Cluster, context, named};
+    use crate::testing::{self, Cluster, Scripted, Still, context, named};
+    use engine::event::Class;
     use serde_json::{Value as Json, json};
 
     const POD: &str = "/api/v1/namespaces/kube-system/pods";
@@ -309,23 +328,56 @@ mod tests {
         assert_eq!(finding("cluster", crash(40)).await, "cluster looks healthy; is it stable?");
     }
 
+    /// A cluster whose leases hold for a day, and a clock.
+    async fn long_wait() -> (Cluster, Arc<Still>, Context, Value) {
+        let (cluster, clock) = (cluster(), Arc::new(Still::default()));
+        for (namespace, name) in [
+            ("kube-system", "kube-controller-manager"),
+            ("kube-system", "kube-scheduler"),
+            ("kube-node-lease", "cp1"),
+            ("kube-node-lease", "cp2"),
+            ("kube-node-lease", "w1"),
+        ] {
+            cluster.lease(namespace, name, "2026-11-22T12:00:00.000000Z");
+        }
+        let (mut cx, handle) = waiting(&cluster, "cluster").await;
+        cx.ports = testing::ports(Some(&cluster), &Scripted::default(), &clock);
+        (cluster, clock, cx, handle)
+    }
+
     #[tokio::test]
     async fn a_rollout_costs_no_list_of_nodes_until_it_stands_still() {
-        let cluster = cluster();
-        let (cx, mut handle) = waiting(&cluster, "cluster").await;
-        daemon_set(&cluster, 1, 3);
+        let (cluster, clock, cx, mut handle) = long_wait().await;
         cluster.lease("kube-node-lease", "w1", "2026-11-21T11:00:00.000000Z");
-        let rollout = |updated| format!("DaemonSet kube-system/kube-proxy: {updated} of 3 pods are updated");
-        for _ in 0..8 {
-            assert_eq!(poll(&cx, &mut handle).await, rollout(1));
-        }
-        daemon_set(&cluster, 2, 3);
-        for _ in 0..9 {
-            assert_eq!(poll(&cx, &mut handle).await, rollout(2));
+        for updated in [1, 2] {
+            daemon_set(&cluster, updated, 3);
+            for _ in 0..10 {
+                let rollout = format!("DaemonSet kube-system/kube-proxy: {updated} of 3 pods are updated");
+                assert_eq!(poll(&cx, &mut handle).await, rollout);
+                clock.advance(Duration::from_secs(3));
+            }
         }
         for _ in 0..3 {
-            assert_eq!(poll(&cx, &mut handle).await, "the kubelet of w1 has not been heard of for 40s");
+            let why = "the kubelet of w1 has not been heard of for 40s";
+            assert_eq!(poll(&cx, &mut handle).await, why);
+            clock.advance(Duration::from_secs(3));
         }
+    }
+
+    #[tokio::test]
+    async fn a_rollout_is_waited_for_as_long_as_it_goes_on() {
+        let (cluster, clock, cx, mut handle) = long_wait().await;
+        for updated in [1, 2] {
+            daemon_set(&cluster, updated, 3);
+            for _ in 0..15 {
+                poll(&cx, &mut handle).await;
+                clock.advance(Duration::from_secs(60));
+            }
+        }
+        let failure = WaitHealthy.poll(&cx, &handle).await.unwrap_err();
+        let text =
+            "no progress for 15m, waiting for DaemonSet kube-system/kube-proxy: 2 of 3 pods are updated";
+        assert_eq!((failure.class, failure.message.as_str()), (Class::Final, text));
     }
 
     #[tokio::test]

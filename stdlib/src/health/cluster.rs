@@ -2,6 +2,7 @@
 //! was sick before the upgrade began is not held against it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use engine::action::Context;
 use engine::event::Failure;
@@ -24,17 +25,44 @@ const STUCK: [&str; 5] = [
     "CreateContainerError",
 ];
 
-/// How many looks in a row what carries the cluster may be unwell in the same way before the nodes
-/// are asked for the reason.
-const STILL: i64 = 10;
+/// After so long without progress every node is asked for the reason.
+const STILL: Duration = Duration::from_secs(30);
 
-/// What was last found wrong with what carries the cluster, and how many looks in a row.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Still {
-    /// What.
-    pub(crate) finding: String,
-    /// How many looks in a row.
-    pub(crate) looks: i64,
+/// The longest time between two looks that counts: a kup that was away has not waited.
+const BETWEEN: Duration = Duration::from_secs(60);
+
+/// How far the rollouts of the system were at the last look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rollouts {
+    /// How often what is rolled out was changed.
+    pub(crate) changes: i64,
+    /// How many pods were updated since, at most.
+    pub(crate) updated: i64,
+    /// How long it has been waited for more of them.
+    pub(crate) idle: Duration,
+    /// When the last look was, since the Unix epoch.
+    pub(crate) at: Duration,
+}
+
+impl Rollouts {
+    fn wait(&mut self, now: Duration) {
+        if !self.at.is_zero() {
+            self.idle += now.saturating_sub(self.at).min(BETWEEN);
+        }
+        self.at = now;
+    }
+
+    fn note(&mut self, sets: &[DaemonSet]) {
+        let (mut changes, mut updated) = (0, 0);
+        for set in sets.iter().filter(|set| carries(set)) {
+            changes += set.metadata.generation.unwrap_or_default();
+            let status = set.status.as_ref().filter(|s| s.observed_generation >= set.metadata.generation);
+            updated += status.and_then(|s| s.updated_number_scheduled).map_or(0, i64::from);
+        }
+        if changes != self.changes || updated > self.updated {
+            *self = Rollouts { changes, updated, idle: Duration::ZERO, at: self.at };
+        }
+    }
 }
 
 /// Looks at the cluster. A rollout over a thousand nodes takes hours and is looked at every few
@@ -43,15 +71,12 @@ pub(crate) async fn look(
     cx: &Context,
     kube: &kube::Client,
     starts: &mut Starts,
-    still: &mut Still,
+    rollouts: &mut Rollouts,
 ) -> Result<Finding, Failure> {
-    let (found, pods, now) = carriers(cx, kube, starts).await?;
-    if let Some(finding) = &found {
-        let looks = if *finding == still.finding { still.looks + 1 } else { 1 };
-        *still = Still { finding: finding.clone(), looks };
-        if looks < STILL {
-            return Ok(found);
-        }
+    rollouts.wait(cx.ports.clock.wall());
+    let (found, pods, now) = carriers(cx, kube, starts, rollouts).await?;
+    if found.is_some() && rollouts.idle < STILL {
+        return Ok(found);
     }
     let sick = everywhere(cx, kube, &pods, now).await?;
     Ok(sick.or(found))
@@ -62,6 +87,7 @@ async fn carriers(
     cx: &Context,
     kube: &kube::Client,
     starts: &mut Starts,
+    rollouts: &mut Rollouts,
 ) -> Result<(Finding, Vec<Pod>, Timestamp), Failure> {
     let sets = Api::<DaemonSet>::all(kube.clone());
     let deployments = Api::<Deployment>::namespaced(kube.clone(), api::SYSTEM);
@@ -79,6 +105,7 @@ async fn carriers(
     )?;
     let services = services.map(|list| list.items).unwrap_or_default();
     let leaders = [controller.as_ref(), scheduler.as_ref()].map(|lease| renewed(lease, now, 15));
+    rollouts.note(&sets);
     let began = began(&pods);
     let found = api
         .or_else(|| control_plane::of_all(cx, &pods, starts))
@@ -132,11 +159,16 @@ fn began(pods: &[Pod]) -> Option<Timestamp> {
     started.min()
 }
 
-/// Judges a DaemonSet that the system cannot do without.
-fn rolled_out(set: &DaemonSet) -> Finding {
+/// Returns whether the system cannot do without a DaemonSet.
+fn carries(set: &DaemonSet) -> bool {
     let template = set.spec.template.spec.as_ref();
     let class = template.and_then(|spec| spec.priority_class_name.as_deref());
-    if !node::is_critical(set.metadata.namespace.as_deref(), class) {
+    node::is_critical(set.metadata.namespace.as_deref(), class)
+}
+
+/// Judges a DaemonSet that the system cannot do without.
+fn rolled_out(set: &DaemonSet) -> Finding {
+    if !carries(set) {
         return None;
     }
     let name = api::full_name(&set.metadata);
