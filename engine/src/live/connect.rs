@@ -12,6 +12,9 @@ use super::deadline::Deadline;
 /// How long the API may take for one answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// No kubeconfig is larger; what is larger was named by mistake.
+const MAX_BYTES: u64 = 16 << 20;
+
 /// What the command line says about the cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Connect {
@@ -133,7 +136,14 @@ fn client(mut config: kube::Config, context: String) -> Result<Cluster, ConnectE
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(10));
     let server = config.cluster_url.to_string().trim_end_matches('/').to_string();
-    let unusable = |e: kube::Error| ConnectError::Unusable { context: context.clone(), reason: causes(&e) };
+    let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
+    let unusable = |e: kube::Error| {
+        let reason = match &plugin {
+            Some(plugin) => format!("the credential plugin `{plugin}`: {}", causes(&e)),
+            None => causes(&e),
+        };
+        ConnectError::Unusable { context: context.clone(), reason }
+    };
     let builder = ClientBuilder::try_from(config).map_err(unusable)?;
     Ok(Cluster { client: builder.with_layer(&Deadline(ANSWER)).build(), server, context })
 }
@@ -173,6 +183,15 @@ fn read_list(paths: &[PathBuf]) -> Result<Kubeconfig, ConnectError> {
 
 fn read(path: &Path) -> Result<Kubeconfig, ConnectError> {
     let broken = |reason: String| ConnectError::Broken { path: path.to_path_buf(), reason };
+    if std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() > MAX_BYTES) {
+        return Err(broken(format!("it is larger than {} MiB", MAX_BYTES >> 20)));
+    }
+    // kube panics where a text in UTF-16 breaks off in the middle of a character.
+    if let Ok([0xff, 0xfe, rest @ ..] | [0xfe, 0xff, rest @ ..]) = std::fs::read(path).as_deref()
+        && rest.len() % 2 == 1
+    {
+        return Err(broken("it is not text".to_string()));
+    }
     match Kubeconfig::read_from(path) {
         Ok(kubeconfig) => Ok(kubeconfig),
         Err(KubeconfigError::ReadConfig(e, _)) if e.kind() == std::io::ErrorKind::NotFound => {

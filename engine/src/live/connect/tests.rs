@@ -36,6 +36,28 @@ async fn what_is_wrong_with_a_kubeconfig_is_told() {
 }
 
 #[tokio::test]
+async fn bytes_that_are_no_text_are_no_kubeconfig() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config");
+    for bytes in [
+        &b"\xff\xfe"[..],
+        b"\xff\xfea",
+        b"\xfe\xffabc",
+        b"\xff\xfe\x00\xd8",
+        b"\xef\xbb\xbf\xff",
+        b"\xff",
+        b"\0",
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let cluster = connect(&Connect { kubeconfig: Some(path.clone()), context: None }).await;
+        assert!(cluster.is_err(), "{bytes:?}");
+    }
+    std::fs::File::create(&path).unwrap().set_len(100 << 20).unwrap();
+    let large = connect(&Connect { kubeconfig: Some(path.clone()), context: None }).await;
+    assert!(large.err().unwrap().to_string().contains("larger than 16 MiB"));
+}
+
+#[tokio::test]
 async fn a_broken_kubeconfig_is_not_quoted() {
     let text = message("users:\n- name: ann\n  user: hunter2\n", None).await;
     assert!(text.contains("line") && !text.contains("hunter2"), "{text}");
