@@ -49,7 +49,8 @@ pub(crate) fn doc(console: Console, words: &[String]) -> Result<Exit, Error> {
 
 fn list(console: Console, verbs: &[&Verb<'_>]) {
     for verb in verbs {
-        let first = verb.doc.first().copied().unwrap_or_default();
+        let doc = verb.doc.join(" ");
+        let first = doc.split_once(". ").map_or(doc.trim_end_matches('.'), |(first, _)| first);
         console.result(&format!("{BOLD}{:<24}{RESET} {first}  {DIM}{}{RESET}", verb.name, verb.module));
     }
 }

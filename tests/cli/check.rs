@@ -91,3 +91,13 @@ fn the_usual_variables_decide_about_colour() {
     let kup = kup.env("NO_COLOR", "1");
     assert!(!kup.run("check bad.kup --color never").stderr.contains('\x1b'));
 }
+
+#[test]
+fn doc_knows_verbs_and_how_verbs_begin() {
+    let kup = Kup::new();
+    kup.run("doc drain").exits(0).prints("native task drain (");
+    kup.run("doc upgrade worker").exits(0).prints("uncordon node\n  }\n");
+    kup.run("doc kubeadm").exits(0).prints("kubeadm upgrade apply").prints("kubeadm upgrade node");
+    kup.run("doc drian").exits(2).says("did you mean `drain`?");
+    kup.run("doc frobnicate").exits(2).says("`kup doc` lists them all");
+}

@@ -38,6 +38,40 @@ fn a_broken_kubeconfig_is_named_with_the_place() {
 }
 
 #[test]
+fn what_is_no_kubeconfig_is_told_with_what_to_do() {
+    let kup = Kup::new()
+        .with_main_job()
+        .with("empty", "")
+        .with("types", "apiVersion: v1\nkind: Config\nclusters: canary\n")
+        .with("binary", b"\xff\xfe\x00canary")
+        .with("plugin", NOWHERE.replace("token: canary-b1f5", "exec: {command: no-such-plugin, apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never}"))
+        .with("dangling", NOWHERE.replace("cluster: lab,", "cluster: bob,"))
+        .with("folder/file", "");
+    unusable(&kup, "--kubeconfig empty", &["the kubeconfig has no contexts", "hint: give another one"]);
+    unusable(&kup, "--kubeconfig types", &["cannot read kubeconfig `types`", "line 3", "hint: "]);
+    unusable(&kup, "--kubeconfig binary", &["cannot read kubeconfig `binary`", "hint: "]);
+    unusable(&kup, "--kubeconfig folder", &["cannot read kubeconfig `folder`: Is a directory\n"]);
+    unusable(
+        &kup,
+        "--kubeconfig plugin",
+        &["plugin `no-such-plugin`", "hint: try `kubectl --context lab version`"],
+    );
+    unusable(&kup, "--kubeconfig dangling", &["cannot use context `lab`", "bob"]);
+}
+
+#[test]
+fn an_api_that_accepts_and_says_nothing_is_given_up() {
+    // The system takes the connections; nobody reads them.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = mute.local_addr().unwrap().to_string();
+    let kup = Kup::new().with_main_job().with("kc", NOWHERE.replace("127.0.0.1:1", &address));
+    let since = std::time::Instant::now();
+    let ran = kup.run(&format!("plan up.kup {TARGET} --kubeconfig kc")).exits(8);
+    ran.says(&format!("cannot reach the API at http://{address}: no answer within"));
+    assert!(since.elapsed().as_secs() < 30);
+}
+
+#[test]
 fn an_unknown_context_is_answered_with_the_known_ones() {
     let kup = Kup::new().with_main_job().with("kc", NOWHERE);
     unusable(&kup, "--kubeconfig kc --context prod", &["no context `prod`", "`lab`"]);
@@ -46,7 +80,11 @@ fn an_unknown_context_is_answered_with_the_known_ones() {
 #[test]
 fn an_api_that_does_not_answer_is_named() {
     let kup = Kup::new().with_main_job().with("kc", NOWHERE);
-    unusable(&kup, "--kubeconfig kc", &["cannot reach the API at http://127.0.0.1:1"]);
+    unusable(
+        &kup,
+        "--kubeconfig kc",
+        &["cannot reach the API at http://127.0.0.1:1", "refused\n", "kubectl version"],
+    );
 }
 
 #[test]

@@ -85,3 +85,15 @@ fn a_run_that_another_kup_works_on_is_left_alone() {
     // Looking is always allowed.
     kup.run(&format!("status {run}")).exits(0).prints("state: done");
 }
+
+#[test]
+fn an_empty_journal_or_plan_is_told_and_the_list_goes_on() {
+    for file in ["journal.jsonl", "plan.json"] {
+        let (kup, folder, run) = finished();
+        fs::write(folder.join(file), "").unwrap();
+        for verb in ["status", "show", "resume", "rollback"] {
+            kup.run(&format!("{verb} {run}")).exits(8).says(&run);
+        }
+        kup.run("runs").exits(0).prints(&run).prints("unreadable");
+    }
+}

@@ -3,21 +3,22 @@
 use std::fs;
 use std::process::Command;
 
+use crate::support::sshd::{Hosts, OPTIONS};
 use crate::support::{Kup, Ran};
 
 const RUN: &str = "run up.kup --yes --sim 1+1@v1.33.4 --set target=v1.34.2";
 
 /// Runs kup where no file may grow beyond so many KiB.
-fn with_limit(kup: &Kup, kib: u64) -> Ran {
+fn with_limit(kup: &Kup, line: &str, kib: u64) -> Ran {
     // Ignored, the signal becomes an error of the write, as a full disk would give.
-    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" {RUN}", kib * 2);
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" {line}", kib * 2);
     kup.output(Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_kup")]))
 }
 
 #[test]
 fn a_plan_that_cannot_be_saved_stops_the_run_before_it_begins() {
     let kup = Kup::new().with_main_job();
-    with_limit(&kup, 1).exits(8).says("cannot write `").says("plan.json");
+    with_limit(&kup, RUN, 1).exits(8).says("cannot write `").says("plan.json");
     assert!(!kup.path("snapshots").exists(), "nothing was begun");
 }
 
@@ -32,12 +33,36 @@ fn a_disk_that_fills_up_ends_the_run_with_what_is_recorded() {
     // The journal is filled up by hand to where the plan still fits.
     let kup = Kup::new().with_main_job();
     let limit = plan / 1024 + 4;
-    let ran = with_limit(&kup, limit);
-    if journal > (limit + 1) * 1024 {
-        let ran = ran.exits(6).says("cannot write `").says("kup resume");
-        // All that is on disk can be read, and nothing was told that is not there.
-        let run = fs::read_dir(kup.state().join("runs")).unwrap().next().unwrap().unwrap();
-        let run = run.file_name().into_string().unwrap();
-        assert_eq!(kup.run(&format!("show {run}")).exits(0).stdout, ran.stdout);
-    }
+    assert!(journal > (limit + 1) * 1024, "the journal fits, and nothing is tested");
+    let ran = with_limit(&kup, RUN, limit).exits(6).says("cannot write `").says("kup resume");
+    // All that is on disk can be read, and nothing was told that is not there.
+    assert_eq!(kup.run(&format!("show {}", the_run(&kup))).exits(0).stdout, ran.stdout);
+}
+
+#[test]
+fn what_cannot_be_recorded_is_not_done_and_the_run_goes_on_when_there_is_room() {
+    let text = r#"playbook "Tries"
+stage s {
+  run command "echo x >> HERE/tries; test $(wc -l < HERE/tries) -ge 60" on=local unless="false" {
+    retry 300 backoff 1ms..1ms
+  }
+}
+"#;
+    let kup = Kup::new();
+    let here = kup.path("").display().to_string();
+    let kup = kup.with("tries.kup", text.replace("HERE/", &here));
+    let Some(_hosts) = Hosts::start(&kup, &["a"]) else { return };
+    let run = format!("run tries.kup --yes {OPTIONS}");
+    let ran = with_limit(&kup, &run, 12).exits(6).says("cannot write `").says("kup resume");
+    let tries = || fs::read_to_string(kup.path("tries")).unwrap().lines().count();
+    // An attempt that is not on disk was not made.
+    let told = ran.stdout.matches(" begins ").count();
+    assert!(tries() <= told && told <= tries() + 1 && tries() < 60, "{told} told, {} made", tries());
+    kup.run("resume --yes --ssh-config ssh/config").exits(0).says("done: 1 change");
+    assert_eq!(tries(), 60);
+}
+
+fn the_run(kup: &Kup) -> String {
+    let run = fs::read_dir(kup.state().join("runs")).unwrap().next().unwrap().unwrap();
+    run.file_name().into_string().unwrap()
 }
