@@ -70,6 +70,8 @@ impl Sshd {
             .args(["-o", &format!("PidFile={}", at("pid"))])
             .args(["-o", &format!("AuthorizedKeysFile={}", at("authorized"))])
             .args(["-o", "PermitRootLogin=yes", "-o", "PasswordAuthentication=no"])
+            // A home without dotfiles: what somebody's .bashrc prints is not what a test is about.
+            .args(["-o", &format!("SetEnv=HOME={}", at("home"))])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(at("log")).unwrap())
