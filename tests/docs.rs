@@ -116,3 +116,18 @@ fn the_run_in_the_readme_is_a_real_one() {
         assert!(rest.any(alike), "the README shows `{line}`, a run does not, or not there:\n{said}");
     }
 }
+
+#[test]
+fn every_place_that_the_architecture_names_is_there() {
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(repository().join(page)).unwrap();
+        let quoted = text.split('`').skip(1).step_by(2);
+        let is_path =
+            |w: &&str| w.contains('/') && w.chars().all(|c| c.is_alphanumeric() || "/_.-".contains(c));
+        let places: Vec<&str> = quoted.filter(is_path).collect();
+        assert!(places.len() > 3, "{page} names places");
+        for place in places {
+            assert!(repository().join(place).exists(), "{page} names `{place}`, which is not there");
+        }
+    }
+}
