@@ -123,20 +123,7 @@ fn from_here(program: &Program, given: &IndexMap<String, String>) -> Result<Inde
 
 /// Says what to give instead.
 fn explained(wrong: &InputError) -> Error {
-    let error = Error::usage(wrong.to_string());
-    match wrong {
-        InputError::Unknown { near: Some(near), .. } => error.hint(format!("did you mean `{near}`?")),
-        InputError::Unknown { near: None, known, .. } if known.is_empty() => {
-            error.hint("the playbook has no parameters")
-        }
-        InputError::Unknown { near: None, known, .. } => {
-            error.hint(format!("the playbook has {}", known.join(", ")))
-        }
-        InputError::Missing { name, example, .. } | InputError::Bad { name, example, .. } => {
-            error.hint(format!("for example `--set {name}={example}`"))
-        }
-        InputError::Default { name, .. } => error.hint(format!("give one with `--set {name}=VALUE`")),
-    }
+    wrong.hints().into_iter().fold(Error::usage(wrong.to_string()), Error::hint)
 }
 
 type Failed = Vec<(StepId, Failure)>;

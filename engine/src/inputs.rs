@@ -134,11 +134,11 @@ impl InputError {
             InputError::Unknown { known, .. } if known.is_empty() => {
                 vec!["the playbook has no parameters".to_string()]
             }
-            InputError::Unknown { known, .. } => vec![format!("the parameters are {}", known.join(", "))],
+            InputError::Unknown { known, .. } => vec![format!("the playbook has {}", known.join(", "))],
             InputError::Missing { name, example, .. } | InputError::Bad { name, example, .. } => {
-                vec![format!("write --set {name}={example}")]
+                vec![format!("for example `--set {name}={example}`")]
             }
-            InputError::Default { name, .. } => vec![format!("give it a value with --set {name}=...")],
+            InputError::Default { name, .. } => vec![format!("give one with `--set {name}=VALUE`")],
         }
     }
 }
@@ -217,17 +217,17 @@ mod tests {
         assert_eq!(errors[0], "there is no parameter `tarjet`; did you mean `target`?");
         assert_eq!(
             errors[1],
-            "`target` has no value; it is a version: what target is for; write --set target=v1.34.2"
+            "`target` has no value; it is a version: what target is for; for example `--set target=v1.34.2`"
         );
         assert!(errors[2].starts_with("`limit`: "), "{}", errors[2]);
-        assert!(errors[2].ends_with("write --set limit=3"), "{}", errors[2]);
+        assert!(errors[2].ends_with("for example `--set limit=3`"), "{}", errors[2]);
     }
 
     #[test]
     fn a_name_that_is_near_nothing_is_shown_all_there_is() {
         let program = program(&[("target", Type::Optional(Box::new(Type::Version)), None)]);
         let errors = resolve(&program, &[("frobnicate", "1")]).expect_err("a mistake");
-        assert_eq!(errors, ["there is no parameter `frobnicate`; the parameters are target"]);
+        assert_eq!(errors, ["there is no parameter `frobnicate`; the playbook has target"]);
         assert_eq!(resolve(&program, &[]), Ok(vec![Value::None]));
     }
 
