@@ -18,6 +18,11 @@ struct Sshd {
 
 impl Sshd {
     fn start() -> Option<Sshd> {
+        Sshd::with(&[])
+    }
+
+    /// Starts one with options of its own, as `Name=value`.
+    fn with(options: &[&str]) -> Option<Sshd> {
         let program =
             ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].into_iter().find(|p| PathBuf::from(p).exists());
         let Some(program) = program else {
@@ -33,7 +38,7 @@ impl Sshd {
         }
         fs::copy(at("user.pub"), at("authorized")).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut sshd = Sshd { daemon: Sshd::spawn(program, &at, port), folder };
+        let mut sshd = Sshd { daemon: Sshd::spawn(program, &at, port, options), folder };
         let host_key = fs::read_to_string(sshd.path("host.pub")).unwrap();
         fs::write(sshd.path("known"), format!("[127.0.0.1]:{port} {host_key}")).unwrap();
         let user = String::from_utf8(Process::new("id").arg("-un").output().unwrap().stdout).unwrap();
@@ -61,7 +66,7 @@ impl Sshd {
         panic!("sshd does not listen");
     }
 
-    fn spawn(program: &str, at: &dyn Fn(&str) -> String, port: u16) -> Child {
+    fn spawn(program: &str, at: &dyn Fn(&str) -> String, port: u16, options: &[&str]) -> Child {
         // Only the privileged sshd needs it, and only tests that run as root start one.
         let _ = fs::create_dir_all("/run/sshd");
         Process::new(program)
@@ -72,6 +77,7 @@ impl Sshd {
             .args(["-o", "PermitRootLogin=yes", "-o", "PasswordAuthentication=no"])
             // A home without dotfiles: what somebody's .bashrc prints is not what a test is about.
             .args(["-o", &format!("SetEnv=HOME={}", at("home"))])
+            .args(options.iter().flat_map(|option| ["-o", option]))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(at("log")).unwrap())
@@ -237,6 +243,18 @@ async fn thirty_commands_at_once_share_one_connection() {
     assert!(outputs.iter().enumerate().all(|(i, o)| *o == format!("{i}\n")));
     let log = fs::read_to_string(sshd.path("log")).unwrap();
     assert_eq!(log.matches("Accepted publickey").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn an_sshd_that_allows_one_session_a_connection_is_served_one_command_after_the_other() {
+    let Some(sshd) = Sshd::with(&["MaxSessions=1"]) else { return };
+    let (_shells, shell) = sshd.shell();
+    let commands = (0..12).map(|i| {
+        let shell = shell.clone();
+        async move { shell.run(&Command::read(["echo".to_string(), i.to_string()])).await.unwrap().stdout }
+    });
+    let outputs = futures::future::join_all(commands).await;
+    assert!(outputs.iter().enumerate().all(|(i, o)| *o == format!("{i}\n")));
 }
 
 #[tokio::test]

@@ -2,12 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openssh::{Error, Session, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// More output than this is no output of a command that kup sends.
 const MOST: u64 = 64 << 20;
+
+/// How long a command waits for sshd to take another channel.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connected session.
 #[derive(Clone)]
@@ -44,11 +48,19 @@ impl Open {
         let mut command = self.session.raw_command(line);
         command.stdin(if stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = match command.spawn().await {
-            Ok(child) => child,
-            // The master lives, so it was the other side that refused another channel.
-            Err(e) if self.is_alive().await => return Err(Broken::Refused(told(&e))),
-            Err(e) => return Err(Broken::Lost(told(&e))),
+        let begun = tokio::time::Instant::now();
+        let mut pause = Duration::from_millis(20);
+        let mut child = loop {
+            match command.spawn().await {
+                Ok(child) => break child,
+                Err(e) if is_full(&e) && begun.elapsed() < PATIENCE => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+                // The master lives, so it was the other side that refused another channel.
+                Err(e) if self.is_alive().await => return Err(Broken::Refused(told(&e))),
+                Err(e) => return Err(Broken::Lost(told(&e))),
+            }
         };
         let (input, output, errors) = (child.stdin().take(), child.stdout().take(), child.stderr().take());
         let feed = async {
@@ -93,6 +105,13 @@ impl Open {
         let (code, errors) = self.run(line, stdin, Some(MOST), &mut output).await?;
         Ok((code, output, errors))
     }
+}
+
+/// Returns whether sshd has as many channels open as its `MaxSessions` allows (OpenSSH's mux.c says so;
+/// the crate has no type for it). Nothing was begun, and a channel that has ended is counted until
+/// sshd has seen its end: the next command may come too early even when we have left it room.
+fn is_full(error: &Error) -> bool {
+    told(error).contains("Session open refused by peer")
 }
 
 /// Returns what ssh said, with the causes, on one line.

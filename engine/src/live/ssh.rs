@@ -18,7 +18,8 @@ use super::quote;
 use super::session::{Broken, Open, told};
 use crate::port::{Command, Output, Shell, ShellError, Shells};
 
-/// sshd lets 10 channels through one connection; a command that was given up may still hold one.
+/// sshd lets 10 channels through one connection unless its `MaxSessions` says otherwise; a command that
+/// was given up may still hold one.
 const CHANNELS: usize = 8;
 /// How many connections are made at once, so that a fleet does not look like an attack.
 const CONNECTING: usize = 16;
