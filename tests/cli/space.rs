@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::support::sshd::{Hosts, OPTIONS};
-use crate::support::{Kup, Ran};
+use crate::support::{Kup, Ran, binary};
 
 const RUN: &str = "run up.kup --yes --sim 1+1@v1.33.4 --set target=v1.34.2";
 
@@ -12,7 +12,7 @@ const RUN: &str = "run up.kup --yes --sim 1+1@v1.33.4 --set target=v1.34.2";
 fn with_limit(kup: &Kup, line: &str, kib: u64) -> Ran {
     // Ignored, the signal becomes an error of the write, as a full disk would give.
     let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" {line}", kib * 2);
-    kup.output(Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_kup")]))
+    kup.output(Command::new("sh").args(["-c", &script, &binary()]))
 }
 
 #[test]

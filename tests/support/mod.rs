@@ -14,6 +14,11 @@ use tempfile::TempDir;
 /// No test may hang: a run that takes longer is a failure.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// Returns kup's own path; `KUP` names another build.
+pub(crate) fn binary() -> String {
+    std::env::var("KUP").unwrap_or_else(|_| env!("CARGO_BIN_EXE_kup").to_string())
+}
+
 /// An environment to run kup in.
 pub(crate) struct Kup {
     folder: TempDir,
@@ -74,7 +79,7 @@ impl Kup {
 
     /// Runs kup with arguments.
     pub(crate) fn run_args(&self, args: &[&str]) -> Ran {
-        self.output(Command::new(env!("CARGO_BIN_EXE_kup")).args(args))
+        self.output(Command::new(binary()).args(args))
     }
 
     /// Runs a command in this environment.
@@ -84,7 +89,7 @@ impl Kup {
 
     /// Begins a run of kup with a line of arguments, split at spaces.
     pub(crate) fn begin(&self, line: &str) -> Child {
-        self.spawn(Command::new(env!("CARGO_BIN_EXE_kup")).args(line.split_whitespace()))
+        self.spawn(Command::new(binary()).args(line.split_whitespace()))
     }
 
     fn spawn(&self, command: &mut Command) -> Child {
