@@ -74,6 +74,12 @@ pub(crate) enum Color {
     Never,
 }
 
+/// What a check does not let pass. No comments on the members: clap would print them at length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Deny {
+    Warnings,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -82,6 +88,9 @@ pub(crate) enum Command {
         /// The playbooks.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// Counts warnings as errors.
+        #[arg(long, value_enum, value_name = "WHAT")]
+        deny: Option<Deny>,
     },
     /// Shows what a run would do; only reads.
     Plan(Target),

@@ -5,6 +5,7 @@ mod ast;
 mod check;
 pub mod diagnostic;
 pub mod eval;
+mod lint;
 mod literal;
 mod nearest;
 mod parse;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::args::Deny;
 use crate::console::{Console, GREEN, RESET, Style};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -10,7 +11,11 @@ use crate::report::{count, diagnostics_line};
 use crate::text;
 
 /// Checks playbooks and modules.
-pub(crate) fn check(console: Console, files: &[PathBuf]) -> Result<Exit, Error> {
+pub(crate) fn check(console: Console, files: &[PathBuf], deny: Option<Deny>) -> Result<Exit, Error> {
+    let denied = match deny {
+        Some(Deny::Warnings) => true,
+        None => false,
+    };
     let mut wrong = false;
     for file in files {
         let name = file.display().to_string();
@@ -33,7 +38,7 @@ pub(crate) fn check(console: Console, files: &[PathBuf]) -> Result<Exit, Error> 
                     console.alarm(&drawn);
                     console.alarm(&format!("\n{name}: {}", tally(errors, warnings)));
                 }
-                wrong |= errors > 0;
+                wrong |= errors > 0 || (denied && warnings > 0);
             }
             None if console.style != Style::Json && !console.quiet => {
                 console.result(&format!("{name}: {GREEN}ok{RESET}"));

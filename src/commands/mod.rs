@@ -17,7 +17,7 @@ use crate::exit::Exit;
 /// Does what the command line asks for.
 pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Result<Exit, Error> {
     match command {
-        Command::Check { files } => check::check(console, &files),
+        Command::Check { files, deny } => check::check(console, &files, deny),
         Command::Plan(target) => plan::plan(global, console, target),
         Command::Run { target, yes, plan } => run::run(global, console, target, yes, plan.as_deref()),
         Command::Resume { run, yes } => resume::resume(global, console, run.as_deref(), yes),

@@ -45,6 +45,16 @@ fn three_mistakes_are_three_findings_each_underlined_with_what_to_do() {
 }
 
 #[test]
+fn warnings_pass_unless_they_are_denied() {
+    let text = "playbook \"p\"\n\nstage s {\n  each node in workers batch=100% { drain }\n}\n";
+    let kup = Kup::new().with("warned.kup", text).with_main_job();
+    kup.run("check warned.kup").exits(0).says("warning[K1002]").says("warned.kup: 1 warning");
+    kup.run("check warned.kup --deny warnings").exits(2).says("warning[K1002]");
+    kup.run("check up.kup --deny warnings").exits(0).prints("up.kup: ok");
+    kup.run("check up.kup --deny waste").exits(2);
+}
+
+#[test]
 fn colour_comes_when_asked_for() {
     let ran = Kup::new().with("bad.kup", THREE_MISTAKES).run("check bad.kup --color always").exits(2);
     assert!(ran.stderr.contains("\x1b["), "{}", ran.stderr);

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::ast;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::lint::{Subject, lint};
 use crate::nearest::nearest;
 use crate::problem::{Problem, ticks};
 use crate::program::{OnFailure, Param, Policy, Program, Stage, StageId, Task};
@@ -92,7 +93,9 @@ pub fn check(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Checked {
         let checked = checker.playbook();
         if !checker.found.iter().any(|d| d.severity == Severity::Error) {
             checker.unused();
-            program = Some(Program { tasks: std::mem::take(&mut checker.tasks), ..checked });
+            let whole = Program { tasks: std::mem::take(&mut checker.tasks), ..checked };
+            checker.lint(&whole.params, &whole.policy, &whole.stages, &whole.tasks);
+            program = Some(whole);
         }
         found = checker.found;
     }
@@ -107,8 +110,12 @@ pub fn module(root: &str, loader: &dyn Loader, prelude: &[&str]) -> (Sources, Ve
     let mut checker = Checker::new(&loaded, found);
     checker.declare();
     checker.bodies();
+    let tasks = std::mem::take(&mut checker.tasks);
+    if !checker.found.iter().any(|d| d.severity == Severity::Error) {
+        checker.lint(&[], &Policy::default(), &[], &tasks);
+    }
     let mut found = checker.found;
-    let tasks = checker.tasks.into_iter().filter(|t| t.module == root).collect();
+    let tasks = tasks.into_iter().filter(|t| t.module == root).collect();
     sort(&mut found);
     (loaded.sources, tasks, found)
 }
@@ -393,6 +400,13 @@ impl<'a> Checker<'a> {
                 self.found.push(Problem::UnusedUse(self.text(*span).to_string()).at(*span));
             }
         }
+    }
+
+    /// Warns of what is hardly meant as it stands, in a sound text.
+    fn lint(&mut self, params: &[Param], policy: &Policy, stages: &[Stage], tasks: &[Task]) {
+        let tree = &self.root().ast;
+        let sources = &self.loaded.sources;
+        self.found.extend(lint(&Subject { sources, tree, params, policy, stages, tasks }));
     }
 
     /// Reads a text that depends on nothing.

@@ -415,7 +415,9 @@ impl Builder {
         PRECEDENCE
             .map_primary(|pair| self.atom(pair))
             .map_prefix(|op, right: Expr| {
-                let span = light.place(&op).to(right.span);
+                // The mark stands behind its `not`.
+                let op = light.place(&op);
+                let span = Span { start: op.start - 3, ..op.to(right.span) };
                 Expr { kind: ExprKind::Not(Box::new(right)), span }
             })
             .map_postfix(|of, pair| light.fact(of, pair))

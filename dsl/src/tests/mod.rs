@@ -42,12 +42,12 @@ pub(crate) fn run(files: &[(&str, &str)]) -> Checked {
 }
 
 /// Checks one file and compares what is said.
-fn check(text: &str, expect: Expect) {
+pub(crate) fn check(text: &str, expect: Expect) {
     expect.assert_eq(&draw(&run(&[("test.kup", text)])));
 }
 
 /// Checks statements within a stage.
-fn steps(text: &str, expect: Expect) {
+pub(crate) fn steps(text: &str, expect: Expect) {
     check(&format!("playbook \"p\"\nstage s {{\n{text}\n}}\n"), expect);
 }
 

@@ -228,7 +228,7 @@ fn tabs_and_windows_line_ends_are_fine() {
 #[test]
 fn else_may_stand_on_the_next_line() {
     steps(
-        "if true { run command \"x\" on=local }\nelse if false { }\nelse { run command \"y\" on=local }",
+        "if count(workers) > 3 { run command \"x\" on=local }\nelse if count(etcd) > 3 { run command \"z\" on=local }\nelse { run command \"y\" on=local }",
         expect![[r#"
             ok
         "#]],

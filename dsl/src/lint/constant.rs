@@ -1,0 +1,64 @@
+//! K1006: a condition that depends on nothing, so that it is always true or always false.
+
+use crate::program::{Expr, ExprKind, Func};
+
+use super::walk::{Site, sites};
+use super::{Found, Lint, Subject};
+
+pub(super) const LINT: Lint = Lint { code: "K1006", look };
+
+fn look(subject: &Subject<'_>, found: &mut Found) {
+    sites(subject, &mut |site, _| {
+        let cond = match site {
+            Site::If(choice) => &choice.cond,
+            Site::Each(each) => match &each.over.kind {
+                ExprKind::Where(_, cond) => cond,
+                _ => return,
+            },
+            Site::Step(_) => return,
+        };
+        if !depends(cond) {
+            let message = "this condition depends on nothing, so it is always the same".to_string();
+            found.add(
+                cond.span,
+                message,
+                "compare a param, a fact or the loop variable, or leave the condition out",
+            );
+        }
+    });
+}
+
+/// Returns whether an expression can have more than one value.
+fn depends(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Literal(_) => false,
+        ExprKind::Param(_) | ExprKind::Local(_) | ExprKind::Here | ExprKind::Set(_) | ExprKind::It => true,
+        ExprKind::Fact(of, _) | ExprKind::Not(of) => depends(of),
+        // A label is one of the node that a `where` looks at.
+        ExprKind::Call(Func::Label, _) => true,
+        ExprKind::Call(_, of) | ExprKind::Text(of) | ExprKind::List(of) => of.iter().any(depends),
+        ExprKind::Binary(_, left, right) | ExprKind::Where(left, right) => depends(left) || depends(right),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use crate::tests::steps;
+
+    #[test]
+    fn a_condition_that_is_always_the_same() {
+        steps(
+            "if 1 == 2 { run command \"a\" on=local }\nif count(workers) > 3 { run command \"b\" on=local }\n\
+             each node in workers where not true { drain }\neach node in workers where label(\"a\") == \"b\" { drain }",
+            expect![[r#"
+                3:4 `1 == 2` warning K1006 this condition depends on nothing, so it is always the same
+                    compare a param, a fact or the loop variable, or leave the condition out
+                5:28 `not true` warning K1006 this condition depends on nothing, so it is always the same
+                    compare a param, a fact or the loop variable, or leave the condition out
+                ok
+            "#]],
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! Lints: what runs, but hardly as meant. One lint a file, with its texts and its test; none of them
+//! may ever be wrong about a sound playbook.
+
+mod batch;
+mod canary;
+mod constant;
+mod control_plane;
+mod empty;
+mod grace;
+mod shadow;
+mod walk;
+
+use crate::ast;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::program::{Param, Policy, Stage, Task};
+use crate::source::Sources;
+use crate::span::{FileId, Span};
+
+/// A lint: its code, and the look that finds.
+pub(crate) struct Lint {
+    /// Its code, of the K10s.
+    pub(crate) code: &'static str,
+    look: fn(&Subject<'_>, &mut Found),
+}
+
+/// All lints, in the order of their codes.
+pub(crate) const LINTS: [Lint; 7] =
+    [shadow::LINT, batch::LINT, control_plane::LINT, grace::LINT, empty::LINT, constant::LINT, canary::LINT];
+
+/// A sound text, as it was written and as it was understood. Only what stands in the text itself is
+/// judged: a module that it uses is judged where that one is checked.
+pub(crate) struct Subject<'a> {
+    /// The text.
+    pub(crate) sources: &'a Sources,
+    /// Its tree.
+    pub(crate) tree: &'a ast::File,
+    /// The playbook's parameters.
+    pub(crate) params: &'a [Param],
+    /// The playbook's policy.
+    pub(crate) policy: &'a Policy,
+    /// The stages; a module has none.
+    pub(crate) stages: &'a [Stage],
+    /// Every verb in sight, of all modules.
+    pub(crate) tasks: &'a [Task],
+}
+
+/// What one lint has found.
+pub(crate) struct Found {
+    code: &'static str,
+    all: Vec<Diagnostic>,
+}
+
+/// Looks for everything that is known to go wrong.
+pub(crate) fn lint(subject: &Subject<'_>) -> Vec<Diagnostic> {
+    let mut all = Vec::new();
+    for lint in &LINTS {
+        let mut found = Found { code: lint.code, all };
+        (lint.look)(subject, &mut found);
+        all = found.all;
+    }
+    all
+}
+
+impl Subject<'_> {
+    /// The text that is judged.
+    pub(crate) const ROOT: FileId = FileId(0);
+
+    fn text(&self, span: Span) -> &str {
+        self.sources.slice(span)
+    }
+}
+
+impl Found {
+    /// Adds a finding.
+    pub(crate) fn add(&mut self, span: Span, message: String, hint: &str) {
+        self.all.push(Diagnostic {
+            code: self.code,
+            severity: Severity::Warning,
+            message,
+            span: Some(span),
+            label: String::new(),
+            hints: vec![hint.to_string()],
+        });
+    }
+}
