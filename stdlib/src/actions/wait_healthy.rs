@@ -42,9 +42,9 @@ impl Scope {
     /// How many looks in a row must be good, and how far apart they are.
     fn window(self) -> (i64, Duration) {
         match self {
-            Scope::Node => (2, Duration::from_secs(2)),
-            Scope::ControlPlane => (3, Duration::from_secs(2)),
-            Scope::Cluster => (3, Duration::from_secs(3)),
+            Scope::Node => (2, Duration::from_secs(1)),
+            Scope::ControlPlane => (3, Duration::from_secs(1)),
+            Scope::Cluster => (3, Duration::from_secs(2)),
         }
     }
 
