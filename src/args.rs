@@ -139,6 +139,11 @@ pub(crate) enum Command {
         /// The verb's words, e.g. `kubeadm upgrade apply`.
         words: Vec<String>,
     },
+    /// Explains a finding of a check, with an example; without a code, lists all.
+    Explain {
+        /// The code that stands beside the finding, e.g. K0203.
+        code: Option<String>,
+    },
 }
 
 /// What a playbook is planned for.

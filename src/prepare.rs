@@ -19,6 +19,7 @@ use indexmap::IndexMap;
 use stdlib::inventory;
 
 use crate::args::Global;
+use crate::commands::explain;
 use crate::console::{CYAN, Console, RED, RESET, YELLOW};
 use crate::diagnostics::draw;
 use crate::error::Error;
@@ -57,6 +58,7 @@ pub(crate) fn read(console: Console, target: &Target) -> Result<Text, Error> {
     let checked = text::read(&target.file)?;
     if let Some((_, _, drawn)) = text::findings(&checked) {
         console.alarm(&drawn);
+        text::first(&checked.diagnostics).inspect(|code| console.say(&explain::way(code)));
     }
     match checked.program {
         Some(program) => Ok(Text { program, sources: checked.sources }),
@@ -93,6 +95,7 @@ pub(crate) async fn prepare(
     })?;
     let mut plan = plan::build(&text.program, &inventory, &values).map_err(|found| {
         console.alarm(&draw(&text.sources, &found));
+        text::first(&found).inspect(|code| console.say(&explain::way(code)));
         Error::told(Exit::Blocked)
     })?;
     let beside = folder_of(&target.file)?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dsl::diagnostic::Severity;
+use dsl::diagnostic::{Diagnostic, Severity};
 use dsl::source::{LoadError, Loader};
 use dsl::{Checked, check, module};
 
@@ -49,6 +49,12 @@ pub(crate) fn read(path: &Path) -> Result<Checked, Error> {
 
 /// A file without a playbook is a module, and is judged as one.
 const NO_PLAYBOOK: &str = "K0401";
+
+/// Returns the code to explain first: that of an error, if there is one.
+pub(crate) fn first(found: &[Diagnostic]) -> Option<&'static str> {
+    let error = found.iter().find(|d| d.severity == Severity::Error);
+    error.or(found.first()).map(|d| d.code)
+}
 
 /// Returns how many errors and warnings there are, and the drawing of them all; `None`: nothing.
 pub(crate) fn findings(checked: &Checked) -> Option<(usize, usize, String)> {

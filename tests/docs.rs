@@ -131,3 +131,17 @@ fn every_place_that_the_architecture_names_is_there() {
         }
     }
 }
+
+#[test]
+fn every_code_of_the_engine_is_explained() {
+    let engine = repository().join("engine/src/plan");
+    let texts = fs::read_dir(engine).unwrap().map(|f| f.unwrap().path()).filter(|p| p.is_file());
+    let texts: String = texts.map(|p| fs::read_to_string(p).unwrap()).collect();
+    let is_code =
+        |w: &&str| w.len() == 5 && w.starts_with("K0") && w.bytes().skip(1).all(|b| b.is_ascii_digit());
+    let codes: Vec<&str> = texts.split('"').filter(is_code).collect();
+    assert!(codes.len() > 3, "{codes:?}");
+    for code in codes {
+        assert!(repository().join(format!("dsl/pages/{code}.md")).exists(), "{code} has no page");
+    }
+}

@@ -8,6 +8,7 @@ pub mod eval;
 mod lint;
 mod literal;
 mod nearest;
+pub mod page;
 mod parse;
 mod problem;
 pub mod program;

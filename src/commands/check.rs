@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::explain;
 use crate::args::Deny;
 use crate::console::{Console, GREEN, RESET, Style};
 use crate::error::Error;
@@ -17,6 +18,7 @@ pub(crate) fn check(console: Console, files: &[PathBuf], deny: Option<Deny>) -> 
         None => false,
     };
     let mut wrong = false;
+    let mut first = None;
     for file in files {
         let name = file.display().to_string();
         let name = printable(&name);
@@ -37,6 +39,7 @@ pub(crate) fn check(console: Console, files: &[PathBuf], deny: Option<Deny>) -> 
                 if console.style != Style::Json {
                     console.alarm(&drawn);
                     console.alarm(&format!("\n{name}: {}", tally(errors, warnings)));
+                    first = first.or(text::first(&checked.diagnostics));
                 }
                 wrong |= errors > 0 || (denied && warnings > 0);
             }
@@ -45,6 +48,9 @@ pub(crate) fn check(console: Console, files: &[PathBuf], deny: Option<Deny>) -> 
             }
             None => {}
         }
+    }
+    if let Some(code) = first {
+        console.say(&explain::way(code));
     }
     Ok(if wrong { Exit::Usage } else { Exit::Done })
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod doc;
+pub(crate) mod explain;
 mod plan;
 mod resume;
 mod run;
@@ -26,5 +27,6 @@ pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Re
         Command::Show { run } => show::show(global, console, &run),
         Command::Runs => runs::runs(global, console),
         Command::Doc { words } => doc::doc(console, &words),
+        Command::Explain { code } => explain::explain(console, code.as_deref()),
     }
 }

@@ -111,3 +111,20 @@ fn doc_knows_verbs_and_how_verbs_begin() {
     kup.run("doc drian").exits(2).says("did you mean `drain`?");
     kup.run("doc frobnicate").exits(2).says("`kup doc` lists them all");
 }
+
+#[test]
+fn a_finding_is_explained_and_the_way_to_it_is_told_once() {
+    let kup = Kup::new().with("bad.kup", THREE_MISTAKES).with("worse.kup", THREE_MISTAKES);
+    let ran = kup.run("check bad.kup worse.kup").exits(2);
+    assert_eq!(ran.stderr.matches("kup explain").count(), 1, "{}", ran.stderr);
+    ran.says("`kup explain K0201`");
+    kup.run("plan bad.kup --sim").exits(2).says("`kup explain K0201`");
+    kup.run("explain K0203")
+        .exits(0)
+        .prints("K0203: unknown argument")
+        .prints("drain grce=2m")
+        .prints("right:");
+    kup.run("explain k0203").exits(0).prints("K0203: unknown argument");
+    kup.run("explain").exits(0).prints("K0101  ").prints("K1001  ");
+    kup.run("explain K0200").exits(2).says("did you mean one of `K0201`, `K0202`, `K0203`?");
+}

@@ -4,6 +4,7 @@
 mod mistakes;
 mod never;
 mod newcomer;
+mod pages;
 mod shipped;
 mod words;
 
