@@ -144,6 +144,12 @@ pub(crate) enum Command {
         /// The code that stands beside the finding, e.g. K0203.
         code: Option<String>,
     },
+    /// Speaks the Language Server Protocol with an editor, over stdin and stdout.
+    Lsp {
+        /// What some editors say of themselves; there is no other way.
+        #[arg(long, hide = true)]
+        stdio: bool,
+    },
 }
 
 /// What a playbook is planned for.

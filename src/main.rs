@@ -10,6 +10,7 @@ mod drive;
 mod error;
 mod exit;
 mod loader;
+mod lsp;
 mod prepare;
 mod printable;
 mod record;

@@ -18,17 +18,22 @@ struct Files {
 
 impl Loader for Files {
     fn load(&self, path: &str) -> Result<String, LoadError> {
-        if let Some((_, text)) = stdlib::modules().iter().find(|(name, _)| *name == path) {
-            return Ok((*text).to_string());
-        }
-        let path = Path::new(path);
-        if path == self.root.0 {
+        if Path::new(path) == self.root.0 {
             return Ok(self.root.1.clone());
         }
-        match path.exists() {
-            false => Err(LoadError::NotFound),
-            true => loader::read(path, loader::PLAYBOOK).map_err(|e| LoadError::Io(e.message)),
-        }
+        load(path)
+    }
+}
+
+/// Returns the text of a shipped module, or of a file on the disk.
+pub(crate) fn load(path: &str) -> Result<String, LoadError> {
+    if let Some((_, text)) = stdlib::modules().iter().find(|(name, _)| *name == path) {
+        return Ok((*text).to_string());
+    }
+    let path = Path::new(path);
+    match path.exists() {
+        false => Err(LoadError::NotFound),
+        true => loader::read(path, loader::PLAYBOOK).map_err(|e| LoadError::Io(e.message)),
     }
 }
 

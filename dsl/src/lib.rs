@@ -1,6 +1,7 @@
 //! The kup language: turns text into a checked [`program::Program`]. Pure: text arrives through a
 //! loader, findings leave as [`diagnostic::Diagnostic`]s.
 
+pub mod ask;
 mod ast;
 mod check;
 pub mod diagnostic;

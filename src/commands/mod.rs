@@ -3,6 +3,7 @@
 mod check;
 mod doc;
 pub(crate) mod explain;
+mod lsp;
 mod plan;
 mod resume;
 mod run;
@@ -28,5 +29,6 @@ pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Re
         Command::Runs => runs::runs(global, console),
         Command::Doc { words } => doc::doc(console, &words),
         Command::Explain { code } => explain::explain(console, code.as_deref()),
+        Command::Lsp { stdio: _ } => lsp::lsp(),
     }
 }

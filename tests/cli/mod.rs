@@ -6,6 +6,7 @@ mod faults;
 mod files;
 mod hosts;
 mod journal;
+mod lsp;
 mod run;
 mod space;
 mod target;

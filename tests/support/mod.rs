@@ -1,6 +1,7 @@
 //! Runs the real binary in an environment of its own: an empty home, a temporary state folder, no
 //! kubeconfig, no colours, and the working directory of the test.
 
+pub(crate) mod editor;
 pub(crate) mod sshd;
 
 use std::ffi::OsString;
@@ -84,15 +85,20 @@ impl Kup {
 
     /// Runs a command in this environment.
     pub(crate) fn output(&self, command: &mut Command) -> Ran {
-        self.ended(self.spawn(command))
+        self.ended(self.spawn(command, Stdio::null()))
     }
 
     /// Begins a run of kup with a line of arguments, split at spaces.
     pub(crate) fn begin(&self, line: &str) -> Child {
-        self.spawn(Command::new(binary()).args(line.split_whitespace()))
+        self.spawn(Command::new(binary()).args(line.split_whitespace()), Stdio::null())
     }
 
-    fn spawn(&self, command: &mut Command) -> Child {
+    /// Begins a command that is spoken to.
+    pub(crate) fn speak(&self, command: &mut Command) -> Child {
+        self.spawn(command, Stdio::piped())
+    }
+
+    fn spawn(&self, command: &mut Command, stdin: Stdio) -> Child {
         command
             .current_dir(self.folder.path())
             .env_clear()
@@ -101,7 +107,7 @@ impl Kup {
             .env("USER", "tester")
             .env("KUP_STATE_DIR", self.state())
             .envs(self.env.iter().map(|(k, v)| (k, v)))
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command.spawn().unwrap()
