@@ -26,7 +26,7 @@ use super::host::{Host, is_away};
 pub(super) const FOLDER: &str = "/run/kup";
 
 /// How often a unit is looked at.
-const AGAIN: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How a unit is.
 #[derive(Debug)]

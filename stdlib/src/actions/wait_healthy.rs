@@ -280,6 +280,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_stands_by_may_just_have_started_but_no_member_of_etcd() {
+        let starting = |pod: &mut Json| {
+            pod["status"]["conditions"][0]["status"] = json!("False");
+            pod["status"]["containerStatuses"][0]["started"] = json!(false);
+            pod["status"]["containerStatuses"][0]["state"] =
+                json!({ "running": { "startedAt": "2026-11-21T12:00:00Z" } });
+        };
+        let of = |pod: &str| {
+            let path = format!("{POD}/{pod}");
+            move |c: &Cluster| change(c, &path, starting)
+        };
+        let well = "control plane looks healthy; is it stable?";
+        assert_eq!(finding("control_plane", of("kube-scheduler-cp1")).await, well);
+        assert_eq!(finding("control_plane", of("kube-controller-manager-cp2")).await, well);
+        assert_eq!(finding("control_plane", of("etcd-cp1")).await, "etcd-cp1 is not Ready");
+        assert_eq!(
+            finding("control_plane", of("kube-apiserver-cp1")).await,
+            "kube-apiserver-cp1 is not Ready"
+        );
+        for scope in ["node", "cluster"] {
+            let text = finding(scope, of("kube-scheduler-cp1")).await;
+            assert_eq!(text, "kube-scheduler-cp1 is not Ready", "{scope}");
+        }
+    }
+
+    #[tokio::test]
     async fn the_leaders_must_be_at_work() {
         let late = "2026-11-21T11:59:30.000000Z";
         for scope in ["control_plane", "cluster"] {

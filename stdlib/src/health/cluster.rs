@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Api, ListParams};
 
-use super::{Finding, Starts, control_plane, node, ready, renewed, waiting};
+use super::{Finding, Starts, control_plane, node, not_ready, ready, renewed, waiting};
 use crate::api;
 
 /// What a container waits for that it will not get by itself.
@@ -108,7 +108,7 @@ async fn carriers(
     rollouts.note(&sets);
     let began = began(&pods);
     let found = api
-        .or_else(|| control_plane::of_all(cx, &pods, starts))
+        .or_else(|| control_plane::of_all(cx, &pods, starts, not_ready))
         .or_else(|| control_plane::leaders(cx, leaders))
         .or_else(|| sets.iter().find_map(rolled_out))
         .or_else(|| dns.as_ref().and_then(resolves))

@@ -5,7 +5,7 @@ use engine::action::Context;
 use engine::event::Failure;
 use engine::inventory::Node;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::Api;
 
 use super::{Finding, Starts, node, not_ready, ready, renewed, restarted};
@@ -29,26 +29,31 @@ pub(crate) async fn look(cx: &Context, kube: &kube::Client, starts: &mut Starts)
         api::find("read the lease kube-controller-manager", leases.get(LEADERS[0])),
         api::find("read the lease kube-scheduler", leases.get(LEADERS[1])),
     )?;
-    Ok(api.or_else(|| of_all(cx, &pods, starts)).or_else(|| {
+    Ok(api.or_else(|| of_all(cx, &pods, starts, unfit)).or_else(|| {
         leaders(cx, [controller.as_ref(), scheduler.as_ref()].map(|lease| renewed(lease, now, FRESH)))
     }))
 }
 
-/// Judges the static pods of all control plane nodes.
-pub(crate) fn of_all(cx: &Context, pods: &[Pod], starts: &mut Starts) -> Finding {
+/// Judges the static pods of all control plane nodes, each by itself.
+pub(crate) fn of_all(cx: &Context, pods: &[Pod], starts: &mut Starts, judge: fn(&Pod) -> Finding) -> Finding {
     // Every pod is looked at, so that no restart goes unseen behind the first finding.
     let mut findings = Vec::new();
     for node in node::control_planes(&cx.inventory) {
         let there =
             |pod: &&Pod| pod.spec.as_ref().is_some_and(|s| s.node_name.as_deref() == Some(&node.name));
         let pods: Vec<&Pod> = pods.iter().filter(there).collect();
-        findings.extend(of_node(node, &pods, starts));
+        findings.extend(of_node(node, &pods, starts, judge));
     }
     findings.into_iter().next()
 }
 
 /// Judges the static pods of a node, given the pods that are bound to it.
-pub(crate) fn of_node(node: &Node, pods: &[&Pod], starts: &mut Starts) -> Finding {
+pub(crate) fn of_node(
+    node: &Node,
+    pods: &[&Pod],
+    starts: &mut Starts,
+    judge: fn(&Pod) -> Finding,
+) -> Finding {
     // Without an apiserver made of a static pod there is nothing to expect.
     node.apiserver.as_ref()?;
     let mut findings = Vec::new();
@@ -56,10 +61,27 @@ pub(crate) fn of_node(node: &Node, pods: &[&Pod], starts: &mut Starts) -> Findin
         let pod = pods.iter().find(|pod| api::is_static(pod) && is(pod, component));
         match pod {
             None => findings.push(format!("{component}-{} is missing", node.name)),
-            Some(pod) => findings.extend(restarted(pod, starts).into_iter().chain(not_ready(pod))),
+            Some(pod) => findings.extend(restarted(pod, starts).into_iter().chain(judge(pod))),
         }
     }
     findings.into_iter().next()
+}
+
+/// Tells what keeps a static pod from carrying the control plane. Of the controller managers and the
+/// schedulers one leads and the others stand by: one that has just started holds nobody up, though its
+/// kubelet asks it how it is only after 10 seconds. That one leads, the leases say.
+fn unfit(pod: &Pod) -> Finding {
+    let stands_by = LEADERS.into_iter().any(|component| is(pod, component));
+    not_ready(pod).filter(|_| !(stands_by && starting(pod)))
+}
+
+/// Returns whether all containers of the pod run, and none has been asked for the first time how it is.
+fn starting(pod: &Pod) -> bool {
+    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
+    let starts = |status: &ContainerStatus| {
+        status.started == Some(false) && status.state.as_ref().is_some_and(|state| state.running.is_some())
+    };
+    statuses.is_some_and(|statuses| !statuses.is_empty() && statuses.iter().all(starts))
 }
 
 fn is(pod: &Pod, component: &str) -> bool {

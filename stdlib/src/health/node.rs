@@ -40,7 +40,7 @@ pub(crate) async fn look(
     Ok(api
         .or_else(|| alive(&node, lease.as_ref(), now))
         .or_else(|| own_pods(&pods))
-        .or_else(|| known.and_then(|known| control_plane::of_node(known, &pods, starts))))
+        .or_else(|| known.and_then(|known| control_plane::of_node(known, &pods, starts, not_ready))))
 }
 
 /// Judges what the kubelet says of itself and how lately it said so.
