@@ -56,6 +56,7 @@ fn fact(draft: &Draft<'_>, call: usize, claim: &Claim) -> Result<Option<String>,
         }
         match draft.eval_with(of, &call.args, here)? {
             Value::None => text.push_str(ANY),
+            Value::Word(word) if word == "any" => text.push_str(ANY),
             value => text.push_str(&value.to_string()),
         }
     }

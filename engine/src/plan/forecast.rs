@@ -277,13 +277,14 @@ impl<'a> Index<'a> {
         let mut mine = self.place(id.0);
         let mut at = self.plan.step(id).scope;
         loop {
-            match self.plan.scope(at).kind {
-                ScopeKind::Stage(_) | ScopeKind::Lane { .. } | ScopeKind::Task(_) => {
-                    if self.noted.get(&(fact, at)).is_some_and(|first| *first < mine) {
-                        return true;
-                    }
-                }
-                ScopeKind::Each(_) | ScopeKind::Parallel | ScopeKind::Playbook => {}
+            let in_order = match &self.plan.scope(at).kind {
+                ScopeKind::Stage(_) | ScopeKind::Lane { .. } | ScopeKind::Task(_) => true,
+                // One lane at a time is one after the other, in the order of the plan.
+                ScopeKind::Each(lanes) => lanes.windows == [1],
+                ScopeKind::Parallel | ScopeKind::Playbook => false,
+            };
+            if in_order && self.noted.get(&(fact, at)).is_some_and(|first| *first < mine) {
+                return true;
             }
             if matches!(self.plan.scope(at).kind, ScopeKind::Stage(_)) {
                 return self.holds_at_stage(at, fact);

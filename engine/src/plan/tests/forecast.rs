@@ -88,6 +88,26 @@ fn a_change_in_another_lane_is_not_earlier() {
 }
 
 #[test]
+fn one_lane_at_a_time_is_one_after_the_other() {
+    let lanes = |batch: i64| {
+        let verbs = vec![call(HEALTHY, vec![word("node"), lit(Value::None)]), call(RESTART, vec![here()])];
+        let mut lanes = each(set(Set::Workers), verbs);
+        lanes.batch = Some(lit(Value::Number(batch)));
+        program(vec![stage("s", &[], vec![Stmt::Each(Box::new(lanes))])])
+    };
+    for (batch, sees) in [(1, true), (2, false)] {
+        let mut plan = plan(&lanes(batch), &inventory(1, 3));
+        let probes = probes(&plan, |step| step.effect != Effect::Reads && step.node.as_deref() != Some("w1"));
+        forecast(&mut plan, &probes);
+        let wanted = |key| plan.step(id(&plan, key)).work.is_wanted();
+        assert!(!wanted("s/w1/wait-healthy"), "nothing is before it");
+        assert!(wanted("s/w1/restart-kubelet"));
+        assert_eq!(wanted("s/w2/wait-healthy"), sees);
+        assert_eq!(wanted("s/w3/wait-healthy"), sees);
+    }
+}
+
+#[test]
 fn what_stands_behind_a_change_in_the_text_but_beside_it_in_the_graph_does_not_follow_it() {
     let lanes = |verb| Stmt::Each(Box::new(each(set(Set::Workers), vec![verb])));
     let beside = program(vec![
