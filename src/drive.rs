@@ -20,6 +20,7 @@ use crate::printable::printable;
 use crate::record::SIMULATED;
 use crate::report::{Report, count, reporter, took};
 use crate::signal;
+use crate::simulation::Simulation;
 
 /// A run that may begin or go on.
 pub(crate) struct Drive<'a> {
@@ -39,14 +40,14 @@ pub(crate) struct Drive<'a> {
     pub(crate) beside: PathBuf,
     /// What to do: begin, or take back.
     pub(crate) input: Input,
-    /// Whether the cluster is simulated.
-    pub(crate) simulated: bool,
+    /// What is kept of its cluster, if that is simulated.
+    pub(crate) simulation: Option<Simulation>,
 }
 
 impl Drive<'_> {
     /// Drives the run to its end, and says how it ended.
     pub(crate) async fn go(self, global: &Global, console: Console) -> Result<Exit, Error> {
-        let Drive { folder, mut machine, mut journal, lock, ports, inventory, beside, input, simulated } =
+        let Drive { folder, mut machine, mut journal, lock, ports, inventory, beside, input, mut simulation } =
             self;
         // Who asks for a rollback gets what he asked for when all is taken back.
         let asked = matches!(input, Input::Rollback { .. });
@@ -63,6 +64,10 @@ impl Drive<'_> {
                 console.result(&lines);
             }
         };
+        let simulated = simulation.is_some();
+        let mut heard = simulation
+            .as_mut()
+            .map(|simulation| |after: u64, at: u64, input: &Input| simulation.hear(after, at, input));
         let run = Run {
             machine: &mut machine,
             journal: &mut journal,
@@ -73,6 +78,7 @@ impl Drive<'_> {
             // seed writes the same journal.
             id: if simulated { SIMULATED.to_string() } else { folder.run().to_string() },
             folder: beside,
+            heard: heard.as_mut().map(|heard| heard as _),
         };
         let guard = async {
             let by = lock.taken().await;
@@ -91,7 +97,7 @@ impl Drive<'_> {
         let facts = (tally.changed, tally.at.saturating_sub(began));
         match outcome {
             Ok(outcome) => {
-                close(global, console, folder, outcome, facts, simulated, asked);
+                close(global, console, folder, outcome, facts, asked);
                 Ok(match outcome {
                     Outcome::Done => Exit::Done,
                     Outcome::Paused => Exit::Paused,
@@ -137,7 +143,6 @@ fn close(
     folder: &Folder,
     outcome: Outcome,
     (changed, time): (usize, u64),
-    simulated: bool,
     asked: bool,
 ) {
     let time = took(time);
@@ -155,7 +160,6 @@ fn close(
     console.say(&format!("journal: {}", printable(&folder.path().display().to_string())));
     let next = match outcome {
         Outcome::Done | Outcome::Compensated => Vec::new(),
-        _ if simulated => vec![format!("kup show {}", folder.run())],
         Outcome::Paused => {
             vec!["kup status".to_string(), "kup resume".to_string(), "kup rollback".to_string()]
         }

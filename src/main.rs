@@ -16,6 +16,7 @@ mod printable;
 mod record;
 mod report;
 mod signal;
+mod simulation;
 mod target;
 mod text;
 mod world;

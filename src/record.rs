@@ -83,8 +83,7 @@ impl Record {
     }
 }
 
-/// What stands in the place of the host in the journal of a simulated run: it can be read again, but
-/// its cluster died with its kup.
+/// What stands in the place of the host in the journal of a simulated run.
 pub(crate) const SIMULATED: &str = "simulated";
 
 /// Returns the store of all runs.

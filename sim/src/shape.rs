@@ -4,10 +4,10 @@
 use std::fmt;
 
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What cluster to simulate.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shape {
     /// The version that all components begin with, such as `v1.33.4`.
@@ -29,7 +29,7 @@ pub struct Shape {
 }
 
 /// Workers that are alike.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
     /// Its name; the nodes are `NAME1`, `NAME2`, ...
@@ -54,7 +54,7 @@ pub struct Pool {
 }
 
 /// Where etcd runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EtcdPlace {
     /// A static pod on each control plane node.
@@ -63,7 +63,7 @@ pub enum EtcdPlace {
 }
 
 /// A package manager.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Packages {
     /// Debian, Ubuntu.

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::printable::one_line;
 use crate::record::{Record, store};
+use crate::simulation::Simulation;
 use crate::world;
 
 /// Goes on with a run.
@@ -53,12 +54,6 @@ fn open(global: &Global, console: Console, run: Option<&str>, yes: bool) -> Resu
         let message = format!("another kup works on run {}", record.folder.run());
         return Err(Error::new(Exit::Locked, message).hint("wait for it, or look at it with `kup status`"));
     }
-    if record.is_simulated() {
-        let message = "the run was on a simulated cluster, which died with its kup";
-        return Err(Error::environment(message)
-            .about(&record.folder)
-            .hint(format!("look at it with `kup show {}`, or run the playbook again", record.folder.run())));
-    }
     if !yes {
         console.must_have_somebody("kup status")?;
     }
@@ -74,16 +69,23 @@ fn agree(console: Console, yes: bool, question: &str) -> Result<(), Error> {
 }
 
 fn go(global: &Global, console: Console, record: Record, input: Input) -> Result<Exit, Error> {
-    world::runtime(false)?.block_on(async {
+    let simulated = record.is_simulated();
+    world::runtime(simulated)?.block_on(async {
+        let (simulation, ports, root) = if simulated {
+            let (simulation, ports) = Simulation::bring_back(&record).await?;
+            (Some(simulation), ports, record.folder.path().to_path_buf())
+        } else {
+            // A run on bare hosts has no cluster to connect to.
+            let bare = record.stored.inventory.cluster.is_empty();
+            let ports = world::live(global, bare, Some(record.folder.path().to_path_buf())).await?;
+            (None, ports, store(global)?.root().to_path_buf())
+        };
         let Record { folder, stored, .. } = record;
-        // A run on bare hosts has no cluster to connect to.
-        let bare = stored.inventory.cluster.is_empty();
-        let ports = world::live(global, bare, Some(folder.path().to_path_buf())).await?;
         let mut tell = |why: &str| console.say(&one_line(why));
-        let (root, cluster) = (store(global)?.root().to_path_buf(), stored.inventory.cluster.clone());
+        let cluster = stored.inventory.cluster.clone();
         let lock = Lock::acquire_telling(&ports, &root, &cluster, folder.run(), &who(), &mut tell).await?;
         // Read again, now that nobody else can write it.
-        let (journal, recorded) = folder.resume(&stored, true)?;
+        let (journal, recorded) = folder.resume(&stored, !simulated)?;
         let record = Record { folder, stored, recorded };
         let drive = Drive {
             machine: record.machine(),
@@ -94,7 +96,7 @@ fn go(global: &Global, console: Console, record: Record, input: Input) -> Result
             inventory: record.stored.inventory.clone(),
             beside: record.stored.folder.clone(),
             input,
-            simulated: false,
+            simulation,
         };
         drive.go(global, console).await
     })

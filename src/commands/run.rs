@@ -16,6 +16,7 @@ use crate::exit::Exit;
 use crate::prepare::{Prepared, prepare, read};
 use crate::printable::{one_line, printable};
 use crate::record::{SIMULATED, store};
+use crate::simulation::Simulation;
 use crate::target::{Place, Target};
 use crate::world;
 
@@ -92,7 +93,7 @@ async fn begin(
     };
     let store = store(global)?;
     let mut tell = |why: &str| console.say(&one_line(why));
-    // A simulated cluster belongs to its process alone: its lock file may be in the run's own folder,
+    // A simulated cluster belongs to its run alone: its lock file may be in the run's own folder,
     // so that two rehearsals do not get in each other's way.
     let (folder, lock) = if simulated {
         let folder = store.create(&id)?;
@@ -107,6 +108,7 @@ async fn begin(
     let stored =
         Stored { digest: hash, folder: beside.clone(), plan: plan.clone(), inventory: inventory.clone() };
     folder.save(&stored)?;
+    let simulation = Simulation::begin(&folder, &target.place)?;
     let journal = folder.begin(&header, &plan, !simulated)?;
     let drive = Drive {
         folder: &folder,
@@ -117,7 +119,7 @@ async fn begin(
         inventory,
         beside,
         input: Input::Begin { by: whoami() },
-        simulated,
+        simulation,
     };
     drive.go(global, console).await
 }

@@ -70,7 +70,7 @@ pub(crate) fn status(global: &Global, console: Console, run: Option<&str>) -> Re
 /// Returns the commands that make sense now.
 pub(crate) fn next(record: &Record, mode: Mode, alive: bool) -> Vec<String> {
     let run = &record.recorded.header.run;
-    if record.is_simulated() || alive {
+    if alive {
         return Vec::new();
     }
     match mode {

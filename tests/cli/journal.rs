@@ -61,13 +61,6 @@ fn an_unknown_run_is_a_mistake_of_the_command_line() {
 }
 
 #[test]
-fn a_simulated_run_cannot_be_resumed_and_says_why() {
-    let (kup, _, run) = finished();
-    kup.run(&format!("resume {run} --yes")).exits(8).says("simulated");
-    kup.run(&format!("rollback {run} --yes")).exits(8).says("simulated");
-}
-
-#[test]
 fn a_state_folder_that_cannot_be_written_stops_the_run_before_it_begins() {
     let kup = Kup::new().with_main_job().with("file", "not a folder");
     let ran = kup.run("run up.kup --yes --sim --set target=v1.34.2 --state-dir file");

@@ -8,5 +8,6 @@ mod hosts;
 mod journal;
 mod lsp;
 mod run;
+mod simulation;
 mod space;
 mod target;

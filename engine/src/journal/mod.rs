@@ -10,6 +10,7 @@
 //! Invariant: an event is appended and synced before its effect begins, and no write is tried twice:
 //! after a failed write or sync nobody knows what is on disk, so the run ends there.
 
+mod again;
 mod format;
 mod read;
 mod store;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+pub use again::Again;
 pub use format::{Header, Keys, VERSION};
 pub use read::{Recorded, Torn};
 pub(crate) use store::sync_folder;

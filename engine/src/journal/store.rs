@@ -13,7 +13,7 @@ use super::stored::Stored;
 use super::write::Journal;
 use crate::plan::Plan;
 
-const JOURNAL: &str = "journal.jsonl";
+pub(super) const JOURNAL: &str = "journal.jsonl";
 const PLAN: &str = "plan.json";
 
 /// All runs of this user on this machine.

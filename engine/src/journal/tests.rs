@@ -356,3 +356,28 @@ proptest! {
         prop_assert_eq!(wire.read(&keys).unwrap(), event);
     }
 }
+
+#[test]
+fn a_journal_is_written_again_to_its_end_and_no_further() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = Store::new(folder.path()).create("r").unwrap();
+    let stored = stored();
+    let event = |attempt| (u64::from(attempt), Event::AttemptStarted(StepId(0), attempt));
+    let mut journal = folder.begin(&header("d1"), &stored.plan, false).unwrap();
+    for attempt in 1..=3 {
+        journal.append(&[event(attempt)]).unwrap();
+    }
+
+    let mut again = folder.again(&stored, 1, 3).unwrap();
+    assert_eq!(again.before, [event(1)]);
+    again.journal.append(&[event(2)]).unwrap();
+    assert!(!again.is_the_same(), "a record is missing");
+    // The round in which kup died is cut at what had reached the disk.
+    again.journal.append(&[event(3), event(4)]).unwrap_err();
+    assert!(again.is_the_same());
+
+    let mut other = folder.again(&stored, 0, 3).unwrap();
+    other.journal.append(&[event(1), event(7)]).unwrap_err();
+    assert!(!other.is_the_same());
+    assert!(folder.again(&stored, 2, 9).is_err());
+}

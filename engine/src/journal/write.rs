@@ -65,6 +65,11 @@ impl Journal {
         self.at
     }
 
+    /// Returns how many records there are.
+    pub fn records(&self) -> u64 {
+        self.seq
+    }
+
     /// Appends events. When it returns they are safe; when it fails nothing may be begun, ever again,
     /// by this process.
     pub fn append(&mut self, events: &[(u64, Event)]) -> Result<(), JournalError> {

@@ -54,7 +54,13 @@ pub struct Run<'a> {
     pub id: String,
     /// The folder that relative paths of the playbook start from.
     pub folder: PathBuf,
+    /// Who wants to know what people want before the machine does.
+    pub heard: Option<&'a mut Heard<'a>>,
 }
+
+/// Is told what people want: after how many records of the journal, when, in milliseconds of the run,
+/// and what. A run whose world is simulated can be performed again with these.
+pub type Heard<'a> = dyn FnMut(u64, u64, &Input) -> Result<(), JournalError> + Send + 'a;
 
 /// Why a run ended without an outcome. What is recorded holds; `kup resume` goes on from there.
 #[derive(Debug, Error)]
@@ -74,7 +80,7 @@ pub async fn drive(
     mut inputs: mpsc::Receiver<Input>,
     sink: &mut (dyn FnMut(u64, &Event) + Send),
 ) -> Result<Outcome, RunError> {
-    let Run { machine, journal, actions, ports, inventory, id, folder } = run;
+    let Run { machine, journal, actions, ports, inventory, id, folder, mut heard } = run;
     let clock = ports.clock.clone();
     // A resumed run goes on where the journal ends; the time in between does not count.
     let (base, start) = (Duration::from_millis(journal.last_at()), clock.now());
@@ -117,15 +123,14 @@ pub async fn drive(
         };
         // Biased, so that a simulated run is the same each time; people first, so that nobody has to
         // shout.
+        let mut wanted = false;
         let first = tokio::select! {
             biased;
-            input = inputs.recv(), if people => match input {
-                Some(input) => Some(input),
-                None => {
-                    people = false;
-                    None
-                }
-            },
+            input = inputs.recv(), if people => {
+                people = input.is_some();
+                wanted = people;
+                input
+            }
             Some(input) = answered.recv() => Some(input),
             Some(_) = tasks.set.join_next() => None,
             () = due => Some(Input::Tick),
@@ -133,6 +138,9 @@ pub async fn drive(
         let Some(first) = first else { continue };
         // One time for the round: an event's deadline and the journal's stamp must agree.
         let now = millis(elapsed());
+        if let Some(heard) = heard.as_deref_mut().filter(|_| wanted) {
+            heard(journal.records(), now, &first)?;
+        }
         machine.handle(now, first);
         for _ in 1..ROUND {
             let Ok(more) = answered.try_recv() else { break };

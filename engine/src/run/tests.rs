@@ -206,6 +206,7 @@ impl Bench {
             inventory: Arc::default(),
             id: "r".into(),
             folder: "/".into(),
+            heard: None,
         };
         let path = self.folder.path().join("journal.jsonl");
         let mut sink = |at: u64, event: &Event| {

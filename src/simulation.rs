@@ -1,0 +1,300 @@
+//! The simulated cluster of a run outlives the kup that is killed. Nothing in it happens by itself, so
+//! what it was made of and what people wanted is kept beside the journal, and the run is performed
+//! again up to where the journal ends.
+//!
+//! ```text
+//! run     start, look, lock, drive ----> killed            journal.jsonl      n records
+//! resume  start, look, lock, drive -X    at record n + 1   simulation.jsonl   shape, seed, faults; who wanted what
+//!                                    `-> lock, drive ...
+//! ```
+//!
+//! The record that was being written when kup died is refused the second time, but what was begun since the
+//! last one has happened: as on a real cluster, the journal need not know all of it.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::event::Event;
+use engine::journal::{Folder, JournalError};
+use engine::lock::Lock;
+use engine::machine::{Input, Machine};
+use engine::port::Ports;
+use engine::readonly::read_only;
+use engine::run::{self, Run, RunError};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+
+use crate::config::who;
+use crate::error::Error;
+use crate::record::{Record, SIMULATED};
+use crate::target::Place;
+
+const FILE: &str = "simulation.jsonl";
+const VERSION: u32 = 1;
+/// So often other tasks may go first, so that what people want arrives when all is quiet, as it did.
+const QUIET: usize = 1000;
+
+/// What is kept of a simulated cluster.
+pub(crate) struct Simulation {
+    file: File,
+    path: PathBuf,
+    /// The length of what counts, until something is added.
+    counts: Option<u64>,
+}
+
+/// The first line: what the cluster was made of.
+#[derive(Serialize, Deserialize)]
+struct Made {
+    kup: String,
+    v: u32,
+    by: String,
+    shape: sim::Shape,
+    seed: u64,
+    faults: Vec<String>,
+}
+
+/// Every other line: what somebody wanted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Wanted {
+    /// How many records there were.
+    after: u64,
+    /// The time in milliseconds of the run.
+    at: u64,
+    what: What,
+    by: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    Begin,
+    Rollback,
+    Interrupt,
+}
+
+impl Simulation {
+    /// Begins the file in the folder of a new run.
+    pub(crate) fn begin(folder: &Folder, place: &Place) -> Result<Option<Simulation>, Error> {
+        let Place::Sim { shape, seed, faults } = place else { return Ok(None) };
+        let made = Made {
+            kup: "simulation".to_string(),
+            v: VERSION,
+            by: env!("CARGO_PKG_VERSION").to_string(),
+            shape: shape.clone(),
+            seed: *seed,
+            faults: faults.iter().map(ToString::to_string).collect(),
+        };
+        let path = folder.path().join(FILE);
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
+        let mut simulation = Simulation { file: file.map_err(written(&path))?, path, counts: None };
+        simulation.line(&made)?;
+        Ok(Some(simulation))
+    }
+
+    /// Notes what somebody wants, if it is something that only a person can want.
+    pub(crate) fn hear(&mut self, after: u64, at: u64, input: &Input) -> Result<(), JournalError> {
+        match Wanted::of(after, at, input) {
+            Some(wanted) => self.line(&wanted),
+            None => Ok(()),
+        }
+    }
+
+    fn line(&mut self, line: &impl Serialize) -> Result<(), JournalError> {
+        let text = serde_json::to_string(line).map_err(|e| JournalError::Content(e.to_string()))?;
+        // Only now: who goes on with the run has locked its journal.
+        if let Some(length) = self.counts.take() {
+            self.file.set_len(length).map_err(written(&self.path))?;
+        }
+        self.file.write_all(format!("{text}\n").as_bytes()).map_err(written(&self.path))
+    }
+
+    /// Brings the cluster of a run back to where its journal ends. To be called inside of the runtime
+    /// of a simulation.
+    pub(crate) async fn bring_back(record: &Record) -> Result<(Simulation, Ports), Error> {
+        let folder = &record.folder;
+        let path = folder.path().join(FILE);
+        let end = record.recorded.events.len() as u64;
+        let Kept { made, wanted, length } = read(&path, end).map_err(|e| e.about(folder))?;
+        let faults = made.faults.iter().map(|f| sim::Fault::parse(f));
+        let faults = faults.collect::<Result<Vec<_>, _>>().map_err(|e| unreadable(&path, &e))?;
+        let ports = sim::Cluster::start(made.shape, made.seed, faults).ports();
+        look(record, &ports).await?;
+        // What was wanted within one life of kup is one piece: it begins, or goes back, and may be
+        // interrupted.
+        let mut pieces: Vec<Vec<Wanted>> = Vec::new();
+        for one in wanted {
+            match (one.what, pieces.last_mut()) {
+                (What::Interrupt, Some(piece)) => piece.push(one),
+                (What::Begin | What::Rollback | What::Interrupt, _) => pieces.push(vec![one]),
+            }
+        }
+        for (i, piece) in pieces.iter().enumerate() {
+            let until = pieces.get(i + 1).map_or(end, |next| next[0].after);
+            if !perform(record, &ports, piece, until).await? {
+                return Err(Error::environment(
+                    "the simulated cluster cannot be brought back: this kup acts otherwise",
+                )
+                .about(folder)
+                .hint(format!("go on with the kup that began the run, version {}", made.by))
+                .hint("or run the playbook again"));
+            }
+        }
+        let file = OpenOptions::new().append(true).open(&path).map_err(written(&path))?;
+        Ok((Simulation { file, path, counts: Some(length) }, ports))
+    }
+}
+
+impl Wanted {
+    fn of(after: u64, at: u64, input: &Input) -> Option<Wanted> {
+        let (what, by) = match input {
+            Input::Begin { by } => (What::Begin, by),
+            Input::Rollback { by } => (What::Rollback, by),
+            Input::Interrupt { by } => (What::Interrupt, by),
+            Input::Probed(..)
+            | Input::Began(..)
+            | Input::Waiting(..)
+            | Input::Done(..)
+            | Input::Failed(..)
+            | Input::Undone(..)
+            | Input::Tick => return None,
+        };
+        Some(Wanted { after, at, what, by: by.clone() })
+    }
+
+    fn input(&self) -> Input {
+        let by = self.by.clone();
+        match self.what {
+            What::Begin => Input::Begin { by },
+            What::Rollback => Input::Rollback { by },
+            What::Interrupt => Input::Interrupt { by },
+        }
+    }
+}
+
+/// Looks at the cluster as the planning did: it took its time too.
+async fn look(record: &Record, ports: &Ports) -> Result<(), Error> {
+    let looking = read_only(ports.clone());
+    let told = |e: stdlib::inventory::InventoryError| Error::environment(e.to_string());
+    let inventory = Arc::new(stdlib::inventory::read(&looking, None).await.map_err(told)?);
+    let (plan, beside) = (&record.stored.plan, &record.stored.folder);
+    run::probe(plan, &stdlib::actions(), &looking, &inventory, beside).await;
+    Ok(())
+}
+
+/// Performs one piece again; returns whether it went as it had.
+async fn perform(record: &Record, ports: &Ports, piece: &[Wanted], until: u64) -> Result<bool, Error> {
+    let Record { folder, stored, recorded } = record;
+    let mut again = folder.again(stored, piece[0].after, until)?;
+    let lock = Lock::acquire(ports, folder.path(), &stored.inventory.cluster, folder.run(), &who()).await?;
+    let mut machine =
+        Machine::replay(Arc::new(stored.plan.clone()), recorded.header.seed, again.before.iter().cloned());
+    let (inputs, receiver) = mpsc::channel(piece.len().max(1));
+    let (count, counted) = watch::channel(again.journal.records());
+    let since = (Duration::from_millis(again.journal.last_at()), ports.clock.now());
+    let run = Run {
+        machine: &mut machine,
+        journal: &mut again.journal,
+        actions: stdlib::actions(),
+        ports: ports.clone(),
+        inventory: Arc::new(stored.inventory.clone()),
+        id: SIMULATED.to_string(),
+        folder: stored.folder.clone(),
+        heard: None,
+    };
+    let mut sink = |_: u64, _: &Event| count.send_modify(|n| *n += 1);
+    let people = async {
+        want(piece, ports, since, counted, inputs).await;
+        std::future::pending::<()>().await;
+    };
+    let ended = tokio::select! {
+        biased;
+        ended = run::drive(run, receiver, &mut sink) => ended,
+        () = people => Err(RunError::Stuck),
+    };
+    match ended {
+        Ok(_) => lock.release().await,
+        // Killed: nobody gives the lock back.
+        Err(RunError::Journal(_) | RunError::Stuck) => drop(lock),
+    }
+    Ok(again.is_the_same())
+}
+
+/// Says what people said, when they said it.
+async fn want(
+    piece: &[Wanted],
+    ports: &Ports,
+    (base, start): (Duration, Duration),
+    mut counted: watch::Receiver<u64>,
+    inputs: mpsc::Sender<Input>,
+) {
+    for (i, wanted) in piece.iter().enumerate() {
+        if counted.wait_for(|n| *n >= wanted.after).await.is_err() {
+            return;
+        }
+        let elapsed = base + ports.clock.now().saturating_sub(start);
+        let rest = Duration::from_millis(wanted.at).saturating_sub(elapsed);
+        if !rest.is_zero() {
+            ports.clock.sleep(rest).await;
+        }
+        for _ in 0..if i == 0 { 0 } else { QUIET } {
+            tokio::task::yield_now().await;
+        }
+        if inputs.send(wanted.input()).await.is_err() {
+            return;
+        }
+    }
+    // The channel stays open: somebody might have said more.
+    counted.wait_for(|_| false).await.ok();
+}
+
+/// What is in the file.
+struct Kept {
+    made: Made,
+    wanted: Vec<Wanted>,
+    /// The length of what counts. A kup that died may have left half a line, or, with a power cut, one that
+    /// is ahead of the journal.
+    length: u64,
+}
+
+fn read(path: &Path, end: u64) -> Result<Kept, Error> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::environment("nothing is kept of its simulated cluster")
+                .hint("look at the run with `kup show`, or run the playbook again"));
+        }
+        Err(e) => return Err(unreadable(path, &crate::loader::reason(&e))),
+    };
+    let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let first = lines.next().unwrap_or_default();
+    let made: serde_json::Value =
+        serde_json::from_str(first).map_err(|_| unreadable(path, "its first line is damaged"))?;
+    if made["v"] != VERSION {
+        let what = format!("it has version {}, this kup reads version {VERSION}", made["v"]);
+        return Err(unreadable(path, &what));
+    }
+    let made = serde_json::from_value(made).map_err(|e| unreadable(path, &e.to_string()))?;
+    let mut kept = Kept { made, wanted: Vec::new(), length: first.len() as u64 };
+    for line in lines {
+        let wanted: Wanted = serde_json::from_str(line).map_err(|e| unreadable(path, &e.to_string()))?;
+        if wanted.after > end {
+            break;
+        }
+        kept.wanted.push(wanted);
+        kept.length += line.len() as u64;
+    }
+    Ok(kept)
+}
+
+fn unreadable(path: &Path, why: &str) -> Error {
+    Error::environment(format!("cannot read `{}`: {why}", path.display())).hint("run the playbook again")
+}
+
+fn written(path: &Path) -> impl FnOnce(std::io::Error) -> JournalError {
+    let path = path.to_path_buf();
+    move |source| JournalError::Write { path, source }
+}

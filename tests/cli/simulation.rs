@@ -1,0 +1,119 @@
+//! Simulated runs outlive the kup that is killed: the cluster is there again for `kup resume`.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::Kup;
+
+const RUN: &str = "run up.kup --yes --json --sim 1+1@v1.33.4 --set target=v1.34.2";
+
+fn run_folder(kup: &Kup) -> PathBuf {
+    fs::read_dir(kup.state().join("runs")).unwrap().next().unwrap().unwrap().path()
+}
+
+fn journal(folder: &Path) -> String {
+    fs::read_to_string(folder.join("journal.jsonl")).unwrap()
+}
+
+/// Leaves the journal as a kup leaves it that is killed after so many records.
+fn killed_after(folder: &Path, records: usize) {
+    let kept: String = journal(folder).split_inclusive('\n').take(records + 1).collect();
+    fs::write(folder.join("journal.jsonl"), kept).unwrap();
+}
+
+/// Begins a run, and kills it once it has said something that contains `mark`.
+fn signalled(kup: &Kup, line: &str, mark: &str, signal: &str) -> String {
+    let mut child = kup.begin(line);
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    while !text.contains(mark) {
+        text.clear();
+        assert_ne!(said.read_line(&mut text).unwrap(), 0, "kup ended before `{mark}`");
+    }
+    // It cannot have ended: it has more to say than a pipe holds.
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    child.wait().unwrap();
+    rest
+}
+
+#[test]
+fn a_simulated_run_goes_on_from_wherever_it_was_killed() {
+    let kup = Kup::new().with_main_job();
+    kup.run(RUN).exits(0);
+    let folder = run_folder(&kup);
+    let (whole, kept) = (journal(&folder), fs::read_to_string(folder.join("simulation.jsonl")).unwrap());
+    let records = whole.lines().count() - 1;
+    let killed_at_first = |killed: usize| {
+        fs::write(folder.join("journal.jsonl"), &whole).unwrap();
+        fs::write(folder.join("simulation.jsonl"), &kept).unwrap();
+        killed_after(&folder, killed);
+    };
+    for killed in [1, records / 3, records / 2] {
+        killed_at_first(killed);
+        kup.run("status").exits(0).prints("interrupted").prints("next: kup resume");
+        // And once more, while it is being resumed.
+        kup.run("resume --yes").exits(0);
+        killed_after(&folder, (killed + journal(&folder).lines().count() - 1) / 2);
+        let ran = kup.run("resume --yes --json").exits(0);
+        assert_eq!(ran.json().last().unwrap()["outcome"], "done", "killed after {killed}");
+    }
+    // What it had done before is not done again.
+    killed_at_first(records - 1);
+    let again = kup.run("resume --yes --json").exits(0);
+    assert!(!again.stdout.contains("work_began"), "{}", again.stdout);
+}
+
+#[test]
+fn a_simulated_run_survives_kill_9() {
+    let kup = Kup::new().with_main_job();
+    signalled(&kup, &RUN.replace("1+1", "3+9"), "kubeadm upgrade apply", "-9");
+    kup.run("status").exits(0).prints("interrupted");
+    let ran = kup.run("resume --yes --json").exits(0);
+    assert_eq!(ran.json()[0]["type"], "run_resumed");
+    assert_eq!(ran.json().last().unwrap()["outcome"], "done");
+}
+
+#[test]
+fn a_simulated_run_goes_on_after_ctrl_c() {
+    let kup = Kup::new().with_main_job();
+    let rest = signalled(&kup, &RUN.replace("1+1", "3+9"), "kubeadm upgrade apply", "-INT");
+    assert!(rest.contains("run_paused"), "{rest}");
+    kup.run("status").exits(0).prints("state: paused");
+    kup.run("resume --yes").exits(0);
+}
+
+#[test]
+fn a_simulated_run_that_paused_can_be_taken_back() {
+    let kup = Kup::new().with(
+        "up.kup",
+        "use std/validate\nplaybook \"Touch and fail\"\nstage one { each node in workers { cordon } }\n\
+         stage two { check versions are=v1.99.0 }\n",
+    );
+    let ran = kup.run("run up.kup --yes --sim 1+2@v1.33.4");
+    assert_eq!(ran.code, 3, "{ran:?}");
+    kup.run("status").exits(0).prints("next: kup rollback");
+    kup.run("rollback --yes").exits(0).says("taken back");
+    kup.run("status").exits(0).prints("state: compensated");
+}
+
+#[test]
+fn a_cluster_that_comes_back_otherwise_is_refused() {
+    let kup = Kup::new().with_main_job();
+    kup.run(RUN).exits(0);
+    let folder = run_folder(&kup);
+    killed_after(&folder, 60);
+    let path = folder.join("simulation.jsonl");
+    let kept = fs::read_to_string(&path).unwrap();
+    fs::write(&path, kept.replacen("\"seed\":0", "\"seed\":1", 1)).unwrap();
+    let before = journal(&folder);
+    kup.run("resume --yes").exits(8).says("cannot be brought back").says("or run the playbook again");
+    assert_eq!(journal(&folder), before, "nothing was changed");
+    fs::write(&path, "{}\n").unwrap();
+    kup.run("resume --yes").exits(8).says("simulation.jsonl");
+    fs::remove_file(&path).unwrap();
+    kup.run("resume --yes").exits(8).says("nothing is kept of its simulated cluster");
+}
