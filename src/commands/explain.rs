@@ -37,6 +37,8 @@ pub(crate) fn explain(console: Console, code: Option<&str>) -> Result<Exit, Erro
 /// then those with the nearest number.
 fn near(wanted: &str) -> Vec<&'static str> {
     let digits: String = wanted.chars().filter(char::is_ascii_digit).collect();
+    // Codes have four digits, and the first is the one that is left out.
+    let digits = format!("{digits:0>4}");
     let number: u64 = digits.parse().unwrap_or(0);
     let mut codes: Vec<(usize, u64, &str)> = pages()
         .iter()
