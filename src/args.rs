@@ -92,6 +92,15 @@ pub(crate) enum Command {
         #[arg(long, value_enum, value_name = "WHAT")]
         deny: Option<Deny>,
     },
+    /// Writes playbooks in the one style: indent, blanks, comments; never their meaning.
+    Fmt {
+        /// The playbooks, or folders of them; `-` is stdin to stdout.
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// Change nothing; name the files that would change, show how, and leave with 2.
+        #[arg(long)]
+        check: bool,
+    },
     /// Shows what a run would do; only reads.
     Plan(Target),
     /// Runs a playbook.

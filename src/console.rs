@@ -53,6 +53,14 @@ impl Console {
         put(anstream::stdout(), text);
     }
 
+    /// Prints a result as it is: it may be a file's text, and ends as that ends.
+    pub(crate) fn text(&self, text: &str) {
+        let mut stdout = std::io::stdout();
+        // A terminal obeys what a file only holds.
+        let text = if stdout.is_terminal() { printable(text) } else { text.into() };
+        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    }
+
     /// Says something to stderr, unless it should be quiet.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {

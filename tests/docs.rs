@@ -20,6 +20,13 @@ fn every_shipped_playbook_checks() {
 }
 
 #[test]
+fn every_shipped_text_is_in_the_one_style() {
+    let folders = ["stdlib/kup", "playbooks"].map(|f| repository().join(f).display().to_string());
+    let ran = Kup::new().run_args(&["fmt", "--check", &folders[0], &folders[1]]);
+    assert_eq!(ran.code, 0, "run `kup fmt stdlib/kup playbooks`:\n{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
 fn every_block_of_kup_in_the_documents_checks() {
     for (place, language, text) in blocks() {
         // A block without a playbook is a fragment; the language's own tests read those.

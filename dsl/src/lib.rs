@@ -6,6 +6,7 @@ mod ast;
 mod check;
 pub mod diagnostic;
 pub mod eval;
+mod format;
 mod lint;
 mod literal;
 mod nearest;
@@ -18,6 +19,7 @@ pub mod span;
 pub mod value;
 
 pub use check::{Checked, check, module};
+pub use format::{Refused, format};
 pub use nearest::nearest;
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ fn verbs<'a>(module: &'a str, text: &'a str) -> Vec<Verb<'a>> {
         let above = lines[..i].iter().rev().take_while(|l| l.starts_with("##"));
         let mut doc: Vec<&str> = above.map(|l| l.trim_start_matches('#').trim()).collect();
         doc.reverse();
-        let below = lines[i + 1..].iter().take_while(|l| l.starts_with(' ') || **l == "}");
+        let below = lines[i + 1..].iter().take_while(|l| l.starts_with([' ', ')']) || **l == "}");
         let name = head.split('(').next().unwrap_or_default().trim().to_string();
         let header = std::iter::once(*line).chain(below.copied()).collect();
         found.push(Verb { module, name, doc, header });

@@ -3,6 +3,7 @@
 mod check;
 mod doc;
 pub(crate) mod explain;
+mod fmt;
 mod lsp;
 mod plan;
 mod resume;
@@ -20,6 +21,7 @@ use crate::exit::Exit;
 pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Result<Exit, Error> {
     match command {
         Command::Check { files, deny } => check::check(console, &files, deny),
+        Command::Fmt { paths, check } => fmt::fmt(console, &paths, check),
         Command::Plan(target) => plan::plan(global, console, target),
         Command::Run { target, yes, plan } => run::run(global, console, target, yes, plan.as_deref()),
         Command::Resume { run, yes } => resume::resume(global, console, run.as_deref(), yes),

@@ -398,6 +398,21 @@ pub(crate) fn diagnostics(file: &str, sources: &Sources, found: &[Diagnostic]) -
     })
 }
 
+/// A file that `kup fmt` has looked at.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct FormattedLine {
+    v: u32,
+    #[serde(rename = "type")]
+    kind: String,
+    file: String,
+    changes: bool,
+}
+
+/// Returns the line about a formatted file.
+pub(crate) fn formatted(file: &str, changes: bool) -> String {
+    line(&FormattedLine { v: VERSION, kind: "formatted".to_string(), file: file.to_string(), changes })
+}
+
 /// Serializes one line. JSON escapes every control character by itself; the marks that reorder text
 /// are escaped here.
 fn line<T: Serialize>(object: &T) -> String {
@@ -427,6 +442,7 @@ mod tests {
             let written = match kind.as_str() {
                 "plan" => line(&serde_json::from_str::<PlanLine>(example).unwrap()),
                 "checked" => line(&serde_json::from_str::<CheckedLine>(example).unwrap()),
+                "formatted" => line(&serde_json::from_str::<FormattedLine>(example).unwrap()),
                 _ => line(&serde_json::from_str::<EventLine>(example).unwrap()),
             };
             assert_eq!(written, example);
@@ -438,9 +454,10 @@ mod tests {
     }
 
     /// Every `type` there is. A new one is added here and to the page.
-    const KINDS: [&str; 22] = [
+    const KINDS: [&str; 23] = [
         "plan",
         "checked",
+        "formatted",
         "run_started",
         "run_resumed",
         "scope_opened",

@@ -11,7 +11,7 @@ use engine::plan::Plan;
 
 use crate::console::{Console, Style};
 
-pub(crate) use json::{PlanLine, VERSION, diagnostics as diagnostics_line};
+pub(crate) use json::{PlanLine, VERSION, diagnostics as diagnostics_line, formatted as formatted_line};
 
 /// Turns events into lines of text for stdout.
 pub(crate) trait Report {

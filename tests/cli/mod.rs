@@ -4,6 +4,7 @@ mod check;
 mod cluster;
 mod faults;
 mod files;
+mod fmt;
 mod hosts;
 mod journal;
 mod lsp;

@@ -63,9 +63,10 @@ impl<'a> Checker<'a> {
     /// Returns words with one space between them.
     fn words(&self, args: &[Arg]) -> Cow<'a, str> {
         let spans: Vec<Span> = args.iter().filter_map(word).collect();
-        let apart = spans.windows(2).all(|w| w[0].end + 1 == w[1].start);
-        match (spans.first(), spans.last()) {
-            (Some(first), Some(last)) if apart => Cow::Borrowed(self.text(first.to(*last))),
+        let near = spans.windows(2).all(|w| w[0].end + 1 == w[1].start);
+        let written = spans.first().zip(spans.last()).map(|(first, last)| self.text(first.to(*last)));
+        match written {
+            Some(written) if near && !written.contains(['\t', '\r']) => Cow::Borrowed(written),
             _ => Cow::Owned(spans.iter().map(|s| self.text(*s)).collect::<Vec<_>>().join(" ")),
         }
     }

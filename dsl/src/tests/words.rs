@@ -212,7 +212,7 @@ fn text_of_many_lines_loses_its_indent() {
 #[test]
 fn tabs_and_windows_line_ends_are_fine() {
     check(
-        "playbook \"p\"\r\n\r\nstage s {\r\n\trun command \"x\"\ton=local\t# why\r\n}\r\n",
+        "playbook \"p\"\r\n\r\nstage s {\r\n\trun\tcommand \"x\"\ton=local\t# why\r\n}\r\n",
         expect![[r#"
         ok
     "#]],
