@@ -505,9 +505,14 @@ fn value(expr: &Expr) -> Option<Value> {
 }
 
 fn wrong(want: &Type, found: &Type, span: Span) -> Diagnostic {
-    let problem =
-        Problem::WrongType { expected: describe(want), found: describe(found), example: example(want) };
-    problem.at(span)
+    let found = match (want, found) {
+        // A type that differs only in this would be told by the same words.
+        (Type::Optional(_), _) | (_, Type::Optional(_)) if bare(want) == bare(found) => {
+            format!("{}, or none", describe(found))
+        }
+        _ => describe(found),
+    };
+    Problem::WrongType { expected: describe(want), found, example: example(want) }.at(span)
 }
 
 fn window(value: &Value, span: Span) -> Result<Window, Diagnostic> {

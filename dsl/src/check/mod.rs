@@ -108,7 +108,7 @@ pub fn module(root: &str, loader: &dyn Loader, prelude: &[&str]) -> (Sources, Ve
     let mut loaded = load(root, loader, prelude);
     let found = std::mem::take(&mut loaded.found);
     let mut checker = Checker::new(&loaded, found);
-    checker.declare();
+    checker.declare(true);
     checker.bodies();
     let tasks = std::mem::take(&mut checker.tasks);
     if !checker.found.iter().any(|d| d.severity == Severity::Error) {
@@ -190,7 +190,7 @@ impl<'a> Checker<'a> {
 
     /// Checks the root as a playbook. The tasks stay with the checker.
     fn playbook(&mut self) -> Program {
-        self.declare();
+        self.declare(false);
         self.params();
         self.bodies();
         let mut title: Option<String> = None;

@@ -13,7 +13,7 @@ use super::{Checker, KEYWORDS};
 
 impl<'a> Checker<'a> {
     /// Declares the tasks of all modules with their parameters, and fills the scopes.
-    pub(super) fn declare(&mut self) {
+    pub(super) fn declare(&mut self, root_is_module: bool) {
         let mut own: Vec<Vec<u32>> = Vec::with_capacity(self.loaded.modules.len());
         for (m, module) in self.loaded.modules.iter().enumerate() {
             let mut ids = Vec::new();
@@ -24,7 +24,7 @@ impl<'a> Checker<'a> {
                         continue;
                     }
                     ast::Item::Use(_) => continue,
-                    _ if m == 0 => continue,
+                    _ if m == 0 && !root_is_module => continue,
                     ast::Item::Playbook { span, .. } => ("playbook", Span { end: span.start + 8, ..*span }),
                     ast::Item::Param(param) => ("param", param.name),
                     ast::Item::Stage { name, .. } => ("stage", *name),
