@@ -83,6 +83,12 @@ pub(crate) enum Deny {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Writes a first playbook, to begin with; never over a file.
+    New {
+        /// Where to.
+        #[arg(default_value = "playbook.kup")]
+        file: PathBuf,
+    },
     /// Reads playbooks and says what is wrong with them; touches no cluster.
     Check {
         /// The playbooks.

@@ -5,6 +5,7 @@ mod doc;
 pub(crate) mod explain;
 mod fmt;
 mod lsp;
+mod new;
 mod plan;
 mod resume;
 mod run;
@@ -22,6 +23,7 @@ pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Re
     match command {
         Command::Check { files, deny } => check::check(console, &files, deny),
         Command::Fmt { paths, check } => fmt::fmt(console, &paths, check),
+        Command::New { file } => new::new(console, &file),
         Command::Plan(target) => plan::plan(global, console, target),
         Command::Run { target, yes, plan } => run::run(global, console, target, yes, plan.as_deref()),
         Command::Resume { run, yes } => resume::resume(global, console, run.as_deref(), yes),

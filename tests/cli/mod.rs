@@ -8,6 +8,7 @@ mod fmt;
 mod hosts;
 mod journal;
 mod lsp;
+mod new;
 mod run;
 mod simulation;
 mod space;
