@@ -149,9 +149,9 @@ pub(crate) enum Command {
     },
     /// Lists the runs, newest last.
     Runs,
-    /// Prints what a verb takes and does; without words, all verbs.
+    /// Prints what a verb takes and does; without words, all verbs and shipped playbooks.
     Doc {
-        /// The verb's words, e.g. `kubeadm upgrade apply`.
+        /// The verb's words, e.g. `kubeadm upgrade apply`, or a playbook, e.g. `std/kubeadm-minor`.
         words: Vec<String>,
     },
     /// Explains a finding of a check, with an example; without a code, lists all.
@@ -170,7 +170,7 @@ pub(crate) enum Command {
 /// What a playbook is planned for.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Target {
-    /// The playbook.
+    /// The playbook: a file, or one that kup ships, e.g. `std/kubeadm-minor`.
     #[arg(value_name = "FILE", required_unless_present = "sim")]
     pub(crate) file: Option<PathBuf>,
     /// Sets a parameter of the playbook; may be given many times.

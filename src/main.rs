@@ -15,6 +15,7 @@ mod prepare;
 mod printable;
 mod record;
 mod report;
+mod shipped;
 mod signal;
 mod simulation;
 mod target;

@@ -25,6 +25,7 @@ use crate::diagnostics::draw;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::printable::{one_line, printable};
+use crate::shipped;
 use crate::target::{Place, Target};
 use crate::text;
 use crate::world;
@@ -144,8 +145,12 @@ fn failed(plan: &Plan, probes: &HashMap<StepId, Probe>) -> (Failed, Failed) {
     failed.partition(|(id, _)| plan.step(*id).preflight)
 }
 
-/// Returns the folder that relative paths of a playbook start from.
+/// Returns the folder that relative paths of a playbook start from: that of its file, or where one is for
+/// a playbook of the binary.
 fn folder_of(file: &Path) -> Result<PathBuf, Error> {
+    if shipped::is_named(file) {
+        return crate::config::absolute(Path::new("."));
+    }
     let path = crate::config::absolute(file)?;
     Ok(path.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf))
 }

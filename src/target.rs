@@ -46,7 +46,7 @@ impl Target {
         let target = target.mended();
         let Some(file) = target.file else {
             return Err(Error::usage("no playbook was given")
-                .hint("name one, e.g. `kup run playbooks/kubeadm-minor.kup --sim --set target=v1.34.4`"));
+                .hint("name one, e.g. `kup run std/kubeadm-minor --sim --set target=v1.34.4`"));
         };
         let place = match &target.sim {
             None => Place::Live { hosts: target.hosts.as_deref().map(read_hosts).transpose()? },

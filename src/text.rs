@@ -9,6 +9,7 @@ use dsl::{Checked, check, module};
 use crate::diagnostics::draw;
 use crate::error::Error;
 use crate::loader::{self, Unreadable};
+use crate::shipped;
 
 /// Hands in files from disk and the shipped modules from the binary.
 struct Files {
@@ -39,10 +40,15 @@ pub(crate) fn load(path: &str) -> Result<String, LoadError> {
 
 /// Reads a playbook and everything it uses, and checks it.
 pub(crate) fn read(path: &Path) -> Result<Checked, Error> {
-    let text = loader::read(path, loader::PLAYBOOK)
-        .map_err(|Unreadable { message, hint }| Error::usage(message).hint(hint))?;
-    // The path is the file's name in messages; one that is not UTF-8 is shown as well as can be.
-    let name = path.to_string_lossy().into_owned();
+    // The path is the file's name in messages; one that is not UTF-8 is shown as well as can be. A
+    // playbook of the binary may be named like a module, so its ending tells the two apart.
+    let (name, text) = match shipped::find(path) {
+        Some(found) => {
+            found.map(|playbook| (format!("std/{}.kup", playbook.name), playbook.text.to_string()))
+        }
+        None => loader::read(path, loader::PLAYBOOK).map(|text| (path.to_string_lossy().into_owned(), text)),
+    }
+    .map_err(|Unreadable { message, hint }| Error::usage(message).hint(hint))?;
     let files = Files { root: (PathBuf::from(&name), text) };
     let checked = check(&name, &files, stdlib::PRELUDE);
     if checked.diagnostics.iter().any(|d| d.code == NO_PLAYBOOK) {

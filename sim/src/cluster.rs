@@ -34,12 +34,13 @@ impl Cluster {
     pub fn start(shape: Shape, seed: u64, faults: Vec<Fault>) -> Cluster {
         let mut world = World::new(shape, seed, faults);
         for index in 1..=world.shape.control_plane {
-            let packages = world.shape.packages;
-            add_machine(&mut world, format!("cp{index}"), true, packages);
+            let (packages, version) = (world.shape.packages, world.shape.version.clone());
+            add_machine(&mut world, format!("cp{index}"), true, packages, &version);
         }
         for pool in world.shape.pools.clone() {
+            let version = pool.version.clone().unwrap_or_else(|| world.shape.version.clone());
             for index in 1..=pool.count {
-                add_machine(&mut world, format!("{}{index}", pool.name), false, pool.packages);
+                add_machine(&mut world, format!("{}{index}", pool.name), false, pool.packages, &version);
             }
         }
         kubelet::begin(&mut world);
@@ -77,10 +78,15 @@ impl Cluster {
     }
 }
 
-fn add_machine(world: &mut World, name: String, control_plane: bool, package_manager: Packages) {
-    let version = world.shape.version.clone();
+fn add_machine(
+    world: &mut World,
+    name: String,
+    control_plane: bool,
+    package_manager: Packages,
+    version: &str,
+) {
     let seed = world.random.bits();
-    let node = Node::new(&name, control_plane, package_manager, &version, seed);
+    let node = Node::new(&name, control_plane, package_manager, version, seed);
     if node.etcd {
         let release = node.packages.version("kubeadm").unwrap_or(Release::new(34, 0));
         world.etcd.join(&name, release.etcd().trim_end_matches("-0"));

@@ -48,6 +48,9 @@ pub struct Pool {
     /// Who installs packages.
     #[serde(default)]
     pub packages: Packages,
+    /// The version of the kubelets, where it is not the cluster's: workers that lag behind.
+    #[serde(default)]
+    pub version: Option<String>,
     /// Zones, dealt out in turn.
     #[serde(default)]
     pub zones: Vec<String>,
@@ -130,8 +133,11 @@ impl Shape {
     }
 
     fn checked(self) -> Result<Shape, ShapeError> {
-        if minor(&self.version).is_none() {
-            return Err(ShapeError(format!("`{}` is not a version: write it like `v1.33.4`", self.version)));
+        let versions = self.pools.iter().filter_map(|pool| pool.version.as_ref());
+        for version in std::iter::once(&self.version).chain(versions) {
+            if minor(version).is_none() {
+                return Err(ShapeError(format!("`{version}` is not a version: write it like `v1.33.4`")));
+            }
         }
         if self.control_plane == 0 {
             return Err(ShapeError("a cluster needs a control plane node".to_string()));

@@ -1,9 +1,13 @@
-//! `kup doc [WORDS]`: the header and the doc comment of a verb, as its module has them.
+//! `kup doc [WORDS]`: the header and the doc comment of a verb, as its module has them, and the text of a
+//! playbook of the binary.
+
+use std::path::Path;
 
 use crate::console::{BOLD, Console, DIM, RESET};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::loader::nearest;
+use crate::shipped;
 
 /// A verb as its module's text has it.
 struct Verb<'a> {
@@ -20,9 +24,24 @@ pub(crate) fn doc(console: Console, words: &[String]) -> Result<Exit, Error> {
     let verbs: Vec<Verb<'_>> = stdlib::modules().iter().flat_map(|(m, text)| verbs(m, text)).collect();
     if words.is_empty() {
         list(console, &verbs.iter().collect::<Vec<_>>());
+        console.result(
+            "\nplaybooks, to be run by their names; `kup doc std/NAME` prints one, to begin your own with:\n",
+        );
+        for playbook in shipped::all() {
+            console.result(&format!(
+                "{BOLD}{:<24}{RESET} {}",
+                format!("std/{}", playbook.name),
+                playbook.about()
+            ));
+        }
         return Ok(Exit::Done);
     }
     let wanted = words.join(" ");
+    if let Some(found) = shipped::find(Path::new(&wanted)) {
+        let playbook = found.map_err(|e| Error::usage(e.message).hint(e.hint))?;
+        console.result(playbook.text.trim_end());
+        return Ok(Exit::Done);
+    }
     let Some(verb) = verbs.iter().find(|v| v.name == wanted) else {
         let longer = format!("{wanted} ");
         let longer: Vec<&Verb<'_>> = verbs.iter().filter(|v| v.name.starts_with(&longer)).collect();

@@ -9,6 +9,7 @@ mod hosts;
 mod journal;
 mod lsp;
 mod new;
+mod roads;
 mod run;
 mod simulation;
 mod space;

@@ -6,6 +6,7 @@ use engine::action::{Action, Actions};
 
 // The verbs.
 mod check_disruption_budgets;
+mod check_health;
 mod check_nodes_ready;
 mod check_packages;
 mod check_version_skew;
@@ -40,6 +41,7 @@ mod verdict;
 pub(crate) fn all() -> Actions {
     let verbs: Vec<Arc<dyn Action>> = vec![
         Arc::new(verdict::Looks(check_disruption_budgets::CheckDisruptionBudgets)),
+        Arc::new(verdict::Looks(check_health::CheckHealth)),
         Arc::new(verdict::Looks(check_nodes_ready::CheckNodesReady)),
         Arc::new(verdict::Looks(check_packages::CheckPackages)),
         Arc::new(verdict::Looks(check_version_skew::CheckVersionSkew)),

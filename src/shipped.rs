@@ -1,0 +1,81 @@
+//! The finished playbooks, in the binary: `std/NAME` names one wherever a playbook is expected.
+
+use std::path::Path;
+
+use crate::loader::{Unreadable, nearest};
+
+/// What begins the name of a playbook in the binary, as it does that of a module.
+const STD: &str = "std/";
+
+/// The playbooks by name.
+const PLAYBOOKS: &[(&str, &str)] = &[
+    ("kubeadm-minor", include_str!("../playbooks/kubeadm-minor.kup")),
+    ("preflight", include_str!("../playbooks/preflight.kup")),
+    ("validate", include_str!("../playbooks/validate.kup")),
+    ("workers-only", include_str!("../playbooks/workers-only.kup")),
+];
+
+/// A playbook in the binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shipped {
+    /// Its name behind `std/`.
+    pub(crate) name: &'static str,
+    /// Its text.
+    pub(crate) text: &'static str,
+}
+
+impl Shipped {
+    /// Returns the first line of its head: what it does.
+    pub(crate) fn about(&self) -> &'static str {
+        self.text.lines().next().unwrap_or_default().trim_start_matches('#').trim()
+    }
+}
+
+/// Returns all of them by name.
+pub(crate) fn all() -> impl Iterator<Item = Shipped> {
+    PLAYBOOKS.iter().map(|(name, text)| Shipped { name, text })
+}
+
+/// Returns whether a path names a playbook in the binary: `std/NAME`, where a file would have its ending.
+pub(crate) fn is_named(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path.starts_with(STD) && !path.ends_with(".kup"))
+}
+
+/// Returns the playbook that a path names, if it names one in the binary.
+pub(crate) fn find(path: &Path) -> Option<Result<Shipped, Unreadable>> {
+    let wanted = path.to_str().filter(|_| is_named(path))?.strip_prefix(STD)?;
+    let known = all().find(|playbook| playbook.name == wanted);
+    Some(known.ok_or_else(|| {
+        let hint = match nearest(wanted, all().map(|playbook| playbook.name.to_string())) {
+            Some(name) => format!("did you mean `{STD}{name}`?"),
+            None => "`kup doc` lists them all; a file of your own ends in `.kup`".to_string(),
+        };
+        Unreadable { message: format!("kup ships no playbook `{STD}{wanted}`"), hint }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_playbooks_is_the_folder() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/playbooks");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .filter_map(|name| Some(name.strip_suffix(".kup")?.to_string()))
+            .collect();
+        files.sort();
+        assert_eq!(all().map(|playbook| playbook.name).collect::<Vec<_>>(), files);
+    }
+
+    #[test]
+    fn every_playbook_says_in_its_head_what_it_does_and_how_to_run_it() {
+        for playbook in all() {
+            let head: Vec<&str> = playbook.text.lines().take_while(|line| line.starts_with('#')).collect();
+            assert!(head.len() >= 2 && playbook.about().ends_with('.'), "{}", playbook.name);
+            assert!(head.iter().any(|line| line.starts_with("#   kup run ")), "{}", playbook.name);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The shipped playbooks beside the main job, each over several shapes of clusters: what they do, that a
+//! second run finds nothing to do, and what taking them back leaves.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Kup, Ran};
+
+/// One control plane with apt, three with dnf everywhere, five; each with workers that lag behind.
+fn shapes(version: &str, workers: &str) -> [(&'static str, String); 3] {
+    let shape = |planes: u32, manager: &str, count: u32| {
+        format!(
+            "version = \"{version}\"\ncontrol_plane = {planes}\npackages = \"{manager}\"\n\
+             [[pool]]\nname = \"w\"\ncount = {count}\npackages = \"{manager}\"\nversion = \"{workers}\"\n"
+        )
+    };
+    [("1+2.toml", shape(1, "apt", 2)), ("3+3.toml", shape(3, "dnf", 3)), ("5+2.toml", shape(5, "apt", 2))]
+}
+
+fn with(shapes: &[(&'static str, String)]) -> Kup {
+    shapes.iter().fold(Kup::new(), |kup, (name, text)| kup.with(name, text))
+}
+
+/// Returns the actions that changed something, with their nodes.
+fn changed(ran: &Ran) -> Vec<(String, String)> {
+    let events = ran.json();
+    let done = events.iter().filter(|e| e["type"] == "step_done" && e["changed"] == true);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    done.map(|e| (text(&e["action"]), text(&e["node"]))).collect()
+}
+
+#[test]
+fn a_shipped_playbook_is_named_like_a_module_and_its_paths_begin_where_one_is() {
+    let kup = Kup::new();
+    kup.run("check std/kubeadm-minor").exits(0).prints("std/kubeadm-minor: ok");
+    kup.run("plan std/kubeadm-minor --sim --set target=v1.34.2").exits(0).says("kup run std/kubeadm-minor");
+    let ran = kup.run("run std/kubeadm-minor --sim 1+1@v1.33.4 --yes --json --set target=v1.34.2").exits(0);
+    let snapshot =
+        ran.json().into_iter().find(|e| e["type"] == "step_done" && e["action"] == "etcd snapshot");
+    let path = snapshot.unwrap()["value"]["path"].as_str().unwrap_or_default().to_string();
+    assert!(
+        Path::new(&path).starts_with(kup.path("snapshots").canonicalize().unwrap_or(kup.path("snapshots"))),
+        "{path}"
+    );
+    kup.run("plan std/kubeadm-minr --sim").exits(2).says("did you mean `std/kubeadm-minor`?");
+    kup.run("plan std/moon --sim").exits(2).says("kup ships no playbook `std/moon`").says("`kup doc`");
+}
+
+#[test]
+fn doc_lists_the_playbooks_and_prints_one_to_begin_ones_own_with() {
+    let kup = Kup::new();
+    kup.run("doc").exits(0).prints("std/workers-only").prints("Brings workers that lag behind");
+    let text = kup.run("doc std/workers-only").exits(0).stdout;
+    let kup = kup.with("mine.kup", text);
+    kup.run("check mine.kup").exits(0);
+    kup.run("doc std/workers-olny").exits(2).says("did you mean `std/workers-only`?");
+}
+
+/// Other batches, a hook before and behind each worker, no canary.
+const MINE: &str = r#"use std/preflight, std/etcd, std/kubeadm, std/validate
+playbook "Our upgrade"
+param target: version
+stage preflight { check upgrade to=target }
+stage backup { etcd snapshot into="./snapshots" }
+stage control_plane { upgrade control planes to=target }
+stage workers {
+  each node in workers order by gpu last batch=[1, 2] {
+    run command "silence-alerts ${node}" on=local
+    upgrade worker to=target
+    run command "resume-batch-jobs"
+  }
+}
+stage validate { validate cluster to=target }
+on failure { rollback }
+"#;
+
+#[test]
+fn ones_own_variant_of_the_main_job_is_short() {
+    assert!(MINE.lines().count() < 20);
+    let kup = Kup::new().with("mine.kup", MINE);
+    let ran = kup.run("run mine.kup --sim 3+3@v1.33.4 --yes --json --set target=v1.34.2").exits(0);
+    let changed = changed(&ran);
+    let of_w1: Vec<&str> = changed.iter().filter(|(_, n)| n == "w1").map(|(a, _)| a.as_str()).collect();
+    assert_eq!(of_w1.last(), Some(&"run command"), "the hook behind the worker");
+    let here = changed.iter().filter(|(action, node)| action == "run command" && node.is_empty()).count();
+    assert_eq!(here, 3, "the hook before each worker runs on this machine");
+    assert_eq!(of_w1.iter().filter(|a| **a == "restart kubelet").count(), 1);
+    assert_eq!(changed.iter().filter(|(a, _)| a == "kubeadm upgrade node").count(), 5);
+}
+
+#[test]
+fn workers_that_lag_behind_are_brought_to_their_control_plane_and_can_be_taken_back() {
+    let shapes = shapes("v1.34.2", "v1.33.4");
+    let kup = with(&shapes);
+    for (shape, _) in &shapes {
+        let ran = kup.run(&format!("run std/workers-only --sim {shape} --yes --json")).exits(0);
+        let changed = changed(&ran);
+        assert!(changed.iter().all(|(_, node)| node.starts_with('w')), "{shape}: {changed:?}");
+        let kubelets = changed.iter().filter(|(action, _)| action == "restart kubelet").count();
+        assert_eq!(kubelets, if *shape == "3+3.toml" { 3 } else { 2 }, "{shape}");
+    }
+    let ran = kup.run("run std/workers-only --sim 3+2@v1.34.2 --yes --json").exits(0);
+    assert_eq!(changed(&ran), []);
+    ran.says("nothing to change");
+    // A worker that fails is taken back by the playbook's word.
+    let text = kup.run("doc std/workers-only").stdout.replace("{ pause ", "{ rollback } # ");
+    let kup = kup.with("back.kup", text);
+    let ran = kup.run("run back.kup --sim 1+2.toml --fault F23@w2 --yes --json").exits(5);
+    let undone = ran.json().iter().filter(|e| e["type"] == "undo_done" && e["action"] == "install").count();
+    assert_eq!(undone, 4, "kubeadm and the kubelet, on both workers");
+}
+
+#[test]
+fn preflight_alone_says_yes_or_every_reason_and_changes_nothing() {
+    for shape in ["1+2@v1.33.4", "3+3@v1.33.4", "5+2@v1.33.4"] {
+        let kup = Kup::new();
+        let ran =
+            kup.run(&format!("run std/preflight --sim {shape} --yes --json --set target=v1.34.2")).exits(0);
+        assert_eq!(changed(&ran), []);
+        kup.run(&format!("plan std/preflight --sim {shape} --set target=v1.35.0"))
+            .exits(4)
+            .says("skips v1.34");
+    }
+}
+
+#[test]
+fn validate_alone_says_whether_all_of_it_is_one_version_and_healthy() {
+    for shape in ["1+2@v1.33.4", "3+3@v1.33.4", "5+2@v1.33.4"] {
+        let kup = Kup::new();
+        let ran = kup.run(&format!("run std/validate --sim {shape} --yes --json")).exits(0);
+        assert_eq!(changed(&ran), []);
+        let other = format!("run std/validate --sim {shape} --yes --set target=v1.34.2");
+        kup.run(&other).exits(3).prints("not v1.34.2");
+    }
+}
