@@ -9,7 +9,11 @@ const STD: &str = "std/";
 
 /// The playbooks by name.
 const PLAYBOOKS: &[(&str, &str)] = &[
+    ("certs-renew", include_str!("../playbooks/certs-renew.kup")),
+    ("etcd-backup", include_str!("../playbooks/etcd-backup.kup")),
     ("kubeadm-minor", include_str!("../playbooks/kubeadm-minor.kup")),
+    ("kubeadm-patch", include_str!("../playbooks/kubeadm-patch.kup")),
+    ("node-reboot", include_str!("../playbooks/node-reboot.kup")),
     ("preflight", include_str!("../playbooks/preflight.kup")),
     ("validate", include_str!("../playbooks/validate.kup")),
     ("workers-only", include_str!("../playbooks/workers-only.kup")),

@@ -40,7 +40,11 @@ impl Cluster {
         for pool in world.shape.pools.clone() {
             let version = pool.version.clone().unwrap_or_else(|| world.shape.version.clone());
             for index in 1..=pool.count {
-                add_machine(&mut world, format!("{}{index}", pool.name), false, pool.packages, &version);
+                let name = format!("{}{index}", pool.name);
+                add_machine(&mut world, name.clone(), false, pool.packages, &version);
+                if let Some(node) = world.nodes.get_mut(&name).filter(|_| pool.reboot_wanted) {
+                    node.want_reboot();
+                }
             }
         }
         kubelet::begin(&mut world);

@@ -51,6 +51,9 @@ pub struct Pool {
     /// The version of the kubelets, where it is not the cluster's: workers that lag behind.
     #[serde(default)]
     pub version: Option<String>,
+    /// Whether the machines ask for a reboot, as after a new kernel.
+    #[serde(default)]
+    pub reboot_wanted: bool,
     /// Zones, dealt out in turn.
     #[serde(default)]
     pub zones: Vec<String>,

@@ -134,3 +134,88 @@ fn validate_alone_says_whether_all_of_it_is_one_version_and_healthy() {
         kup.run(&other).exits(3).prints("not v1.34.2");
     }
 }
+
+#[test]
+fn a_newer_patch_is_brought_and_another_minor_is_refused() {
+    for (shape, nodes) in [("1+2@v1.33.4", 3), ("3+3@v1.33.4", 6), ("5+2@v1.33.4", 7)] {
+        let kup = Kup::new();
+        let ran = kup
+            .run(&format!("run std/kubeadm-patch --sim {shape} --yes --json --set target=v1.33.5"))
+            .exits(0);
+        let changed = changed(&ran);
+        assert_eq!(
+            changed.iter().filter(|(action, _)| action == "restart kubelet").count(),
+            nodes,
+            "{shape}"
+        );
+        assert!(
+            !changed.iter().any(|(action, _)| action == "package repository"),
+            "{shape}: the minor stays"
+        );
+        let minor = format!("plan std/kubeadm-patch --sim {shape} --set target=v1.34.2");
+        kup.run(&minor).exits(4).says("v1.34.2 is no patch of v1.33");
+    }
+    let kup = Kup::new();
+    let ran = kup.run("run std/kubeadm-patch --sim 3+2@v1.33.5 --yes --json --set target=v1.33.5").exits(0);
+    assert_eq!(changed(&ran), []);
+}
+
+#[test]
+fn etcd_is_saved_for_its_own_sake() {
+    let kup = Kup::new();
+    for shape in ["1+2@v1.33.4", "3+3@v1.34.2", "5+2@v1.33.4"] {
+        let ran =
+            kup.run(&format!("run std/etcd-backup --sim {shape} --yes --json --set into=there")).exits(0);
+        assert_eq!(changed(&ran).len(), 1, "{shape}");
+        let done = ran.json().into_iter().find(|e| e["type"] == "step_done").unwrap();
+        let path = done["value"]["path"].as_str().unwrap_or_default().to_string();
+        assert!(path.contains("/there/") && done["value"]["sha256"].as_str().is_some(), "{done}");
+    }
+    let ran = kup.run("run std/etcd-backup --sim 3+1@v1.33.4 --yes --json --set from=cp3").exits(0);
+    assert!(ran.stdout.contains("-cp3.db"));
+}
+
+#[test]
+fn nodes_are_rebooted_drained_and_in_their_turn_and_only_those_that_ask_for_it() {
+    for (shape, nodes) in [("1+2@v1.33.4", 3), ("3+3@v1.33.4", 6), ("5+2@v1.33.4", 7)] {
+        let kup = Kup::new();
+        let ran =
+            kup.run(&format!("run std/node-reboot --sim {shape} --yes --json --set always=true")).exits(0);
+        let changed = changed(&ran);
+        let reboots: Vec<&str> =
+            changed.iter().filter(|(action, _)| action == "reboot").map(|(_, node)| node.as_str()).collect();
+        assert_eq!(reboots.len(), nodes, "{shape}");
+        assert!(reboots.is_sorted_by_key(|node| node.starts_with('w')), "{shape}: {reboots:?}");
+        let ran = kup.run(&format!("run std/node-reboot --sim {shape} --yes --json")).exits(0);
+        assert_eq!(self::changed(&ran), [], "{shape}: nobody asks for it");
+    }
+    for manager in ["apt", "dnf"] {
+        let shape = format!(
+            "version = \"v1.33.4\"\ncontrol_plane = 1\n[[pool]]\nname = \"old\"\ncount = 2\n\
+             packages = \"{manager}\"\nreboot_wanted = true\n[[pool]]\nname = \"new\"\ncount = 2\npackages = \"{manager}\"\n"
+        );
+        let kup = Kup::new().with("s.toml", shape);
+        let ran = kup.run("run std/node-reboot --sim s.toml --yes --json").exits(0);
+        let changed = changed(&ran);
+        assert!(changed.iter().all(|(_, node)| node.starts_with("old")), "{manager}: {changed:?}");
+        assert_eq!(changed.iter().filter(|(action, _)| action == "reboot").count(), 2, "{manager}");
+    }
+}
+
+#[test]
+fn certificates_that_end_soon_are_renewed_and_put_in_use() {
+    for (shape, planes) in [("1+2@v1.33.4", 1), ("3+3@v1.34.2", 3), ("5+2@v1.33.4", 5)] {
+        let kup = Kup::new();
+        let ran =
+            kup.run(&format!("run std/certs-renew --sim {shape} --yes --json --set left=320d")).exits(0);
+        let renewed: Vec<(String, String)> = changed(&ran);
+        assert_eq!(renewed.len(), planes, "{shape}: {renewed:?}");
+        assert!(
+            ran.stdout.contains("apiserver restarts")
+                && ran.stdout.contains("first to end: admin.conf 364 days")
+        );
+        // Those of the cluster last 300 days.
+        let ran = kup.run(&format!("run std/certs-renew --sim {shape} --yes --json")).exits(0);
+        assert_eq!(changed(&ran), [], "{shape}");
+    }
+}

@@ -10,6 +10,12 @@ use super::{COMPONENTS, image, manifest, manifest_path};
 use crate::faults::kubelet_flag;
 use crate::world::{StaticPod, World};
 
+/// How long the certificates of a cluster last that was made some weeks ago.
+pub(crate) const FIRST_CERTIFICATES: Duration = Duration::from_secs(300 * 24 * 3600);
+
+/// How long the certificates last that kubeadm makes.
+pub(crate) const CERTIFICATES: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Returns the kubelet's configuration as kubeadm of a release writes it.
 pub(crate) fn config(release: Release) -> String {
     format!(

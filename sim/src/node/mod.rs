@@ -59,6 +59,10 @@ pub struct Node {
     pub boot_id: String,
     /// `/etc/machine-id`.
     pub machine_id: String,
+    /// Whether what was installed asks for a reboot.
+    pub reboot_wanted: bool,
+    /// When the certificates of its control plane end, since the start of the cluster.
+    pub certificates: Duration,
     /// Whether the machine runs and can be reached.
     pub up: bool,
     /// How often it was booted: a process belongs to one boot and ends with it.
@@ -105,6 +109,8 @@ impl Node {
             kubelet_failure: None,
             boot_id: String::new(),
             machine_id: random.hex(32),
+            reboot_wanted: false,
+            certificates: kubelet::FIRST_CERTIFICATES,
             up: true,
             boots: 1,
             files: Files::default(),
@@ -130,6 +136,14 @@ impl Node {
             }
         }
         node
+    }
+
+    /// Asks for a reboot as packages do: Debian's leave a file, dnf compares what was installed when.
+    pub(crate) fn want_reboot(&mut self) {
+        self.reboot_wanted = true;
+        if self.package_manager == Manager::Apt {
+            self.files.write("/var/run/reboot-required", "*** System restart required ***\n", 0o644);
+        }
     }
 
     fn new_boot_id(&mut self) {

@@ -18,7 +18,9 @@ pub fn power_off(world: &mut World, name: &str) {
     node.kubelet_active = false;
     node.units.clear();
     node.packages.locked_until = Duration::ZERO;
+    node.reboot_wanted = false;
     node.files.remove("/run");
+    node.files.remove("/var/run");
     node.files.remove("/tmp");
     for component in COMPONENTS {
         if let Some(pod) = world.static_pods.get_mut(&(name.to_string(), component.to_string())) {

@@ -2,6 +2,7 @@
 //! still it becomes a failure of the step and not of the run.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use dsl::value::{Minor, Value, Version};
 use engine::action::Context;
@@ -25,6 +26,14 @@ pub(super) fn minor(cx: &Context, name: &str) -> Result<Minor, Failure> {
         Some(Value::Minor(minor)) => Ok(*minor),
         Some(Value::Version(version)) => Ok(version.minor()),
         _ => Err(wrong(name, "a minor release")),
+    }
+}
+
+/// Returns a duration.
+pub(super) fn duration(cx: &Context, name: &str) -> Result<Duration, Failure> {
+    match cx.args.get(name) {
+        Some(Value::Duration(millis)) => Ok(Duration::from_millis(*millis)),
+        _ => Err(wrong(name, "a duration")),
     }
 }
 

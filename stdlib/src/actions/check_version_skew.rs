@@ -30,7 +30,24 @@ impl Verdict for CheckVersionSkew {
         let today = i64::try_from(cx.ports.clock.wall().as_secs()).ok();
         let today = today.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
         let today = today.map(|now| now.to_zoned(jiff::tz::TimeZone::UTC).date());
+        if cx.args.get("within").and_then(Value::as_text) == Some("patch") {
+            same_minor(&cluster, &target)?;
+        }
         judge(&cluster, &target, candidates, today)
+    }
+}
+
+/// Holds that the target is of the minor that every apiserver runs.
+fn same_minor(cluster: &Inventory, target: &Version) -> Result<(), Failure> {
+    match apiservers(cluster).iter().find(|(_, version)| version.minor() != target.minor()) {
+        Some((node, version)) => {
+            let text = format!(
+                "the kube-apiserver of {node} is {version}: {target} is no patch of {}",
+                version.minor()
+            );
+            Err(Failure::last(text).with_hint("for another minor: `kup run std/kubeadm-minor`"))
+        }
+        None => Ok(()),
     }
 }
 

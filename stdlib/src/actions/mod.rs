@@ -5,6 +5,8 @@ use std::sync::Arc;
 use engine::action::{Action, Actions};
 
 // The verbs.
+mod certs_renew;
+mod check_certificates;
 mod check_disruption_budgets;
 mod check_health;
 mod check_nodes_ready;
@@ -13,12 +15,14 @@ mod check_version_skew;
 mod check_versions;
 mod cordon;
 mod drain;
+mod etcd_backup;
 mod etcd_snapshot;
 mod install;
 mod kubeadm_apply;
 mod kubeadm_node;
 mod kubeadm_plan;
 mod package_repository;
+mod reboot;
 mod restart_kubelet;
 mod run_command;
 mod run_script;
@@ -27,6 +31,7 @@ mod wait_healthy;
 
 // What they share.
 mod argument;
+mod certificates;
 mod detached;
 mod failure;
 mod host;
@@ -40,6 +45,7 @@ mod verdict;
 /// Returns all of them.
 pub(crate) fn all() -> Actions {
     let verbs: Vec<Arc<dyn Action>> = vec![
+        Arc::new(verdict::Looks(check_certificates::CheckCertificates)),
         Arc::new(verdict::Looks(check_disruption_budgets::CheckDisruptionBudgets)),
         Arc::new(verdict::Looks(check_health::CheckHealth)),
         Arc::new(verdict::Looks(check_nodes_ready::CheckNodesReady)),
@@ -51,6 +57,9 @@ pub(crate) fn all() -> Actions {
         Arc::new(uncordon::Uncordon),
         Arc::new(wait_healthy::WaitHealthy),
         Arc::new(etcd_snapshot::EtcdSnapshot),
+        Arc::new(etcd_backup::EtcdBackup),
+        Arc::new(certs_renew::CertsRenew),
+        Arc::new(reboot::Reboot),
         Arc::new(package_repository::PackageRepository),
         Arc::new(install::Install),
         Arc::new(kubeadm_plan::KubeadmPlan),

@@ -1,5 +1,7 @@
 //! `crictl ps` and `crictl exec`, and the tools of the etcd image: `etcdctl`, `etcdutl`.
 
+use std::time::Duration;
+
 use engine::port::Output;
 use serde_json::{Value, json};
 
@@ -36,6 +38,7 @@ pub(super) async fn crictl(process: &Process, args: &[&str]) -> Ended {
                 said(ids.map(|id| format!("{id}\n")).collect::<String>())
             }))
         }
+        ["stop", "-t", _, id] => stop(process, id).await,
         ["exec", id, program @ ("etcdctl" | "etcdutl"), rest @ ..] => {
             let there = process.world(|w| {
                 w.component_up(&process.node, "etcd")
@@ -77,6 +80,25 @@ fn container(world: &World, node: &str, component: &str) -> Option<String> {
     let pod = world.static_pods.get(&(node.to_string(), component.to_string()))?;
     let id = kubelet::hash(&format!("{node} {component} {} {}", pod.hash, pod.restarts));
     Some(format!("{id}{}", kubelet::hash(&id)))
+}
+
+/// Stops a container; the kubelet starts another one, etcd's within seconds, an apiserver's in some more.
+async fn stop(process: &Process, id: &str) -> Ended {
+    let node = &process.node;
+    let runs = |w: &World, c: &str| w.component_up(node, c) && container(w, node, c).as_deref() == Some(id);
+    let Some(component) = process.world(|w| COMPONENTS.into_iter().find(|c| runs(w, c))) else {
+        return Ok(failed(
+            1,
+            format!(
+                "E0101 00:00:00.000000    4711 log.go:32] \"StopContainer from runtime service failed\" err=\"rpc error: code = NotFound desc = an error occurred when try to find container \\\"{id}\\\": not found\" containerID=\"{id}\"\n"
+            ),
+        ));
+    };
+    process.busy(300, 900).await?;
+    process.world(|w| kubelet::stop_static_pod(w, node, component));
+    let (name, back) = (node.clone(), if component == "kube-apiserver" { 8 } else { 4 });
+    process.later(Duration::from_secs(back), move |w| kubelet::run_static_pod(w, &name, component));
+    Ok(said(format!("{id}\n")))
 }
 
 async fn etcdctl(process: &Process, all: &[&str], words: &[&str]) -> Ended {

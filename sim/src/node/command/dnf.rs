@@ -40,6 +40,27 @@ pub(super) fn rpm(packages: &Packages, args: &[&str]) -> Output {
     output
 }
 
+/// Runs `needs-restarting -r`, of dnf-utils.
+pub(super) fn needs_restarting(node: &Node, args: &[&str]) -> Output {
+    if node.package_manager != Manager::Dnf {
+        return super::not_found(&["needs-restarting"]);
+    }
+    match (args, node.reboot_wanted) {
+        (["-r"], true) => Output {
+            code: 1,
+            stdout: "Core libraries or services have been updated since boot-up:\n  * kernel\n\n\
+                     Reboot is required to fully utilize these updates.\n\
+                     More information: https://access.redhat.com/solutions/27943\n"
+                .to_string(),
+            stderr: String::new(),
+        },
+        (["-r"], false) => said(
+            "No core libraries or services have been updated since boot-up.\nReboot should not be necessary.\n",
+        ),
+        _ => super::not_known("needs-restarting", args),
+    }
+}
+
 /// What a `dnf` was told.
 #[derive(Default)]
 struct Options<'a> {

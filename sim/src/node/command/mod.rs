@@ -50,6 +50,7 @@ pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFutu
                 Some(release) => said(format!("Kubernetes v{release}\n")),
                 None => not_found(&["kubelet"]),
             })),
+            ["needs-restarting", args @ ..] => Ok(process.on(|n| dnf::needs_restarting(n, args))),
             ["kubeadm", args @ ..] => kubeadm::kubeadm(process, args).await,
             ["crictl", args @ ..] => crictl::crictl(process, args).await,
             [shell, args @ ..] if sh::is_shell(shell) => sh::shell(process, args, command).await,
@@ -84,9 +85,12 @@ fn needs_root(argv: &[&str]) -> Option<Output> {
                 "Error: This command has to be run with superuser privileges (under the root user on most systems).\n",
             ))
         }
-        ["systemctl", "restart" | "stop" | "start" | "daemon-reload" | "reset-failed", ..]
+        ["systemctl", "restart" | "stop" | "start" | "daemon-reload" | "reset-failed" | "reboot", ..]
         | ["systemd-run", ..] => {
             Some(failed(1, "Failed to connect to bus: Interactive authentication required.\n"))
+        }
+        ["kubeadm", "certs", ..] => {
+            Some(failed(1, "error: open /etc/kubernetes/admin.conf: permission denied\n"))
         }
         ["kubeadm", "upgrade", ..] => Some(failed(
             2,

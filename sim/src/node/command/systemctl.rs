@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use engine::port::Output;
 
-use crate::node::process::{Ended, Process, failed, said};
+use crate::node::power;
+use crate::node::process::{Ended, Killed, Process, failed, said};
 use crate::node::unit::UnitState;
 use crate::node::{COMPONENTS, Node, Unit, kubelet, release::Release};
 
@@ -23,6 +24,12 @@ pub(super) async fn systemctl(process: &Process, args: &[&str]) -> Ended {
             process.busy(100, 300).await?;
             restart_kubelet(process);
             said("")
+        }
+        ["reboot"] => {
+            process.busy(50, 200).await?;
+            power::reboot(process.shared(), &process.node);
+            // It takes the connection with it.
+            return Err(Killed);
         }
         ["stop", "kubelet" | "kubelet.service"] => {
             process.busy(100, 300).await?;

@@ -103,6 +103,12 @@ impl Phase {
         for certificate in certificates(component) {
             run.say(&format!("[upgrade/staticpods] Renewing {certificate} certificate"));
         }
+        run.process.world(|w| {
+            let ends = w.now() + kubelet::CERTIFICATES;
+            if let Some(node) = w.nodes.get_mut(&run.process.node) {
+                node.certificates = ends;
+            }
+        });
         let backup = format!("{}/{component}.yaml", self.backup);
         run.process.on(|n| {
             n.files.write(&backup, old, 0o600);

@@ -1,6 +1,7 @@
 //! `kubeadm version` and `kubeadm upgrade plan | apply | node`: real preconditions, real order, real
 //! texts (those of 1.32 and later). What it changes on disk and in the cluster is what the real one does.
 
+mod certs;
 mod control_plane;
 mod plan;
 mod policy;
@@ -27,6 +28,7 @@ pub(super) async fn kubeadm(process: &Process, args: &[&str]) -> Ended {
     }
     match args {
         ["version", "-o", "short"] | ["version", "-o=short"] => Ok(said(format!("v{own}\n"))),
+        ["certs", rest @ ..] => certs::certs(process, rest).await,
         ["upgrade", "plan", rest @ ..] => {
             let mut run = Run::new(process, own);
             let done = plan::plan(&mut run, rest).await;
