@@ -80,6 +80,12 @@ pub(crate) enum Deny {
     Warnings,
 }
 
+/// Who else reads the findings of a check. No comments on the members: clap would print them at length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Github,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -94,9 +100,18 @@ pub(crate) enum Command {
         /// The playbooks.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// A folder with libraries: `use lib/x` is its `lib/x.kup`. May be given many times.
+        #[arg(long, value_name = "DIR")]
+        path: Vec<PathBuf>,
         /// Counts warnings as errors.
         #[arg(long, value_enum, value_name = "WHAT")]
         deny: Option<Deny>,
+        /// Puts right what can be put right in one way only, and says what it changed.
+        #[arg(long)]
+        fix: bool,
+        /// Prints findings for a CI that shows them beside the lines they are about.
+        #[arg(long, value_enum, value_name = "CI", conflicts_with = "json")]
+        output: Option<Output>,
     },
     /// Writes playbooks in the one style: indent, blanks, comments; never their meaning.
     Fmt {
@@ -151,8 +166,12 @@ pub(crate) enum Command {
     Runs,
     /// Prints what a verb takes and does; without words, all verbs and shipped playbooks.
     Doc {
-        /// The verb's words, e.g. `kubeadm upgrade apply`, or a playbook, e.g. `std/kubeadm-minor`.
+        /// The verb's words, e.g. `kubeadm upgrade apply`; a module, e.g. `std/kubeadm`; or a playbook,
+        /// e.g. `std/kubeadm-minor`.
         words: Vec<String>,
+        /// Prints the text of the module.
+        #[arg(long)]
+        source: bool,
     },
     /// Explains a finding of a check, with an example; without a code, lists all.
     Explain {
@@ -176,6 +195,9 @@ pub(crate) struct Target {
     /// Sets a parameter of the playbook; may be given many times.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
+    /// A folder with libraries: `use lib/x` is its `lib/x.kup`. May be given many times.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) path: Vec<PathBuf>,
     /// How to reach the nodes (name, ssh name, roles); alone, it stands for a cluster.
     #[arg(long, value_name = "FILE", conflicts_with = "sim")]
     pub(crate) hosts: Option<PathBuf>,

@@ -56,7 +56,7 @@ pub(crate) struct Text {
 
 /// Reads and checks the playbook of a target; what is wrong with it has been printed.
 pub(crate) fn read(console: Console, target: &Target) -> Result<Text, Error> {
-    let checked = text::read(&target.file)?;
+    let checked = text::read(&target.file, &target.libraries)?;
     if let Some((_, _, drawn)) = text::findings(&checked) {
         console.alarm(&drawn);
         text::first(&checked.diagnostics).inspect(|code| console.say(&explain::way(code)));

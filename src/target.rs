@@ -15,6 +15,8 @@ use crate::loader::{self, Unreadable};
 pub(crate) struct Target {
     /// The playbook.
     pub(crate) file: PathBuf,
+    /// Where its libraries are.
+    pub(crate) libraries: Vec<PathBuf>,
     /// The parameters that were given.
     pub(crate) inputs: IndexMap<String, String>,
     /// Where the nodes are.
@@ -56,7 +58,7 @@ impl Target {
                 Place::Sim { shape, seed: target.seed, faults }
             }
         };
-        Ok(Target { file, inputs: inputs(&target.set)?, place })
+        Ok(Target { file, libraries: target.path, inputs: inputs(&target.set)?, place })
     }
 
     /// Whether the cluster is simulated.

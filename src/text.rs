@@ -12,17 +12,39 @@ use crate::loader::{self, Unreadable};
 use crate::shipped;
 
 /// Hands in files from disk and the shipped modules from the binary.
-struct Files {
+struct Files<'l> {
     /// The playbook has been read already, so that a bad file is one error and not a finding.
     root: (PathBuf, String),
+    /// Where libraries are.
+    libraries: &'l [PathBuf],
 }
 
-impl Loader for Files {
+impl Loader for Files<'_> {
     fn load(&self, path: &str) -> Result<String, LoadError> {
         if Path::new(path) == self.root.0 {
             return Ok(self.root.1.clone());
         }
-        load(path)
+        match path.ends_with(".kup") || path.starts_with("std/") {
+            true => load(path),
+            false => from_library(path, self.libraries),
+        }
+    }
+}
+
+/// Returns the text of `lib/x`, which is in one of the folders.
+fn from_library(path: &str, libraries: &[PathBuf]) -> Result<String, LoadError> {
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(LoadError::NotFound);
+    }
+    let files: Vec<PathBuf> =
+        libraries.iter().map(|dir| dir.join(format!("{path}.kup"))).filter(|file| file.exists()).collect();
+    match files.as_slice() {
+        [] => Err(LoadError::NotFound),
+        [file] => loader::read(file, loader::PLAYBOOK).map_err(|e| LoadError::Io(e.message)),
+        [first, second, ..] => {
+            let (first, second) = (first.display(), second.display());
+            Err(LoadError::Io(format!("it is both `{first}` and `{second}`")))
+        }
     }
 }
 
@@ -39,23 +61,38 @@ pub(crate) fn load(path: &str) -> Result<String, LoadError> {
 }
 
 /// Reads a playbook and everything it uses, and checks it.
-pub(crate) fn read(path: &Path) -> Result<Checked, Error> {
-    // The path is the file's name in messages; one that is not UTF-8 is shown as well as can be. A
-    // playbook of the binary may be named like a module, so its ending tells the two apart.
+pub(crate) fn read(path: &Path, libraries: &[PathBuf]) -> Result<Checked, Error> {
+    // A playbook of the binary may be named like a module, so its ending tells the two apart.
     let (name, text) = match shipped::find(path) {
         Some(found) => {
-            found.map(|playbook| (format!("std/{}.kup", playbook.name), playbook.text.to_string()))
+            let playbook = found.map_err(unreadable)?;
+            (PathBuf::from(format!("std/{}.kup", playbook.name)), playbook.text.to_string())
         }
-        None => loader::read(path, loader::PLAYBOOK).map(|text| (path.to_string_lossy().into_owned(), text)),
-    }
-    .map_err(|Unreadable { message, hint }| Error::usage(message).hint(hint))?;
-    let files = Files { root: (PathBuf::from(&name), text) };
+        None => (path.to_path_buf(), text_of(path)?),
+    };
+    Ok(judge(&name, text, libraries))
+}
+
+/// Reads the text of a playbook.
+pub(crate) fn text_of(path: &Path) -> Result<String, Error> {
+    loader::read(path, loader::PLAYBOOK).map_err(unreadable)
+}
+
+fn unreadable(Unreadable { message, hint }: Unreadable) -> Error {
+    Error::usage(message).hint(hint)
+}
+
+/// Checks a text that is or will be that of a file.
+pub(crate) fn judge(path: &Path, text: String, libraries: &[PathBuf]) -> Checked {
+    // The path is the file's name in messages; one that is not UTF-8 is shown as well as can be.
+    let name = path.to_string_lossy().into_owned();
+    let files = Files { root: (PathBuf::from(&name), text), libraries };
     let checked = check(&name, &files, stdlib::PRELUDE);
     if checked.diagnostics.iter().any(|d| d.code == NO_PLAYBOOK) {
         let (sources, _, diagnostics) = module(&name, &files, stdlib::PRELUDE);
-        return Ok(Checked { sources, program: None, diagnostics });
+        return Checked { sources, program: None, diagnostics };
     }
-    Ok(checked)
+    checked
 }
 
 /// A file without a playbook is a module, and is judged as one.

@@ -18,6 +18,32 @@ pub struct Diagnostic {
     pub label: String,
     /// Things to do, each a sentence fragment such as ``did you mean `drain`?``.
     pub hints: Vec<String>,
+    /// A change of the text that mends it, where there is only one.
+    pub patch: Option<Box<Patch>>,
+}
+
+/// A change of the text: what to write in place of what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patch {
+    /// What goes.
+    pub span: Span,
+    /// What comes.
+    pub with: String,
+}
+
+impl Diagnostic {
+    /// Adds the change that mends it.
+    pub(crate) fn mended(self, span: Span, with: impl Into<String>) -> Diagnostic {
+        Diagnostic { patch: Some(Box::new(Patch { span, with: with.into() })), ..self }
+    }
+
+    /// Adds what to write in its own place, if that is known.
+    pub(crate) fn rather(self, with: Option<&str>) -> Diagnostic {
+        match (self.span, with) {
+            (Some(span), Some(with)) => self.mended(span, with),
+            (Some(_) | None, _) => self,
+        }
+    }
 }
 
 /// How bad a finding is.

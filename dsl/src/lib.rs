@@ -9,6 +9,7 @@ pub mod eval;
 mod format;
 mod lint;
 mod literal;
+mod mend;
 mod nearest;
 pub mod page;
 mod parse;
@@ -20,6 +21,7 @@ pub mod value;
 
 pub use check::{Checked, check, module};
 pub use format::{Refused, format};
+pub use mend::mend;
 pub use nearest::nearest;
 
 #[cfg(test)]

@@ -12,6 +12,28 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .map(|(_, c)| c)
 }
 
+/// Returns the candidate that a mistyped word certainly was: one small mistake away, and no other
+/// candidate as near. Digits are never mistyped: who writes `node3` means no `node1`.
+pub(crate) fn surely<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let digits = |w: &str| w.bytes().filter(u8::is_ascii_digit).collect::<Vec<u8>>();
+    let letters: Vec<char> = word.chars().take(64).collect();
+    let limit = match letters.len() {
+        0..3 => return None,
+        3..6 => 1,
+        6.. => 2,
+    };
+    let mut near: Vec<(usize, &str)> =
+        candidates.into_iter().map(|c| (distance(&letters, c), c)).filter(|(d, _)| *d <= limit).collect();
+    near.sort_unstable();
+    near.dedup();
+    match near.as_slice() {
+        [(_, one)] => Some(*one),
+        [(first, one), (second, _), ..] if first < second => Some(*one),
+        _ => None,
+    }
+    .filter(|one| digits(one) == digits(word))
+}
+
 /// Counts insertions, deletions, replacements and swaps of neighbors.
 fn distance(a: &[char], b: &str) -> usize {
     let b: Vec<char> = b.chars().take(64).collect();
@@ -41,5 +63,14 @@ mod tests {
         assert_eq!(nearest("wait helthy", ["wait healthy"]), Some("wait healthy"));
         assert_eq!(nearest("frobnicate", ["cordon", "drain"]), None);
         assert_eq!(nearest("x", ["y"]), None);
+    }
+
+    #[test]
+    fn only_one_candidate_that_is_near_is_sure() {
+        assert_eq!(surely("drian", ["cordon", "drain", "uncordon"]), Some("drain"));
+        assert_eq!(surely("node3", ["node1"]), None);
+        assert_eq!(surely("bat", ["bad", "cat"]), None);
+        assert_eq!(surely("targt", ["target", "targets"]), Some("target"));
+        assert_eq!(surely("os", ["oss"]), None);
     }
 }

@@ -196,6 +196,7 @@ impl Problem {
             span: None,
             label: self.label(),
             hints: self.hints(),
+            patch: None,
         }
     }
 
@@ -346,6 +347,9 @@ impl Problem {
             UnknownStage { near, known, .. } => {
                 did_you_mean(near.as_deref()).or_else(|| Some(format!("the stages are {known}")))
             }
+            UnknownModule { near: None, path, .. } if !path.starts_with(['.']) && !path.starts_with("std/") => {
+                Some(format!("a file beside this one is `./{path}`; the folder of a library is given by `--path`"))
+            }
             UnknownModule { near, .. } => did_you_mean(near.as_deref()),
             UnknownFact { near, .. } => did_you_mean(*near).or_else(|| {
                 let names: Vec<_> = crate::check::FACTS.iter().map(|(name, _)| *name).collect();
@@ -362,6 +366,9 @@ impl Problem {
             Reserved { .. } => Some("begin the verb with another word".to_string()),
             Taken { .. } => Some("choose another name".to_string()),
             UnusedParam(_) | UnusedTask(_) | UnusedUse(_) => Some("remove it, or use it".to_string()),
+            WrongType { expected, found, .. } if expected == "a version" && found == "a minor version" => {
+                Some("a version has its patch release too, such as `v1.34.2`".to_string())
+            }
             WrongType { example, .. } if !example.is_empty() => Some(format!("write for example `{example}`")),
             NotAMember { near, members, .. } => did_you_mean(near.as_deref())
                 .or_else(|| Some(format!("choose one of {}", ticks(members.iter().map(String::as_str))))),

@@ -1,5 +1,5 @@
-//! `kup doc [WORDS]`: the header and the doc comment of a verb, as its module has them, and the text of a
-//! playbook of the binary.
+//! `kup doc [WORDS]`: the header and the doc comment of a verb, as its module has them; the verbs of a
+//! module, and with `--source` its text; or the text of a playbook of the binary.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ struct Verb<'a> {
 }
 
 /// Prints one verb, or a line for each.
-pub(crate) fn doc(console: Console, words: &[String]) -> Result<Exit, Error> {
+pub(crate) fn doc(console: Console, words: &[String], source: bool) -> Result<Exit, Error> {
     let verbs: Vec<Verb<'_>> = stdlib::modules().iter().flat_map(|(m, text)| verbs(m, text)).collect();
     if words.is_empty() {
         list(console, &verbs.iter().collect::<Vec<_>>());
@@ -37,6 +37,13 @@ pub(crate) fn doc(console: Console, words: &[String]) -> Result<Exit, Error> {
         return Ok(Exit::Done);
     }
     let wanted = words.join(" ");
+    if let Some((_, text)) = stdlib::modules().iter().find(|(module, _)| *module == wanted) {
+        match source {
+            true => console.result(text.trim_end()),
+            false => list(console, &verbs.iter().filter(|v| v.module == wanted).collect::<Vec<_>>()),
+        }
+        return Ok(Exit::Done);
+    }
     if let Some(found) = shipped::find(Path::new(&wanted)) {
         let playbook = found.map_err(|e| Error::usage(e.message).hint(e.hint))?;
         console.result(playbook.text.trim_end());
@@ -55,6 +62,11 @@ pub(crate) fn doc(console: Console, words: &[String]) -> Result<Exit, Error> {
             None => error.hint("`kup doc` lists them all"),
         });
     };
+    if source {
+        let module = stdlib::modules().iter().find(|(module, _)| *module == verb.module);
+        module.into_iter().for_each(|(_, text)| console.result(text.trim_end()));
+        return Ok(Exit::Done);
+    }
     console.result(&format!("{BOLD}{}{RESET}  {DIM}{}{RESET}\n", verb.name, verb.module));
     for line in &verb.doc {
         console.result(&format!("  {line}"));

@@ -77,7 +77,7 @@ fn one(console: Console, path: &Path, check: bool) -> Result<bool, Error> {
 
 fn refuse(console: Console, name: &str, refused: &Refused) {
     match console.style {
-        Style::Json => console.result(&diagnostics_line(name, &refused.sources, &refused.diagnostics)),
+        Style::Json => console.result(&diagnostics_line(name, &refused.sources, &refused.diagnostics, &[])),
         Style::Human | Style::Plain => {
             console.alarm(&draw(&refused.sources, &refused.diagnostics));
             let errors = count(refused.diagnostics.len(), "error");

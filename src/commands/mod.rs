@@ -21,7 +21,9 @@ use crate::exit::Exit;
 /// Does what the command line asks for.
 pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Result<Exit, Error> {
     match command {
-        Command::Check { files, deny } => check::check(console, &files, deny),
+        Command::Check { files, path, deny, fix, output } => {
+            check::check(console, &files, &check::How { libraries: path, deny, fix, output })
+        }
         Command::Fmt { paths, check } => fmt::fmt(console, &paths, check),
         Command::New { file } => new::new(console, &file),
         Command::Plan(target) => plan::plan(global, console, target),
@@ -31,7 +33,7 @@ pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Re
         Command::Status { run } => status::status(global, console, run.as_deref()),
         Command::Show { run } => show::show(global, console, &run),
         Command::Runs => runs::runs(global, console),
-        Command::Doc { words } => doc::doc(console, &words),
+        Command::Doc { words, source } => doc::doc(console, &words, source),
         Command::Explain { code } => explain::explain(console, code.as_deref()),
         Command::Lsp { stdio: _ } => lsp::lsp(),
     }

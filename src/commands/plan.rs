@@ -53,6 +53,7 @@ fn next(global: &Global, target: &args::Target) -> String {
     for pair in &target.set {
         words.push(format!("--set {}", quoted(pair)));
     }
+    words.extend(target.path.iter().map(|dir| format!("--path {}", quoted(&dir.to_string_lossy()))));
     words.extend(target.hosts.iter().map(|f| format!("--hosts {}", quoted(&f.to_string_lossy()))));
     words.extend(target.sim.iter().map(|s| format!("--sim {}", quoted(s))));
     for fault in &target.fault {

@@ -1,9 +1,10 @@
 //! One JSON object a line, for programs. These are wire types of their own, mirrors of what the
 //! engine says: `docs/json.md` documents them, and a test holds the page to the types.
 
-use dsl::diagnostic::{Diagnostic, Severity};
+use dsl::diagnostic::{Diagnostic, Patch, Severity};
 use dsl::program::Effect;
 use dsl::source::Sources;
+use dsl::span::Span;
 use dsl::value::Value;
 use engine::event::{Class, Event, Failure};
 use engine::plan::{Plan, ScopeId, ScopeKind, Step, StepId, Undo, Work};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Report;
 use super::plain::outcome_word;
 use crate::diagnostics::place;
+use crate::fix::Change;
 
 /// The version on every line. It grows when a field changes its meaning or goes away; new fields and
 /// types may come without.
@@ -356,6 +358,28 @@ struct CheckedLine {
     file: String,
     ok: bool,
     diagnostics: Vec<Finding>,
+    /// What `--fix` has changed.
+    fixed: Vec<FixedPlace>,
+}
+
+/// A change that was made. Its place is that in the text in which the mistake was found.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct FixedPlace {
+    code: String,
+    line: usize,
+    column: usize,
+    was: String,
+    is: String,
+}
+
+/// What to write in place of what; the end is the first place that stays.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct PatchPlace {
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+    with: String,
 }
 
 /// A finding about a text. Lines and columns count from 1, columns in characters.
@@ -369,10 +393,24 @@ struct Finding {
     file: Option<String>,
     line: Option<usize>,
     column: Option<usize>,
+    patch: Option<PatchPlace>,
 }
 
 /// Returns the line about a checked file.
-pub(crate) fn diagnostics(file: &str, sources: &Sources, found: &[Diagnostic]) -> String {
+pub(crate) fn diagnostics(file: &str, sources: &Sources, found: &[Diagnostic], fixed: &[Change]) -> String {
+    let patched = |patch: &Patch| {
+        let span = patch.span;
+        let (from, to) = (place(sources, span), place(sources, Span { start: span.end, ..span }));
+        let (line, column, end_line, end_column) = (from.line, from.column, to.line, to.column);
+        PatchPlace { line, column, end_line, end_column, with: patch.with.clone() }
+    };
+    let changed = |change: &Change| FixedPlace {
+        code: change.code.to_string(),
+        line: change.place.line,
+        column: change.place.column,
+        was: change.was.clone(),
+        is: change.is.clone(),
+    };
     let finding = |d: &Diagnostic| {
         let at = d.span.map(|span| place(sources, span));
         Finding {
@@ -387,6 +425,7 @@ pub(crate) fn diagnostics(file: &str, sources: &Sources, found: &[Diagnostic]) -
             file: at.as_ref().map(|p| p.file.clone()),
             line: at.as_ref().map(|p| p.line),
             column: at.as_ref().map(|p| p.column),
+            patch: d.patch.as_deref().map(patched),
         }
     };
     line(&CheckedLine {
@@ -395,6 +434,7 @@ pub(crate) fn diagnostics(file: &str, sources: &Sources, found: &[Diagnostic]) -
         file: file.to_string(),
         ok: found.iter().all(|d| d.severity != Severity::Error),
         diagnostics: found.iter().map(finding).collect(),
+        fixed: fixed.iter().map(changed).collect(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Readers of a run's events: for a person, for a log, for a program. A live run and a replay of its
 //! journal go through the same ones.
 
+mod annotation;
 mod human;
 mod json;
 mod plain;
@@ -11,6 +12,7 @@ use engine::plan::Plan;
 
 use crate::console::{Console, Style};
 
+pub(crate) use annotation::annotations;
 pub(crate) use json::{PlanLine, VERSION, diagnostics as diagnostics_line, formatted as formatted_line};
 
 /// Turns events into lines of text for stdout.

@@ -128,3 +128,70 @@ fn a_finding_is_explained_and_the_way_to_it_is_told_once() {
     kup.run("explain").exits(0).prints("K0101  ").prints("K1001  ");
     kup.run("explain K0200").exits(2).says("did you mean one of `K0201`, `K0202`, `K0203`?");
 }
+
+#[test]
+fn what_is_certain_is_put_right_in_the_file_and_told() {
+    let text = "use std/etcd\n\nplaybook \"p\"   # a title\n\nstage s {\n  each node in workers {\n    drian(node)\n    \
+                wait helthy { timeout 10 minutes }\n  }\n}\n";
+    let right = "\nplaybook \"p\"   # a title\n\nstage s {\n  each node in workers {\n    drain(node)\n    \
+                 wait healthy { timeout 10m }\n  }\n}\n";
+    let kup = Kup::new().with("my.kup", text);
+    let path = kup.path("my.kup");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    let ran = kup.run("check my.kup --fix");
+    assert_eq!(ran.code, 2, "`drian(node)` is two mistakes, and neither is certain:\n{}", ran.stderr);
+    ran.prints("my.kup:8:5: fixed K0201")
+        .prints("`wait helthy` is `wait healthy` now")
+        .prints("`10 minutes` is `10m` now");
+    let fixed = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(fixed.replace("drian", "drain"), right.replacen('\n', "use std/etcd\n\n", 1));
+    std::fs::write(&path, fixed.replace("drian", "drain")).unwrap();
+    kup.run("check my.kup --fix")
+        .exits(0)
+        .prints("`drain(node)` is `drain node` now")
+        .prints("`use std/etcd` is gone");
+    let fixed = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(fixed, right.replace("drain(node)", "drain node"));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o640);
+    let files: Vec<_> =
+        std::fs::read_dir(path.parent().unwrap()).unwrap().map(|f| f.unwrap().file_name()).collect();
+    assert_eq!(files, ["my.kup"], "nothing is left beside it");
+    let ran = kup.run("check my.kup --fix").exits(0);
+    assert_eq!(ran.stdout, "my.kup: ok\n");
+}
+
+#[test]
+fn json_has_the_patches_and_what_was_fixed() {
+    let text = "playbook \"p\"\nstage s { each node in workers { drian } }\n";
+    let kup = Kup::new().with("my.kup", text);
+    let json = kup.run("check my.kup --json").exits(2).json();
+    let patch = &json[0]["diagnostics"][0]["patch"];
+    assert_eq!((patch["line"].as_u64(), patch["end_column"].as_u64()), (Some(2), Some(39)), "{patch}");
+    assert_eq!(patch["with"], "drain");
+    assert_eq!(std::fs::read_to_string(kup.path("my.kup")).unwrap(), text, "a check changes nothing");
+    let json = kup.run("check my.kup --json --fix").exits(0).json();
+    assert_eq!((&json[0]["fixed"][0]["was"], &json[0]["fixed"][0]["is"]), (&"drian".into(), &"drain".into()));
+}
+
+#[test]
+fn annotations_of_a_ci_are_one_line_each_whatever_the_text_holds() {
+    let text = "playbook \"p\"\nstage s {\n  each node in workers batch=1 { drain }\n  frob%0A\u{1b}::error::x \"a\n}\n";
+    let kup = Kup::new().with("odd,name.kup", text).with_main_job();
+    let ran = kup.run("check odd,name.kup up.kup --output github").exits(2);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert!(lines[0].starts_with("::error file=odd%2Cname.kup,line=4,"), "{}", ran.stdout);
+    assert!(
+        lines.iter().filter(|l| l.starts_with("::")).count() == 1 && lines.contains(&"up.kup: ok"),
+        "{}",
+        ran.stdout
+    );
+    assert!(!ran.stdout.contains('\x1b'), "{:?}", ran.stdout);
+    ran.says("odd,name.kup: 1 error");
+    let warned = "playbook \"p\"\nstage s {\n  each node in workers batch=1 { drain }\n}\n";
+    let kup = Kup::new().with("my.kup", warned);
+    let line = "::warning file=my.kup,line=3,endLine=3,col=30,endColumn=31,title=K1002::this `batch` is always 1, and so it is \
+                without it%0Aleave `batch` out, or say how many may be out of service at once\n";
+    assert_eq!(kup.run("check my.kup --output github").exits(0).stdout, line);
+    kup.run("check my.kup --output github --json").exits(2);
+}

@@ -7,6 +7,7 @@ mod files;
 mod fmt;
 mod hosts;
 mod journal;
+mod library;
 mod lsp;
 mod new;
 mod roads;

@@ -2,7 +2,7 @@
 
 use crate::ast::{self, PolicyKind, Stmt as Written};
 use crate::literal::{describe, quantity};
-use crate::nearest::nearest;
+use crate::nearest::{nearest, surely};
 use crate::problem::Problem;
 use crate::program::{Block, Each, Effect, ExprKind, If, OnFailure, OrderKey, Policy, Retry, Step, Stmt};
 use crate::span::Span;
@@ -109,7 +109,8 @@ impl<'a> Checker<'a> {
             let name = self.text(*span);
             if fact(name).is_none() {
                 let near = nearest(name, FACTS.iter().map(|(name, _)| *name));
-                self.found.push(Problem::UnknownFact { name: name.to_string(), near }.at(*span));
+                let problem = Problem::UnknownFact { name: name.to_string(), near }.at(*span);
+                self.found.push(problem.rather(surely(name, FACTS.iter().map(|(name, _)| *name))));
             } else if element.as_ref().is_some_and(|e| *e != Type::Node) {
                 self.found.push(Problem::NotASet("a list".to_string()).at(each.over.span));
             }
@@ -130,7 +131,7 @@ impl<'a> Checker<'a> {
                         near,
                         known: "`batch`, `canary` and `soak`".to_string(),
                     };
-                    self.found.push(problem.at(*name));
+                    self.found.push(problem.at(*name).rather(surely(text, ["batch", "canary", "soak"])));
                     continue;
                 }
             };
@@ -208,7 +209,7 @@ impl<'a> Checker<'a> {
                     if !LAWS.contains(&name) {
                         let problem =
                             Problem::UnknownLaw { name: name.to_string(), near: nearest(name, LAWS) };
-                        self.found.push(problem.at(*law));
+                        self.found.push(problem.at(*law).rather(surely(name, LAWS)));
                     }
                     let reason = self.plain(reason, "the reason").unwrap_or_default();
                     let twice = policy.allow.iter().any(|(law, _)| law == name);

@@ -3,7 +3,7 @@
 use crate::ast::{self, Op as Written};
 use crate::diagnostic::Diagnostic;
 use crate::literal::{describe, example, quantity};
-use crate::nearest::nearest;
+use crate::nearest::{nearest, surely};
 use crate::problem::Problem;
 use crate::program::{Expr, ExprKind, Func, Op, Set};
 use crate::span::Span;
@@ -82,8 +82,18 @@ impl<'a> Checker<'a> {
             ast::ExprKind::Endless => return Err(Problem::TooLong.at(span)),
             ast::ExprKind::Quantity => {
                 let text = self.text(span);
-                let value = quantity(text)
-                    .map_err(|why| Problem::NotAQuantity { text: text.to_string(), why }.at(span))?;
+                let value = quantity(text).map_err(|why| {
+                    let version = format!("v{text}");
+                    let sure = match want.map(bare) {
+                        Some(Type::Version) => version.parse::<Version>().is_ok(),
+                        Some(Type::Minor) => {
+                            version.parse::<Minor>().is_ok() || version.parse::<Version>().is_ok()
+                        }
+                        _ => false,
+                    };
+                    let problem = Problem::NotAQuantity { text: text.to_string(), why };
+                    problem.at(span).rather(sure.then_some(&version))
+                })?;
                 let ty = match &value {
                     Value::Share(_) => Type::Share,
                     Value::Size(_) => Type::Size,
@@ -203,7 +213,7 @@ impl<'a> Checker<'a> {
         if let Some(members) = members {
             let near = nearest(name, members.iter().map(String::as_str)).map(str::to_string);
             let problem = Problem::NotAMember { word: name.to_string(), members: members.clone(), near };
-            return problem.at(span);
+            return problem.at(span).rather(surely(name, members.iter().map(String::as_str)));
         }
         if self.lost.contains(name) {
             return Problem::Follows.at(span);
@@ -216,7 +226,8 @@ impl<'a> Checker<'a> {
         if frame.it {
             known.extend(FACTS.iter().map(|(name, _)| *name));
         }
-        let near = nearest(name, known).map(str::to_string);
+        let near = nearest(name, known.iter().copied()).map(str::to_string);
+        let sure = surely(name, known);
         let instead = match want {
             Some(Type::Text | Type::Path) => format!("text stands in quotes: `\"{name}\"`"),
             _ if frame.it => format!("text stands in quotes: `\"{name}\"`"),
@@ -224,13 +235,14 @@ impl<'a> Checker<'a> {
             Some(Type::Nodes) => "the sets are `nodes`, `control_plane`, `workers` and `etcd`".to_string(),
             Some(_) | None => format!("declare it: `param {name}: TYPE`"),
         };
-        Problem::UnknownName { name: name.to_string(), near, instead }.at(span)
+        Problem::UnknownName { name: name.to_string(), near, instead }.at(span).rather(sure)
     }
 
     fn no_fact(&self, name: Span) -> Diagnostic {
         let text = self.text(name);
         let near = nearest(text, FACTS.iter().map(|(name, _)| *name));
-        Problem::UnknownFact { name: text.to_string(), near }.at(name)
+        let sure = surely(text, FACTS.iter().map(|(name, _)| *name));
+        Problem::UnknownFact { name: text.to_string(), near }.at(name).rather(sure)
     }
 
     fn version(&mut self, frame: &Frame<'a>, span: Span, want: Option<&Type>) -> Checked {
@@ -333,7 +345,8 @@ impl<'a> Checker<'a> {
             name @ ("hops" | "pools") => return Err(Problem::NotYet(name.to_string()).at(span)),
             unknown => {
                 let near = nearest(unknown, FUNCTIONS);
-                return Err(Problem::UnknownFunction { name: unknown.to_string(), near }.at(name));
+                let problem = Problem::UnknownFunction { name: unknown.to_string(), near };
+                return Err(problem.at(name).rather(surely(unknown, FUNCTIONS)));
             }
         };
         let (takes, want, ty) = match func {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::ast;
 use crate::diagnostic::Diagnostic;
-use crate::nearest::nearest;
+use crate::nearest::{nearest, surely};
 use crate::parse::parse;
 use crate::problem::Problem;
 use crate::source::{LoadError, Loader, Sources};
@@ -83,7 +83,10 @@ pub(super) fn load(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Loaded 
         }
         let mut uses = Vec::with_capacity(spans.len());
         for span in spans {
-            let path = target(&l.modules[next].path, l.sources.slice(span));
+            let from = &l.modules[next].path;
+            // What came from a library has its name, which says nothing of a file.
+            let library = next > 0 && !from.ends_with(".kup");
+            let path = target(from, l.sources.slice(span), library);
             if !known.contains_key(&path) {
                 match loader.load(&path) {
                     Ok(text) => l.add(&path, &text, &mut known),
@@ -131,7 +134,8 @@ impl Loaded {
             error => error.to_string(),
         };
         let near = nearest(&path, SHIPPED).map(str::to_string);
-        self.found.push(Problem::UnknownModule { path, why, near }.at(span));
+        let sure = surely(&path, SHIPPED);
+        self.found.push(Problem::UnknownModule { path, why, near }.at(span).rather(sure));
     }
 
     /// Finds files that use each other in a circle, once a circle.
@@ -173,8 +177,9 @@ impl Loaded {
     }
 }
 
-/// Returns the path that a `use` names: `std/etcd` as it is, `./announce` beside the file.
-fn target(from: &str, used: &str) -> String {
+/// Returns the path that a `use` names: `std/etcd` and `lib/announce` as they are, `./announce` beside
+/// the file, or beside the one of the library.
+fn target(from: &str, used: &str, library: bool) -> String {
     if !used.starts_with('.') {
         return used.to_string();
     }
@@ -190,7 +195,7 @@ fn target(from: &str, used: &str) -> String {
         }
     }
     let path = parts.join("/");
-    if path.ends_with(".kup") { path } else { format!("{path}.kup") }
+    if path.ends_with(".kup") || library { path } else { format!("{path}.kup") }
 }
 
 #[cfg(test)]
@@ -199,10 +204,11 @@ mod tests {
 
     #[test]
     fn a_file_is_found_beside_the_one_that_uses_it() {
-        assert_eq!(target("playbooks/a.kup", "./b"), "playbooks/b.kup");
-        assert_eq!(target("a.kup", "./b.kup"), "b.kup");
-        assert_eq!(target("/x/y/a.kup", "../b"), "/x/b.kup");
-        assert_eq!(target("../a.kup", "../b"), "../../b.kup");
-        assert_eq!(target("a.kup", "std/etcd"), "std/etcd");
+        assert_eq!(target("playbooks/a.kup", "./b", false), "playbooks/b.kup");
+        assert_eq!(target("a.kup", "./b.kup", false), "b.kup");
+        assert_eq!(target("/x/y/a.kup", "../b", false), "/x/b.kup");
+        assert_eq!(target("../a.kup", "../b", false), "../../b.kup");
+        assert_eq!(target("a.kup", "std/etcd", false), "std/etcd");
+        assert_eq!(target("lib/a", "./b", true), "lib/b");
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use crate::ast;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::lint::{Subject, lint};
-use crate::nearest::nearest;
+use crate::nearest::{nearest, surely};
 use crate::problem::{Problem, ticks};
 use crate::program::{OnFailure, Param, Policy, Program, Stage, StageId, Task};
 use crate::source::{Loader, Sources};
@@ -321,10 +321,11 @@ impl<'a> Checker<'a> {
                                 known.sort_unstable();
                                 let known = || known.iter().map(|(_, name)| *name);
                                 let near = nearest(name, known()).map(str::to_string);
+                                let sure = surely(name, known());
                                 let known = ticks(known()).replace(" or ", " and ");
                                 let name = name.to_string();
                                 let problem = Problem::UnknownStage { name, near, known };
-                                self.found.push(problem.at(*span));
+                                self.found.push(problem.at(*span).rather(sure));
                             }
                         }
                     }
@@ -397,16 +398,47 @@ impl<'a> Checker<'a> {
         for (span, module) in &self.root().uses {
             let Some(module) = module else { continue };
             if !used_modules[*module] && *module != 0 {
-                self.found.push(Problem::UnusedUse(self.text(*span).to_string()).at(*span));
+                let told = Problem::UnusedUse(self.text(*span).to_string()).at(*span);
+                self.found.push(match self.without_use(*span) {
+                    Some(gone) => told.mended(gone, ""),
+                    None => told,
+                });
             }
         }
+    }
+
+    /// Returns what to remove, so that a `use` no longer names a module: the path and its comma, or
+    /// the whole line.
+    fn without_use(&self, path: Span) -> Option<Span> {
+        let text = self.loaded.text(0);
+        let item = self.root().ast.items.iter().find_map(|item| match item {
+            ast::Item::Use(paths) if paths.contains(&path) => Some(paths),
+            _ => None,
+        })?;
+        let at = item.iter().position(|p| *p == path)?;
+        let listed = match item.get(at + 1) {
+            Some(next) => Some(Span { end: next.start, ..path }),
+            None if at > 0 => Some(Span { start: item[at - 1].end, ..path }),
+            None => None,
+        };
+        if let Some(listed) = listed {
+            return (!self.text(listed).contains('#')).then_some(listed);
+        }
+        let start = text[..path.start as usize].rfind('\n').map_or(0, |i| i + 1);
+        let end = text[path.end as usize..].find('\n').map_or(text.len(), |i| path.end as usize + i + 1);
+        // A comment behind it is somebody's, and stays for them to judge.
+        let alone = text[start..end].trim() == format!("use {}", self.text(path));
+        alone.then_some(Span { start: start as u32, end: end as u32, ..path })
     }
 
     /// Warns of what is hardly meant as it stands, in a sound text.
     fn lint(&mut self, params: &[Param], policy: &Policy, stages: &[Stage], tasks: &[Task]) {
         let tree = &self.root().ast;
         let sources = &self.loaded.sources;
-        self.found.extend(lint(&Subject { sources, tree, params, policy, stages, tasks }));
+        let modules = &self.loaded.modules;
+        let always: Vec<&str> = self.loaded.prelude.iter().map(|m| modules[*m].path.as_str()).collect();
+        let subject = Subject { sources, tree, always: &always, params, policy, stages, tasks };
+        self.found.extend(lint(&subject));
     }
 
     /// Reads a text that depends on nothing.
@@ -452,7 +484,10 @@ impl<'a> Checker<'a> {
                             "percent" => Some("share"),
                             name => nearest(name, TYPES),
                         };
-                        self.found.push(Problem::UnknownType { name: name.to_string(), near }.at(*one));
+                        // Another language's name has one meaning here; a mistyped one may have two.
+                        let sure = near.filter(|n| nearest(name, TYPES) != Some(*n)).or(surely(name, TYPES));
+                        let problem = Problem::UnknownType { name: name.to_string(), near };
+                        self.found.push(problem.at(*one).rather(sure));
                         return None;
                     }
                 },

@@ -1,11 +1,12 @@
 //! Steps: which verb the words are, and which argument goes where. A step has exactly one reading.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use crate::ast::{self, Arg, ExprKind as Written};
 use crate::diagnostic::Diagnostic;
 use crate::literal::{describe, example};
-use crate::nearest::nearest;
+use crate::nearest::{nearest, surely};
 use crate::problem::{Problem, ticks};
 use crate::program::{Effect, Expr, ExprKind, Policy, Step, TaskId};
 use crate::span::Span;
@@ -153,9 +154,10 @@ impl<'a> Checker<'a> {
         let number = values.last().filter(|v| matches!(v.kind, Written::Quantity))?;
         let unit = next.and_then(word)?;
         let short = crate::parse::unit(self.text(unit))?;
-        let instead = format!("write `{}{short}`", self.text(number.span));
+        let whole = format!("{}{short}", self.text(number.span));
+        let instead = format!("write `{whole}`");
         let what = "the unit stands right behind its number";
-        Some(Problem::Habit { what, instead }.at(number.span.to(unit)))
+        Some(Problem::Habit { what, instead }.at(number.span.to(unit)).rather(Some(&whole)))
     }
 
     fn too_many(&self, id: u32, given: &[Option<Expr>], takes: usize, span: Span) -> Diagnostic {
@@ -173,8 +175,11 @@ impl<'a> Checker<'a> {
         let task = &self.tasks[id as usize];
         let names: Vec<&str> = task.params.iter().map(|p| p.name.as_str()).collect();
         let near = nearest(name, names.iter().copied()).map(str::to_string);
+        let sure = surely(name, names.iter().copied());
         let known = ticks(names).replace(" or ", " and ");
-        Problem::UnknownArgument { name: name.to_string(), task: task.name.clone(), near, known }.at(span)
+        let problem =
+            Problem::UnknownArgument { name: name.to_string(), task: task.name.clone(), near, known };
+        problem.at(span).rather(sure)
     }
 
     /// Explains words that are no verb.
@@ -186,8 +191,12 @@ impl<'a> Checker<'a> {
         {
             let verb = self.text(*name);
             let args: Vec<&str> = args.iter().map(|a| self.text(a.span)).collect();
-            let instead = format!("write `{}`", [&[verb], args.as_slice()].concat().join(" "));
-            return Problem::Habit { what: "a step has no parentheses", instead }.at(values[0].span);
+            let whole = [&[verb], args.as_slice()].concat().join(" ");
+            let instead = format!("write `{whole}`");
+            let told = Problem::Habit { what: "a step has no parentheses", instead }.at(values[0].span);
+            // Of several arguments nobody knows which goes by its name.
+            let sure = args.len() <= 1 && scope.contains_key(verb);
+            return told.rather(sure.then_some(&whole));
         }
         if leading == 0 {
             let span = match step.args.first() {
@@ -225,8 +234,12 @@ impl<'a> Checker<'a> {
         let span = first.to(all[words - 1]);
         if LOOPS.contains(&spoken[0]) {
             let what = "a loop over nodes is an `each`";
-            return Problem::Habit { what, instead: "write `each node in workers { ... }`".to_string() }
-                .at(all[0]);
+            let instead = "write `each node in workers { ... }`".to_string();
+            let sure = spoken.get(2) == Some(&"in");
+            return Problem::Habit { what, instead }.at(all[0]).rather(sure.then_some("each"));
+        }
+        if let Some((_, what, instead, sure)) = FOREIGN.iter().find(|(word, ..)| *word == spoken[0]) {
+            return Problem::Habit { what, instead: (*instead).to_string() }.at(all[0]).rather(*sure);
         }
         let near = near.map(|(_, near)| near.to_string());
         // The verb may be one of those that could not be read.
@@ -252,7 +265,33 @@ impl<'a> Checker<'a> {
             longer.sort_unstable();
             longer.first().map(|v| (*v).clone())
         });
-        Problem::UnknownVerb { words: spoken[..words].join(" "), near, module: None }.at(span)
+        let problem = Problem::UnknownVerb { words: spoken[..words].join(" "), near, module: None };
+        match self.sure_verb(scope, &spoken) {
+            Some((verb, words)) => problem.at(span).mended(all[0].to(all[words - 1]), verb),
+            None => problem.at(span),
+        }
+    }
+
+    /// Returns the only verb that mistyped words can have been, and how many words it replaces.
+    fn sure_verb<'s>(
+        &self,
+        scope: &'s HashMap<String, Vec<u32>>,
+        spoken: &[&str],
+    ) -> Option<(&'s str, usize)> {
+        let mut sure = None;
+        for verb in scope.keys() {
+            let words = verb.matches(' ').count() + 1;
+            let Some(said) = spoken.get(..words).map(|said| said.join(" ")) else { continue };
+            // What begins a longer verb may be that one, cut short.
+            let begins = |v: &String| v.strip_prefix(&said).is_some_and(|rest| rest.starts_with(' '));
+            if surely(&said, [verb.as_str()]).is_none() || scope.keys().any(begins) {
+                continue;
+            }
+            if sure.replace((verb.as_str(), words)).is_some() {
+                return None;
+            }
+        }
+        sure
     }
 
     /// Returns the verb of a shipped module that is not in use, and the module: the one that stands
@@ -265,6 +304,22 @@ impl<'a> Checker<'a> {
             .or_else(|| verbs().find(|(verb, _)| may_be_near && nearest(&said(verb), [*verb]).is_some()))
     }
 }
+
+/// Words that begin a statement elsewhere: what is said, what to write, and the word instead if there
+/// is one.
+const FOREIGN: [(&str, &str, &str, Option<&str>); 9] = [
+    ("elif", "a second condition is an `else if`", "write `else if CONDITION { ... }`", Some("else if")),
+    ("elsif", "a second condition is an `else if`", "write `else if CONDITION { ... }`", Some("else if")),
+    ("elseif", "a second condition is an `else if`", "write `else if CONDITION { ... }`", Some("else if")),
+    ("fi", ENDS, "remove it", None),
+    ("end", ENDS, "remove it", None),
+    ("done", ENDS, "remove it", None),
+    ("endif", ENDS, "remove it", None),
+    ("then", ENDS, "remove it", None),
+    ("do", ENDS, "remove it", None),
+];
+
+const ENDS: &str = "a block stands between `{` and `}`";
 
 /// How loops begin elsewhere.
 const LOOPS: [&str; 5] = ["for", "foreach", "loop", "while", "with_items"];

@@ -1,13 +1,23 @@
 //! Lints: what runs, but hardly as meant. One lint a file, with its texts and its test; none of them
 //! may ever be wrong about a sound playbook.
 
+mod again;
 mod batch;
 mod canary;
 mod constant;
 mod control_plane;
 mod empty;
 mod grace;
+mod handler;
+mod hang;
+mod loop_variable;
+mod parallel;
+mod repeat;
+mod retry;
 mod shadow;
+mod silent;
+mod task_param;
+mod undo;
 mod walk;
 
 use crate::ast;
@@ -24,8 +34,25 @@ pub(crate) struct Lint {
 }
 
 /// All lints, in the order of their codes.
-pub(crate) const LINTS: [Lint; 7] =
-    [shadow::LINT, batch::LINT, control_plane::LINT, grace::LINT, empty::LINT, constant::LINT, canary::LINT];
+pub(crate) const LINTS: [Lint; 17] = [
+    shadow::LINT,
+    batch::LINT,
+    control_plane::LINT,
+    grace::LINT,
+    empty::LINT,
+    constant::LINT,
+    canary::LINT,
+    hang::LINT,
+    repeat::LINT,
+    retry::LINT,
+    handler::LINT,
+    undo::LINT,
+    parallel::LINT,
+    again::LINT,
+    silent::LINT,
+    loop_variable::LINT,
+    task_param::LINT,
+];
 
 /// A sound text, as it was written and as it was understood. Only what stands in the text itself is
 /// judged: a module that it uses is judged where that one is checked.
@@ -34,6 +61,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) sources: &'a Sources,
     /// Its tree.
     pub(crate) tree: &'a ast::File,
+    /// The modules that are in scope without a `use`.
+    pub(crate) always: &'a [&'a str],
     /// The playbook's parameters.
     pub(crate) params: &'a [Param],
     /// The playbook's policy.
@@ -80,6 +109,7 @@ impl Found {
             span: Some(span),
             label: String::new(),
             hints: vec![hint.to_string()],
+            patch: None,
         });
     }
 }

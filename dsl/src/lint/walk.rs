@@ -2,7 +2,7 @@
 //! through the program, for what it means. A new statement of the language is added here once.
 
 use crate::ast;
-use crate::program::{Block, Each, If, Policy, Step, Stmt, TaskBody};
+use crate::program::{Block, Each, Expr, ExprKind, If, Policy, Step, Stmt, TaskBody};
 use crate::span::Span;
 
 use super::Subject;
@@ -138,6 +138,45 @@ fn through<'p>(block: &'p Block, around: &mut Around<'p>, visit: &mut dyn FnMut(
                 through(&choice.other, around, visit);
             }
             Stmt::Parallel(block) => through(block, around, visit),
+        }
+    }
+}
+
+/// Returns whether a block looks at a parameter or a loop variable, by its slot.
+pub(super) fn mentions(block: &Block, slot: u32) -> bool {
+    block.0.iter().any(|stmt| match stmt {
+        Stmt::Step(step) => {
+            step.args.iter().any(|arg| looks_at(arg, slot)) || policy_mentions(&step.policy, slot)
+        }
+        Stmt::Each(each) => {
+            let head = [Some(&each.over), each.batch.as_ref(), each.canary.as_ref(), each.soak.as_ref()];
+            head.into_iter().flatten().any(|expr| looks_at(expr, slot))
+                || policy_mentions(&each.policy, slot)
+                || mentions(&each.body, slot)
+        }
+        Stmt::If(choice) => {
+            looks_at(&choice.cond, slot) || mentions(&choice.then, slot) || mentions(&choice.other, slot)
+        }
+        Stmt::Parallel(block) => mentions(block, slot),
+    })
+}
+
+/// Returns whether a policy looks at a slot.
+pub(super) fn policy_mentions(policy: &Policy, slot: u32) -> bool {
+    policy.name.as_ref().is_some_and(|name| looks_at(name, slot))
+        || policy.undo.as_ref().is_some_and(|undo| mentions(undo, slot))
+}
+
+fn looks_at(expr: &Expr, slot: u32) -> bool {
+    match &expr.kind {
+        ExprKind::Local(own) => *own == slot,
+        ExprKind::Literal(_) | ExprKind::Param(_) | ExprKind::Here | ExprKind::Set(_) | ExprKind::It => false,
+        ExprKind::Fact(of, _) | ExprKind::Not(of) => looks_at(of, slot),
+        ExprKind::Call(_, of) | ExprKind::Text(of) | ExprKind::List(of) => {
+            of.iter().any(|e| looks_at(e, slot))
+        }
+        ExprKind::Binary(_, left, right) | ExprKind::Where(left, right) => {
+            looks_at(left, slot) || looks_at(right, slot)
         }
     }
 }

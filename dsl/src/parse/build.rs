@@ -476,6 +476,13 @@ impl Builder {
                     }
                 }
                 i += 1 + escaped.len_utf8();
+            } else if let Some((name, width)) = template(&body[i..]) {
+                let place = self.span(base + i, base + i + width);
+                let instead = format!("write `${{{name}}}`");
+                let told = Problem::Habit { what: "kup has no templates", instead }.at(place);
+                self.found.push(told.mended(place, format!("${{{name}}}")));
+                i += width;
+                text_start = i;
             } else if body[i..].starts_with("${") {
                 let end = body[i..].find('}').map(|e| i + e);
                 let inner = &body[i + 2..end.unwrap_or(body.len())];
@@ -513,6 +520,15 @@ impl Builder {
         }
         ExprKind::Interpolated(parts)
     }
+}
+
+/// Reads `${{ name }}`, as CI systems write it: the name, and how much of the text it takes.
+fn template(text: &str) -> Option<(&str, usize)> {
+    let inner = text.strip_prefix("${{")?;
+    let (name, _) = inner.split_once("}}")?;
+    let width = 3 + name.len() + 2;
+    let name = name.trim();
+    Grammar::parse(Rule::alone, name).ok().map(|_| (name, width))
 }
 
 /// Returns the span of the first word of a text.

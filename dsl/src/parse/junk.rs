@@ -1,12 +1,13 @@
 //! Why a piece of text is junk. The piece is parsed again on its own, only for the exact place where
-//! that fails; habits from other languages are recognized there and answered.
+//! that fails; habits from other languages are recognized there ([`super::habit`]).
 
 use pest::Parser;
 use pest::error::{Error, ErrorVariant, InputLocation};
 
+use super::habit::habit;
 use super::{Grammar, Rule};
 use crate::diagnostic::Diagnostic;
-use crate::nearest::nearest;
+use crate::nearest::{nearest, surely};
 use crate::problem::{END_OF_LINE, Problem};
 use crate::span::{FileId, Span};
 
@@ -30,7 +31,9 @@ const CLAUSES: [&str; 12] = [
 pub(super) fn begins_item(line: &str) -> bool {
     let word = first_word(line);
     let is_key = line[word.len()..].starts_with(':');
-    ITEMS.contains(&word) || (!is_key && word.len() > 2 && nearest(word, ITEMS).is_some())
+    ITEMS.contains(&word)
+        || (!is_key && synonym(word).is_some())
+        || (!is_key && word.len() > 2 && nearest(word, ITEMS).is_some())
 }
 
 /// Explains junk at the top of a file.
@@ -44,10 +47,15 @@ pub(super) fn item(file: FileId, text: &str, offset: usize) -> Diagnostic {
         return explain(file, Rule::item, text, offset);
     }
     let line = text.lines().next().unwrap_or_default().trim_end();
-    if let Some((problem, start, end)) = habit(text, 0) {
-        return problem.at(at(start, end));
+    if let Some(habit) = habit(text, 0) {
+        return habit.told(file, offset);
     }
     let near = nearest(word, ITEMS);
+    if let (None, Some(item)) = (near, synonym(word)) {
+        let told = Problem::NotAnItem { word: word.to_string(), near: Some(item), is_step: false };
+        let told = told.at(at(0, word.len()));
+        return if item == "use" { told.rather(Some(item)) } else { told };
+    }
     if word.is_empty() || line[word.len()..].starts_with(':') {
         let end = if word.is_empty() { token(text, 0) } else { word.len() };
         let found = found(text, 0);
@@ -57,7 +65,25 @@ pub(super) fn item(file: FileId, text: &str, offset: usize) -> Diagnostic {
         };
     }
     let is_step = near.is_none() && Grammar::parse(Rule::stmt, text).is_ok_and(|p| !p.as_str().is_empty());
-    Problem::NotAnItem { word: word.to_string(), near, is_step }.at(at(0, word.len()))
+    Problem::NotAnItem { word: word.to_string(), near, is_step }
+        .at(at(0, word.len()))
+        .rather(surely(word, ITEMS))
+}
+
+/// Returns what begins such an item here.
+fn synonym(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "import" | "include" | "require" => "use",
+        "var" | "variable" | "input" | "const" => "param",
+        "def" | "fn" | "func" | "function" | "fun" => "task",
+        "job" | "phase" => "stage",
+        _ => return None,
+    })
+}
+
+/// Returns whether an item begins with a word.
+pub(super) fn is_item(word: &str) -> bool {
+    ITEMS.contains(&word)
 }
 
 /// Returns where the name of a broken item stands: the first word behind its keyword.
@@ -101,7 +127,8 @@ pub(super) fn clause(file: FileId, text: &str, offset: usize) -> Diagnostic {
     }
     let near = nearest(word, CLAUSES);
     let end = if word.is_empty() { token(text, 0) } else { word.len() };
-    Problem::NotAClause { word: text[..end].to_string(), near }.at(span(file, offset, 0, end))
+    let problem = Problem::NotAClause { word: text[..end].to_string(), near };
+    problem.at(span(file, offset, 0, end)).rather(surely(word, CLAUSES))
 }
 
 /// Returns where pest gave up.
@@ -128,8 +155,8 @@ fn explain(file: FileId, rule: Rule, text: &str, offset: usize) -> Diagnostic {
         }
     };
     let at = at.min(text.len());
-    if let Some((problem, start, end)) = habit(text, at) {
-        return problem.at(span(file, offset, start, end));
+    if let Some(habit) = habit(text, at) {
+        return habit.told(file, offset);
     }
     // At the end of a line the place is the end of what stands there.
     let blank = text[at..].starts_with(['\n', '\r', '#']) || text[at..].is_empty();
@@ -143,11 +170,11 @@ fn span(file: FileId, offset: usize, start: usize, end: usize) -> Span {
     Span { file, start: (offset + start) as u32, end: (offset + end) as u32 }
 }
 
-fn is_word(c: char) -> bool {
+pub(super) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '-')
 }
 
-fn first_word(text: &str) -> &str {
+pub(super) fn first_word(text: &str) -> &str {
     &text[..text.find(|c| !is_word(c)).unwrap_or(text.len())]
 }
 
@@ -164,176 +191,6 @@ fn found(text: &str, at: usize) -> String {
         return END_OF_LINE.to_string();
     }
     format!("`{}`", &text[at..token(text, at)])
-}
-
-/// Recognizes what people bring from other languages. Returns the answer and its place.
-fn habit(text: &str, at: usize) -> Option<(Problem, usize, usize)> {
-    let rest = &text[at..];
-    let before = text[..at].trim_end_matches([' ', '\t']);
-    let last = &before[before
-        .rfind(|c| !is_word(c))
-        .map_or(0, |i| i + before[i..].chars().next().map_or(1, char::len_utf8))..];
-    let say = |what: &'static str, instead: String, width: usize| {
-        Some((Problem::Habit { what, instead }, at, at + width))
-    };
-    let line = text.lines().next().unwrap_or_default();
-    if let Some(i) = line.find(['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}', '\u{201e}']) {
-        let quote = Problem::Habit {
-            what: "these are typographic quotes",
-            instead: "write plain quotes: `\"`".to_string(),
-        };
-        return Some((quote, i, i + 3));
-    }
-    if let Some(i) = line.find("{{") {
-        let problem = Problem::Habit {
-            what: "kup has no templates",
-            instead: "write the name as it is, or `\"${name}\"` in a text".to_string(),
-        };
-        return Some((problem, i, i + 2));
-    }
-    if at == 0 && (line.starts_with("- ") || line.starts_with("---")) {
-        return say(
-            "this is YAML, and kup has none",
-            "write a step as words: `drain node`".to_string(),
-            line.trim_end().len(),
-        );
-    }
-    if rest.starts_with('"') && closed(rest) {
-        return match (first_word(text), last) {
-            ("stage", "stage") => say(
-                "a stage has a name and no title",
-                "write it without quotes: `stage workers { ... }`".to_string(),
-                1,
-            ),
-            (_, "undo") => say("an `undo` is a block", "write `undo { run command \"...\" }`".to_string(), 1),
-            _ => None,
-        };
-    }
-    if rest.starts_with('"') {
-        let end = rest.lines().next().map_or(1, |l| l.trim_end().len());
-        return Some((Problem::UnclosedText, at, at + end));
-    }
-    if rest.starts_with('\'') {
-        return say("text does not stand in single quotes", "write `\"...\"`".to_string(), 1);
-    }
-    if rest.starts_with('\u{a0}') {
-        return say("this is a non-breaking space", "write a plain space".to_string(), 2);
-    }
-    if rest.starts_with("//") || rest.starts_with("/*") {
-        return say("this begins no comment", "comments begin with `#`".to_string(), 2);
-    }
-    if rest.starts_with("&&") {
-        return say("`&&` is no operator", "write `and`".to_string(), 2);
-    }
-    if rest.starts_with("||") {
-        return say("`||` is no operator", "write `or`".to_string(), 2);
-    }
-    if rest.starts_with('!') && !rest.starts_with("!=") {
-        return say("`!` is no operator", "write `not`".to_string(), 1);
-    }
-    if rest.starts_with('$') {
-        return say(
-            "a name has no `$`",
-            "write the name as it is, or `\"${name}\"` in a text".to_string(),
-            1,
-        );
-    }
-    if rest.starts_with(';') {
-        return say("a step ends with its line", "write the next step on a line of its own".to_string(), 1);
-    }
-    if rest.starts_with("--")
-        || (rest.starts_with('-') && rest[1..].starts_with(|c: char| c.is_ascii_alphabetic()))
-    {
-        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-        let instead = "write `name=value`; `kup doc VERB` tells the names".to_string();
-        return say("a step has arguments and no flags", instead, end);
-    }
-    if rest.starts_with('=') && !rest.starts_with("==") && before.starts_with("if ") {
-        return say("`=` does not compare", "write `==`".to_string(), 1);
-    }
-    if rest.starts_with('=') && !rest.starts_with("==") && !last.is_empty() {
-        if first_word(text) == "param" {
-            let instead = format!("write `param {last}: TYPE = {}`", value(&rest[1..]));
-            return say("a parameter says its type", instead, 1);
-        }
-        if before.contains(" where ") {
-            return say("`=` does not compare", "write `==`".to_string(), 1);
-        }
-        let named = before[..before.len() - last.len()].trim_end();
-        if named.ends_with(',') && named.contains('=') {
-            let comma = named.len() - 1;
-            let problem = Problem::Habit {
-                what: "arguments are not separated by commas",
-                instead: format!("write a space: `... {last}=...`"),
-            };
-            return Some((problem, comma, comma + 1));
-        }
-        let instead = format!("write `{last}={}`", value(&rest[1..]));
-        return say("an argument has no spaces around its `=`", instead, 1);
-    }
-    if rest.starts_with(':') && !last.is_empty() && !ITEMS.contains(&first_word(text)) {
-        let value = value(&rest[1..]);
-        let instead = match before.trim_start() == last {
-            // There is nothing before it: it is the verb.
-            true => format!("write `{}`", format!("{last} {value}").trim_end()),
-            false => format!("write `{last}={value}`; behind a verb, leave it out"),
-        };
-        return say("arguments are not given with `:`", instead, 1);
-    }
-    if let Some(short) = unit(first_word(rest))
-        && last.bytes().all(|b| b.is_ascii_digit())
-        && !last.is_empty()
-    {
-        let start = before.len() - last.len();
-        let problem = Problem::Habit {
-            what: "the unit stands right behind its number",
-            instead: format!("write `{last}{short}`"),
-        };
-        return Some((problem, start, at + first_word(rest).len()));
-    }
-    None
-}
-
-/// Returns the value at the beginning of a text, as far as a hint needs it.
-fn value(text: &str) -> &str {
-    let text = text.trim_start_matches([' ', '\t']);
-    let end = match text.strip_prefix('"') {
-        Some(inner) => inner.find(['"', '\n']).map_or(text.len(), |i| i + 2),
-        None => text.find(|c: char| c.is_whitespace() || "{}),;".contains(c)).unwrap_or(text.len()),
-    };
-    text[..end].trim_end()
-}
-
-/// Returns whether the text at the beginning of a line ends on it.
-fn closed(text: &str) -> bool {
-    let line = text.lines().next().unwrap_or_default();
-    if let Some(raw) = text.strip_prefix("\"\"\"") {
-        return raw.contains("\"\"\"");
-    }
-    let mut inside = line.chars().skip(1);
-    while let Some(c) = inside.next() {
-        match c {
-            '"' => return true,
-            '\\' => drop(inside.next()),
-            _ => {}
-        }
-    }
-    false
-}
-
-/// Returns kup's unit for a unit in words.
-pub(crate) fn unit(word: &str) -> Option<&'static str> {
-    Some(match word {
-        "ms" | "milliseconds" | "millisecond" => "ms",
-        "s" | "sec" | "secs" | "second" | "seconds" => "s",
-        "m" | "min" | "mins" | "minute" | "minutes" => "m",
-        "h" | "hour" | "hours" => "h",
-        "d" | "day" | "days" => "d",
-        "percent" => "%",
-        "GiB" => "GiB",
-        "MiB" => "MiB",
-        _ => return None,
-    })
 }
 
 /// Names what pest expected, for people.

@@ -2,11 +2,12 @@
 //! rest of the file is read all the same.
 
 mod build;
+mod habit;
 mod junk;
 
 use pest::Parser;
 
-pub(crate) use junk::unit;
+pub(crate) use habit::unit;
 
 use crate::ast;
 use crate::diagnostic::Diagnostic;

@@ -2,6 +2,7 @@
 //! `line:column code message` with the underlined text, the program as `ok`.
 
 mod format;
+mod mends;
 mod mistakes;
 mod never;
 mod newcomer;

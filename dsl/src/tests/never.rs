@@ -16,6 +16,9 @@ fn survive(text: &str) {
         }
         assert!(!d.code.is_empty() && !d.message.is_empty(), "{d:?}");
     }
+    if let Some((better, mended)) = crate::mend(crate::span::FileId(0), text, &checked.diagnostics) {
+        assert!(better != text && !mended.is_empty());
+    }
     assert_eq!(
         checked.program.is_none(),
         checked.diagnostics.iter().any(|d| d.severity == crate::diagnostic::Severity::Error)

@@ -153,3 +153,87 @@ fn an_unknown_stage_is_answered_with_the_known_ones() {
         "#]],
     );
 }
+
+#[test]
+fn words_that_other_languages_need() {
+    steps(
+        "each node in workers do {\n if node.ready then { drain }\n elif node.worker { uncordon }\n fi\n\
+         drain { retry 3 times }\n}",
+        expect![[r#"
+            3:22 `do` K0112 an `each` has no `do`
+                write `each node in SET { ... }`
+        "#]],
+    );
+    steps(
+        "each node in workers {\n if node.ready then { drain }\n elif node.worker { uncordon }\n fi\n\
+         drain { retry 3 times }\n}",
+        expect![[r#"
+            4:16 `then` K0112 an `if` has no `then`
+                write `if CONDITION { ... }`
+            5:2 `elif` K0112 a second condition is an `else if`
+                write `else if CONDITION { ... }`
+            6:2 `fi` K0112 a block stands between `{` and `}`
+                remove it
+            7:17 `times` K0112 `retry` counts without a word
+                write `retry 3`
+        "#]],
+    );
+}
+
+#[test]
+fn a_value_is_given_with_one_equals_sign() {
+    steps(
+        "install kubeadm version => v1.34.2\ninstall kubeadm version := v1.34.2\ninstall kubeadm version == v1.34.2\n\
+         run command \"x\" on= local",
+        expect![[r#"
+            3:25 `=>` K0112 a value is given with `=`
+                write `version=v1.34.2`
+            4:25 `:=` K0112 a value is given with `=`
+                write `version=v1.34.2`
+            5:25 `==` K0112 a value is given with `=`
+                write `version=v1.34.2`
+            6:19 `=` K0112 an argument has no spaces around its `=`
+                write `on=local`
+        "#]],
+    );
+}
+
+#[test]
+fn templates_of_a_ci_in_a_text() {
+    steps(
+        "run command \"echo ${{ target }}\" on=local",
+        expect![[r#"
+        3:19 `${{ target }}` K0112 kup has no templates
+            write `${target}`
+    "#]],
+    );
+}
+
+#[test]
+fn a_version_without_its_patch_release() {
+    steps(
+        "install kubeadm version=v1.34\ninstall kubeadm version=1.34",
+        expect![[r#"
+        3:25 `v1.34` K0301 expected a version, found a minor version
+            a version has its patch release too, such as `v1.34.2`
+        4:25 `1.34` K0107 `1.34` is no number; if it is a version, write `v1.34`
+    "#]],
+    );
+}
+
+#[test]
+fn items_by_their_names_elsewhere() {
+    check(
+        "playbook \"p\"\nimport std/etcd\nvar x = 3\ndef f() {\n}\njob j { drain }\nstage s { run command \"x\" on=local }",
+        expect![[r#"
+            2:1 `import` K0105 `import` does not begin anything at the top of a file
+                did you mean `use`?
+            3:1 `var` K0105 `var` does not begin anything at the top of a file
+                did you mean `param`?
+            4:1 `def` K0105 `def` does not begin anything at the top of a file
+                did you mean `task`?
+            6:1 `job` K0105 `job` does not begin anything at the top of a file
+                did you mean `stage`?
+        "#]],
+    );
+}

@@ -157,6 +157,7 @@ pub(super) fn finding(
         span,
         label: String::new(),
         hints: hints.iter().map(|h| h.to_string()).collect(),
+        patch: None,
     }
 }
 
