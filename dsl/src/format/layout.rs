@@ -316,7 +316,7 @@ impl<'t> Layout<'t> {
 /// Returns whether pieces begin with `name=`.
 fn is_argument(pieces: &[Piece<'_>]) -> bool {
     matches!(pieces, [Piece::Token(name), Piece::Token(mark), ..]
-        if name.kind == Kind::Word && mark.is("=") && !mark.space)
+        if name.kind == Kind::Word && mark.kind == Kind::Mark && mark.is("=") && !mark.space)
 }
 
 /// Returns whether lines may end in a group: it holds several values, or a comment. The brackets of a

@@ -93,6 +93,9 @@ fn next(text: &str, before: Option<Token<'_>>) -> (Kind, usize) {
         }
         b if b.is_ascii_alphabetic() => (Kind::Word, run(bytes, |i| word(bytes[i]))),
         b if b.is_ascii_digit() => {
+            if let Some(length) = shape(bytes) {
+                return (Kind::Quantity, length);
+            }
             let joins = |i: usize| bytes[i] == b'%' || bytes[i] == b'.' && alphanumeric(bytes, i + 1);
             (Kind::Quantity, run(bytes, |i| joins(i) || bytes[i].is_ascii_alphanumeric()))
         }
@@ -104,6 +107,15 @@ fn next(text: &str, before: Option<Token<'_>>) -> (Kind, usize) {
         b'.' if text.starts_with("..") => (Kind::Mark, 2),
         _ => (Kind::Mark, text.chars().next().map_or(1, char::len_utf8)),
     }
+}
+
+/// Returns how long the shape of a simulated cluster is, such as `3+5@v1.33.4`.
+fn shape(bytes: &[u8]) -> Option<usize> {
+    let digits = |from: usize| (from..bytes.len()).find(|i| !bytes[*i].is_ascii_digit());
+    let plus = digits(0).filter(|i| bytes[*i] == b'+')?;
+    let at = digits(plus + 1).filter(|i| bytes[*i] == b'@')?;
+    let joins = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+');
+    Some((at + 1..bytes.len()).find(|i| !joins(bytes[*i])).unwrap_or(bytes.len()))
 }
 
 fn word(b: u8) -> bool {
@@ -146,6 +158,7 @@ mod tests {
         assert_eq!(cut("a-b==v1.34.2+k3s - c"), ["a-b", "==", "v1.34.2+k3s", "-", "c"]);
         assert_eq!(cut("retry 3 backoff 2.5s..1m"), ["retry", "3", "backoff", "2.5s", "..", "1m"]);
         assert_eq!(cut("use std/etcd,./x-y"), ["use", "std", "/", "etcd", ",", ".", "/", "x-y"]);
+        assert_eq!(cut("sim(3+5@v1.33.4) 3+5"), ["sim", "(", "3+5@v1.33.4", ")", "3", "+", "5"]);
         assert_eq!(cut(r#"say "a \" # b" # why  "#), ["say", r#""a \" # b""#, "# why"]);
         assert_eq!(cut("x \"\"\"a\n\"b\" # c\"\"\" y"), ["x", "\"\"\"a\n\"b\" # c\"\"\"", "y"]);
         assert_eq!(cut("\u{feff}üb"), ["ü", "b"]);

@@ -132,7 +132,15 @@ impl<'t> Reader<'_, 't> {
             if token.breaks > 0 && !line.pieces.is_empty() && !self.goes_on(self.at, &line.pieces) {
                 break;
             }
-            let piece = self.piece(token);
+            let mut piece = self.piece(token);
+            if let [Piece::Token(word), Piece::Token(_)] = line.pieces.as_slice()
+                && word.is("let")
+                && let Piece::Token(mark) = &mut piece
+                && mark.is("=")
+            {
+                // It names a result, and gives no argument.
+                mark.kind = Kind::Infix;
+            }
             line.pieces.push(piece);
         }
         line

@@ -273,6 +273,25 @@ fn what_is_in_brackets_is_broken_last() {
 }
 
 #[test]
+fn a_result_has_room_around_its_equals_sign() {
+    // Laid out by its pieces, whether this kup has a meaning for it or not.
+    let text = "stage s {\nlet x=run command \"a\" unless=\"b\"\nwhen x.wanted{ reboot }\n}\ntest \"t\" { on sim(3+5@v1.33.4)\n}\n";
+    let formatted = laid_out(text);
+    expect![[r#"
+        stage s {
+          let x = run command "a" unless="b"
+          when x.wanted { reboot }
+        }
+
+        test "t" {
+          on sim(3+5@v1.33.4)
+        }
+    "#]]
+    .assert_eq(&formatted);
+    assert_eq!(laid_out(&formatted), formatted);
+}
+
+#[test]
 fn a_native_task_has_its_clauses_under_each_other() {
     check(
         "native task x y(;a:b=here)\n changes node # what\n\n    # of needs\n needs a(b),c(d,e) if not f in g,\n  h(node)\n undo none \"no\" if a==b\n prepares\n preflight\n \
