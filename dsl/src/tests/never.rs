@@ -35,6 +35,19 @@ fn what_nests_as_deep_as_it_may_fits_a_small_stack() {
     survive(&"{ \"\\\n".repeat(10_000));
 }
 
+#[test]
+fn a_word_that_only_begins_like_one_of_the_language_is_told_and_is_no_bug() {
+    for text in [
+        "native taskx y ()\n  reads\n",
+        "playbook \"p\"\nstage s { each n inworkers { drain } }\n",
+        "playbook \"p\"\nstage s { each n in workers order bygpu { drain } }\n",
+        "native task x ()\n  reads\n  needs a(b) ifx c\n",
+    ] {
+        survive(text);
+        assert!(!run(&[("test.kup", text)]).diagnostics.is_empty(), "{text}");
+    }
+}
+
 /// A shipped module under another text.
 struct Changed<'t>(&'static str, &'t str);
 
