@@ -24,6 +24,13 @@ pub(crate) fn state_dir(global: &Global) -> Result<PathBuf, Error> {
     }
 }
 
+/// Returns the folder of what can be made again; `None` if the user has none.
+pub(crate) fn cache_dir() -> Option<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let cache = from("XDG_CACHE_HOME").or_else(|| Some(from("HOME")?.join(".cache")))?;
+    Some(cache.join("kup"))
+}
+
 /// Makes a path absolute against the working directory.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(path).map_err(|e| {

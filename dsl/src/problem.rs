@@ -207,7 +207,7 @@ impl Problem {
         }
     }
 
-    fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         use Problem::*;
         match self {
             Follows => "",

@@ -3,13 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dsl::ask::{self, Reading};
+use dsl::ask::Page;
 use dsl::source::{LoadError, Loader};
-use lsp_types::{Diagnostic, DidChangeTextDocumentParams, PublishDiagnosticsParams, TextDocumentItem, Uri};
+use lsp_types::{
+    Diagnostic, DidChangeTextDocumentParams, PublishDiagnosticsParams, TextDocumentIdentifier,
+    TextDocumentItem, Uri,
+};
 
 use super::address;
 use super::document::{Document, Lines};
 use super::finding::finding;
+use super::shelf::Shelf;
 use crate::text;
 
 /// The open texts and all that is known of them.
@@ -17,7 +21,9 @@ pub(crate) struct Desk {
     /// By their paths.
     open: BTreeMap<String, Document>,
     /// Each open text, read as a playbook or module of its own.
-    readings: BTreeMap<String, Reading>,
+    pages: BTreeMap<String, Page>,
+    /// The shipped modules as files.
+    shelf: Shelf,
     /// Open texts that must be read anew.
     stale: BTreeSet<String>,
     /// Closed texts, of which the editor must be told anew.
@@ -29,7 +35,7 @@ pub(crate) struct Desk {
 }
 
 /// Hands in what is open before what is on the disk.
-struct Texts<'d>(&'d BTreeMap<String, Document>);
+pub(crate) struct Texts<'d>(&'d BTreeMap<String, Document>);
 
 impl Loader for Texts<'_> {
     fn load(&self, path: &str) -> Result<String, LoadError> {
@@ -42,10 +48,11 @@ impl Loader for Texts<'_> {
 
 impl Desk {
     /// Makes an empty desk.
-    pub(crate) fn new(related: bool) -> Desk {
+    pub(crate) fn new(related: bool, shelf: Shelf) -> Desk {
         Desk {
             open: BTreeMap::new(),
-            readings: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            shelf,
             stale: BTreeSet::new(),
             closed: BTreeSet::new(),
             told: BTreeMap::new(),
@@ -53,29 +60,51 @@ impl Desk {
         }
     }
 
+    /// Returns the path of an address; a shipped module has its name for a path, wherever it lies.
+    fn path(&self, uri: &Uri) -> String {
+        let path = address::path(uri);
+        self.shelf.module(&path).map_or(path, str::to_string)
+    }
+
+    /// Returns what is known of an open text.
+    pub(crate) fn page(&self, text: &TextDocumentIdentifier) -> Option<(&Page, &Document)> {
+        let path = self.path(&text.uri);
+        Some((self.pages.get(&path)?, self.open.get(&path)?))
+    }
+
+    /// Returns what is known of every open text.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = &Page> {
+        self.pages.values()
+    }
+
+    /// Returns all texts, as a check reads them.
+    pub(crate) fn texts(&self) -> Texts<'_> {
+        Texts(&self.open)
+    }
+
     /// Takes a text onto the desk.
     pub(crate) fn open(&mut self, item: TextDocumentItem) {
-        let path = address::path(&item.uri);
+        let path = self.path(&item.uri);
         self.open.insert(path, Document::new(item.uri, item.version, item.text));
         self.doubt();
     }
 
     /// Takes over what was typed.
     pub(crate) fn change(&mut self, changed: DidChangeTextDocumentParams) {
-        let path = address::path(&changed.text_document.uri);
+        let path = self.path(&changed.text_document.uri);
         let Some(document) = self.open.get_mut(&path) else { return };
         document.change(changed.text_document.version, changed.content_changes);
-        let uses = |reading: &Reading| reading.sources.files().any(|file| reading.sources.path(file) == path);
-        let users = self.readings.iter().filter(|(_, reading)| uses(reading));
+        let uses = |page: &Page| page.sources().files().any(|file| page.sources().path(file) == path);
+        let users = self.pages.iter().filter(|(_, page)| uses(page));
         self.stale.extend(users.map(|(root, _)| root.clone()));
         self.stale.insert(path);
     }
 
     /// Takes a text from the desk.
     pub(crate) fn close(&mut self, uri: &Uri) {
-        let path = address::path(uri);
+        let path = self.path(uri);
         self.open.remove(&path);
-        self.readings.remove(&path);
+        self.pages.remove(&path);
         self.closed.insert(path);
         self.doubt();
     }
@@ -94,8 +123,8 @@ impl Desk {
             return Vec::new();
         }
         for root in &stale {
-            let reading = ask::read(root, &Texts(&self.open), stdlib::PRELUDE);
-            self.readings.insert(root.clone(), reading);
+            let page = self.pages.entry(root.clone()).or_insert_with(|| Page::new(root, stdlib::PRELUDE));
+            page.read(&Texts(&self.open));
         }
         let found = self.findings();
         let mut paths: BTreeSet<&String> = stale.iter().collect();
@@ -118,18 +147,27 @@ impl Desk {
     fn findings(&self) -> BTreeMap<String, Vec<Diagnostic>> {
         let mut found: BTreeMap<String, Vec<Diagnostic>> = BTreeMap::new();
         let root = dsl::span::FileId(0);
-        for reading in self.readings.values() {
-            let sources = &reading.sources;
+        for page in self.pages.values() {
+            let sources = page.sources();
+            let mut own: BTreeMap<&str, Vec<Diagnostic>> = BTreeMap::new();
             let mut lines: BTreeMap<u32, (Option<Uri>, Lines)> = BTreeMap::new();
-            for d in &reading.diagnostics {
+            for d in page.diagnostics() {
                 let file = d.span.map_or(root, |span| span.file);
                 let (path, text) = (sources.path(file), sources.text(file));
                 let (uri, lines) = lines.entry(file.0).or_insert_with(|| (self.uri(path), Lines::of(text)));
                 let Some(uri) = uri else { continue };
                 let finding = finding(d, uri, text, lines, self.related);
-                let known = found.entry(path.to_string()).or_default();
-                if !known.contains(&finding) {
-                    known.push(finding);
+                own.entry(path).or_default().push(finding);
+            }
+            for (path, mut findings) in own {
+                match found.get_mut(path) {
+                    Some(known) => {
+                        findings.retain(|finding| !known.contains(finding));
+                        known.append(&mut findings);
+                    }
+                    None => {
+                        found.insert(path.to_string(), findings);
+                    }
                 }
             }
         }
@@ -137,10 +175,10 @@ impl Desk {
     }
 
     /// Returns the address of a path, in the words of the editor if it has the text open.
-    fn uri(&self, path: &str) -> Option<Uri> {
+    pub(crate) fn uri(&self, path: &str) -> Option<Uri> {
         match self.open.get(path) {
             Some(document) => Some(document.uri.clone()),
-            None => address::uri(path),
+            None => self.shelf.uri(path).or_else(|| address::uri(path)),
         }
     }
 }

@@ -26,6 +26,16 @@ impl Document {
         &self.text
     }
 
+    /// Returns the byte of a place.
+    pub(crate) fn byte(&self, place: Position) -> usize {
+        self.lines.byte(&self.text, place)
+    }
+
+    /// Returns the range of some bytes.
+    pub(crate) fn range(&self, start: usize, end: usize) -> Range {
+        self.lines.range(&self.text, start, end)
+    }
+
     /// Takes over what was typed.
     pub(crate) fn change(&mut self, version: i32, changes: Vec<TextDocumentContentChangeEvent>) {
         self.version = version;

@@ -2,21 +2,33 @@
 //! and the editor's questions. One thread takes message after message; a check waits until nobody is typing.
 
 mod address;
+mod answer;
 mod desk;
 mod document;
 mod finding;
+mod shelf;
 
+use dsl::ask::Refusal;
 use lsp_server::{Connection, ErrorCode, Message, Notification, ProtocolError, Request, Response};
 use lsp_types::notification::{
     DidChangeTextDocument, DidChangeWatchedFiles, DidCloseTextDocument, DidOpenTextDocument,
     DidSaveTextDocument, Notification as Known, PublishDiagnostics,
 };
+use lsp_types::request::{
+    Completion, DocumentSymbolRequest, GotoDefinition, HoverRequest, PrepareRenameRequest, References,
+    Rename, Request as Question, SemanticTokensFullRequest,
+};
 use lsp_types::{
-    InitializeParams, SaveOptions, ServerCapabilities, ServerInfo, TextDocumentSyncCapability,
-    TextDocumentSyncKind, TextDocumentSyncOptions, TextDocumentSyncSaveOptions,
+    CompletionOptions, CompletionResponse, DocumentSymbolResponse, GotoDefinitionResponse,
+    HoverProviderCapability, InitializeParams, OneOf, RenameOptions, SaveOptions, SemanticTokenModifier,
+    SemanticTokensFullOptions, SemanticTokensLegend, SemanticTokensOptions, SemanticTokensResult,
+    ServerCapabilities, ServerInfo, TextDocumentSyncCapability, TextDocumentSyncKind,
+    TextDocumentSyncOptions, TextDocumentSyncSaveOptions, WorkDoneProgressOptions,
 };
 
 use self::desk::Desk;
+use self::shelf::Shelf;
+use crate::config;
 
 /// Speaks with an editor until it says goodbye.
 pub(crate) fn serve(connection: &Connection) -> Result<(), ProtocolError> {
@@ -63,6 +75,29 @@ fn capabilities() -> ServerCapabilities {
             save: Some(TextDocumentSyncSaveOptions::SaveOptions(SaveOptions { include_text: Some(false) })),
             ..TextDocumentSyncOptions::default()
         })),
+        completion_provider: Some(CompletionOptions {
+            trigger_characters: Some([" ", "=", ".", "/", "{", ","].map(str::to_string).to_vec()),
+            ..CompletionOptions::default()
+        }),
+        hover_provider: Some(HoverProviderCapability::Simple(true)),
+        definition_provider: Some(OneOf::Left(true)),
+        references_provider: Some(OneOf::Left(true)),
+        rename_provider: Some(OneOf::Right(RenameOptions {
+            prepare_provider: Some(true),
+            work_done_progress_options: WorkDoneProgressOptions::default(),
+        })),
+        document_symbol_provider: Some(OneOf::Left(true)),
+        semantic_tokens_provider: Some(
+            SemanticTokensOptions {
+                legend: SemanticTokensLegend {
+                    token_types: answer::token_types(),
+                    token_modifiers: vec![SemanticTokenModifier::DECLARATION],
+                },
+                full: Some(SemanticTokensFullOptions::Bool(true)),
+                ..SemanticTokensOptions::default()
+            }
+            .into(),
+        ),
         ..ServerCapabilities::default()
     }
 }
@@ -77,7 +112,7 @@ impl<'c> Server<'c> {
     fn new(connection: &'c Connection, params: &InitializeParams) -> Server<'c> {
         let shows = params.capabilities.text_document.as_ref().and_then(|t| t.publish_diagnostics.as_ref());
         let related = shows.and_then(|p| p.related_information).unwrap_or(false);
-        Server { connection, desk: Desk::new(related) }
+        Server { connection, desk: Desk::new(related, Shelf::new(config::cache_dir())) }
     }
 
     fn send(&self, message: Message) {
@@ -119,8 +154,46 @@ impl<'c> Server<'c> {
 
     /// Answers a question.
     fn answer(&mut self, request: Request) -> Response {
-        let unknown = format!("kup does not know `{}`", request.method);
-        Response::new_err(request.id, ErrorCode::MethodNotFound as i32, unknown)
+        let desk = &self.desk;
+        match request.method.as_str() {
+            HoverRequest::METHOD => reply::<HoverRequest>(request, |asked| Ok(desk.hover(asked))),
+            Completion::METHOD => reply::<Completion>(request, |asked| {
+                Ok(desk.completion(asked).map(CompletionResponse::Array))
+            }),
+            GotoDefinition::METHOD => {
+                let found = |asked| Ok(desk.definition(asked).map(GotoDefinitionResponse::Scalar));
+                reply::<GotoDefinition>(request, found)
+            }
+            References::METHOD => reply::<References>(request, |asked| Ok(desk.references(asked))),
+            PrepareRenameRequest::METHOD => {
+                reply::<PrepareRenameRequest>(request, |asked| desk.prepare_rename(asked))
+            }
+            Rename::METHOD => reply::<Rename>(request, |asked| desk.rename(asked)),
+            DocumentSymbolRequest::METHOD => reply::<DocumentSymbolRequest>(request, |asked| {
+                Ok(desk.symbols(asked).map(DocumentSymbolResponse::Nested))
+            }),
+            SemanticTokensFullRequest::METHOD => reply::<SemanticTokensFullRequest>(request, |asked| {
+                Ok(desk.semantic_tokens(asked).map(SemanticTokensResult::Tokens))
+            }),
+            method => {
+                let unknown = format!("kup does not know `{method}`");
+                Response::new_err(request.id, ErrorCode::MethodNotFound as i32, unknown)
+            }
+        }
+    }
+}
+
+/// Reads a question, has it answered, and writes the answer.
+fn reply<Q: Question>(
+    request: Request,
+    answer: impl FnOnce(Q::Params) -> Result<Q::Result, Refusal>,
+) -> Response {
+    match serde_json::from_value(request.params) {
+        Ok(params) => match answer(params) {
+            Ok(result) => Response::new_ok(request.id, result),
+            Err(Refusal(why)) => Response::new_err(request.id, ErrorCode::RequestFailed as i32, why),
+        },
+        Err(why) => Response::new_err(request.id, ErrorCode::InvalidParams as i32, why.to_string()),
     }
 }
 

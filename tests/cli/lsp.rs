@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::Kup;
-use crate::support::editor::Editor;
+use crate::support::editor::{Editor, span};
 
 fn range(start: (u32, u32), end: (u32, u32)) -> Value {
     let place = |(line, character): (u32, u32)| json!({"line": line, "character": character});
@@ -99,4 +99,159 @@ fn what_cannot_be_understood_is_answered_or_ends_the_conversation() {
     ran.says("what the editor says cannot be understood");
     let ran = kup.output(Command::new(crate::support::binary()).args(["lsp", "--stdio"]));
     ran.exits(2);
+}
+
+/// A place in a text as the protocol has it: that of a mark.
+fn mark(text: &str) -> (String, Value) {
+    let at = text.find('|').expect("a mark");
+    let line = text[..at].matches('\n').count();
+    let start = text[..at].rfind('\n').map_or(0, |i| i + 1);
+    let column = text[start..at].encode_utf16().count();
+    (text.replacen('|', "", 1), json!({"line": line, "character": column}))
+}
+
+/// Opens a text in an editor and asks at its mark.
+fn ask_at(kup: &Kup, text: &str, method: &str, more: Value) -> Value {
+    let uri = uri(kup, "p.kup");
+    let (text, position) = mark(text);
+    let mut editor = Editor::new(kup);
+    editor.open(&uri, &text);
+    let mut params = json!({"textDocument": {"uri": uri}, "position": position});
+    for (key, value) in more.as_object().unwrap() {
+        params[key] = value.clone();
+    }
+    let mut answer = editor.answer(method, params);
+    assert_eq!(editor.close(), 0);
+    match answer.get("error") {
+        Some(error) => error["message"].clone(),
+        None => answer["result"].take(),
+    }
+}
+
+#[test]
+fn hover_shows_the_header_and_the_doc_of_a_verb() {
+    let text = "playbook \"😀\"\nstage s { each n in workers { name \"😀 ${n}\"\n dr|ain } }\n";
+    let hover = ask_at(&Kup::new(), text, "textDocument/hover", json!({}));
+    let said = hover["contents"]["value"].as_str().unwrap();
+    assert!(
+        said.starts_with("```kup\nnative task drain (\n  node: node = here;\n  grace: duration?,\n"),
+        "{said}"
+    );
+    assert!(said.contains("\n  disrupts node\n") && said.contains("Cordons the node, evicts"), "{said}");
+    assert_eq!(span(&hover["range"]), "2:1-2:6");
+}
+
+#[test]
+fn completion_puts_what_fits_best_first_and_replaces_what_is_typed() {
+    let text = "playbook \"p\"\nstage s { each n in workers { \"ü😀\"\n drain emptydir=re| } }\n";
+    let items = ask_at(&Kup::new(), text, "textDocument/completion", json!({}));
+    assert_eq!((items[0]["label"].as_str(), items[1]["label"].as_str()), (Some("refuse"), Some("delete")));
+    assert_eq!(items[0]["textEdit"]["newText"], "refuse");
+    assert_eq!(span(&items[0]["textEdit"]["range"]), "2:16-2:18");
+    assert!(items[0]["sortText"].as_str() < items[1]["sortText"].as_str());
+}
+
+#[test]
+fn the_definition_of_a_shipped_verb_is_a_file_to_read_that_knows_its_own_verbs() {
+    let kup = Kup::new();
+    let text = "playbook \"p\"\nstage s { each n in workers { drain| } }\n";
+    let found = ask_at(&kup, text, "textDocument/definition", json!({}));
+    let uri = found["uri"].as_str().unwrap();
+    assert!(uri.ends_with("/std/node.kup"), "{uri}");
+    let file = std::path::Path::new(uri.strip_prefix("file://").unwrap());
+    let shipped = std::fs::read_to_string(file).unwrap();
+    assert!(std::fs::metadata(file).unwrap().permissions().readonly());
+    let line = found["range"]["start"]["line"].as_u64().unwrap() as usize;
+    assert!(shipped.lines().nth(line).unwrap().starts_with("native task drain"));
+    // Opened, it is the module itself and not a second one with the same verbs.
+    let mut editor = Editor::new(&kup);
+    editor.open(uri, &shipped);
+    assert_eq!(editor.found(uri), [] as [&str; 0]);
+    assert_eq!(editor.close(), 0);
+}
+
+#[test]
+fn a_module_is_gone_to_and_its_users_are_found() {
+    let kup = Kup::new().with("lib.kup", "# ü\ntask greet () { run command \"hi\" on=local }\n");
+    let text = "use ./lib\nplaybook \"p\"\nstage s { gr|eet\n greet }\n";
+    let found = ask_at(&kup, text, "textDocument/definition", json!({}));
+    assert_eq!(
+        (found["uri"].as_str(), span(&found["range"])),
+        (Some(&*uri(&kup, "lib.kup")), "1:5-1:10".into())
+    );
+    let with = json!({"context": {"includeDeclaration": true}});
+    let all = ask_at(&kup, text, "textDocument/references", with);
+    let mut all: Vec<String> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|at| {
+            format!("{} {}", at["uri"].as_str().unwrap().rsplit('/').next().unwrap(), span(&at["range"]))
+        })
+        .collect();
+    all.sort();
+    assert_eq!(all, ["lib.kup 1:5-1:10", "p.kup 2:10-2:15", "p.kup 3:1-3:6"]);
+}
+
+#[test]
+fn a_rename_comes_as_edits_and_a_refusal_in_words() {
+    let kup = Kup::new();
+    let text = "playbook \"p\"\nparam t|o: version\nstage s { each n in workers { name \"😀 ${to} 😀 ${to}\"\n drain } }\n";
+    let edits = ask_at(&kup, text, "textDocument/rename", json!({"newName": "target"}));
+    let edits = edits["changes"][&uri(&kup, "p.kup")].as_array().unwrap().clone();
+    let places: Vec<String> = edits.iter().map(|e| span(&e["range"])).collect();
+    assert_eq!(places, ["1:6-1:8", "2:41-2:43", "2:50-2:52"]);
+    assert!(edits.iter().all(|e| e["newText"] == "target"));
+    let refused = ask_at(&kup, text, "textDocument/rename", json!({"newName": "n"}));
+    assert_eq!(refused, "`n` means something else here already");
+    let word = ask_at(
+        &kup,
+        "playbook \"p\"\nstage s { each n in work|ers { drain } }\n",
+        "textDocument/prepareRename",
+        json!({}),
+    );
+    assert_eq!(word, "`workers` is a word of the language");
+}
+
+#[test]
+fn symbols_and_colors_cover_the_text() {
+    let kup = Kup::new();
+    let text = "playbook \"p\"\n# 😀\nstage s { each n in workers { name \"😀 ${n}\"\n drain } }\n|";
+    let symbols = ask_at(&kup, text, "textDocument/documentSymbol", json!({}));
+    assert_eq!(symbols[1]["name"], "s");
+    assert_eq!(symbols[1]["children"][0]["name"], "each n in workers");
+    let tokens = ask_at(&kup, text, "textDocument/semanticTokens/full", json!({}));
+    let data: Vec<u64> = tokens["data"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect();
+    let (mut line, mut column) = (0, 0);
+    let mut places = Vec::new();
+    for token in data.chunks(5) {
+        column = if token[0] == 0 { column + token[1] } else { token[1] };
+        line += token[0];
+        places.push(format!("{line}:{column}+{}", token[2]));
+    }
+    let all = "0:0+8 0:9+3 1:0+4 2:0+5 2:6+1 2:10+4 2:15+1 2:17+2 2:20+7 2:30+4 2:35+6 2:41+1 2:42+2 3:1+5";
+    assert_eq!(places.join(" "), all);
+}
+
+#[test]
+fn neovim_shows_what_kup_lsp_says() {
+    let has_nvim = Command::new("nvim").arg("--version").output().is_ok_and(|o| o.status.success());
+    if !has_nvim {
+        eprintln!("not run: there is no `nvim` on the PATH (Debian: apt-get install neovim)");
+        return;
+    }
+    let text = "playbook \"p\"\nstage s {\n  each box in workers { name \"😀\"\n    drain box emptydri=refuse\n  }\n}\n";
+    let kup = Kup::new().with("p.kup", text).env("KUP_BINARY", crate::support::binary());
+    let script = crate::support::repository().join("tests/cli/neovim.lua");
+    let line = ["--headless", "-n", "-u", "NONE", "-i", "NONE", "-c"];
+    let ran = kup.output(Command::new("nvim").args(line).arg(format!("luafile {}", script.display())));
+    let said = std::fs::read_to_string(kup.path("said.txt")).unwrap_or_else(|_| panic!("{ran:?}"));
+    let expected = "\
+        finding 3:14 `drain` has no argument `emptydri`\n\
+        mended     drain box emptydir=refuse\n\
+        hover native task drain (\n\
+        completion refuse delete\n\
+        definition node.kup native task drain\n\
+        renamed   each node in workers { name \"😀\"     drain node emptydir=refuse\n";
+    assert_eq!(said, expected);
 }

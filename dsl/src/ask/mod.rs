@@ -1,28 +1,101 @@
 //! What an editor asks of a text, again and again while it is written. Pure like the rest: texts come
 //! through a loader, answers leave as plain values in bytes, and the protocol is the binary's work.
 
-use crate::check;
+mod complete;
+mod context;
+mod define;
+mod hover;
+mod lex;
+mod outline;
+mod rename;
+mod spell;
+mod token;
+
+use std::collections::HashMap;
+
+use crate::check::{Meaning, Mention, Study};
 use crate::diagnostic::Diagnostic;
+use crate::parse::Kept;
 use crate::source::{Loader, Sources};
+use crate::span::{FileId, Span};
 
-/// A file without a playbook is a module, and is judged as one.
-const NO_PLAYBOOK: &str = "K0401";
+pub use complete::{Proposal, Sort};
+pub use hover::Hover;
+pub use outline::{Kind, Symbol};
+pub use rename::Refusal;
+pub use token::{Class, Colored};
 
-/// What is known of a file and of all that it uses.
+/// A playbook or a module that is read again and again.
 #[derive(Debug)]
-pub struct Reading {
-    /// Every text that was read; the file itself is file 0.
-    pub sources: Sources,
-    /// Errors and warnings, in the order of the text.
-    pub diagnostics: Vec<Diagnostic>,
+pub struct Page {
+    root: String,
+    prelude: &'static [&'static str],
+    kept: HashMap<String, Kept>,
+    study: Study,
 }
 
-/// Reads a file and all that it uses: a playbook, or a module of tasks.
-pub fn read(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Reading {
-    let checked = check::check(root, loader, prelude);
-    if checked.diagnostics.iter().any(|d| d.code == NO_PLAYBOOK) {
-        let (sources, _, diagnostics) = check::module(root, loader, prelude);
-        return Reading { sources, diagnostics };
+impl Page {
+    /// Makes a page that has read nothing yet. The modules of `prelude` are always in scope.
+    pub fn new(root: &str, prelude: &'static [&'static str]) -> Page {
+        Page { root: root.to_string(), prelude, kept: HashMap::new(), study: Study::default() }
     }
-    Reading { sources: checked.sources, diagnostics: checked.diagnostics }
+
+    /// Reads the file and all that it uses; what did not change is not parsed again.
+    pub fn read(&mut self, loader: &dyn Loader) {
+        std::mem::take(&mut self.study).give_back(&mut self.kept);
+        self.study = Study::of(&self.root, loader, self.prelude, &mut self.kept);
+    }
+
+    /// Returns every text that was read; the file itself is file 0.
+    pub fn sources(&self) -> &Sources {
+        &self.study.sources
+    }
+
+    /// Returns errors and warnings, in the order of the text.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.study.found
+    }
+
+    /// Returns the text of the file itself.
+    fn text(&self) -> &str {
+        if self.study.sources.is_empty() { "" } else { self.study.sources.text(FILE) }
+    }
+
+    /// Returns what stands at a byte of the file: a word that is touched, the shortest if there are two.
+    fn mention(&self, byte: usize) -> Option<Mention> {
+        let at = |m: &&Mention| {
+            m.span.file == FILE && m.span.start as usize <= byte && byte <= m.span.end as usize
+        };
+        let inside = |m: &Mention| byte < m.span.end as usize;
+        let all = self.study.mentions.iter().filter(at);
+        all.min_by_key(|m| (!inside(m), m.span.end - m.span.start)).copied()
+    }
+
+    /// Returns where something is declared.
+    fn declared(&self, of: Meaning) -> Option<Span> {
+        let study = &self.study;
+        match of {
+            Meaning::Verb(id) => Some(study.heads.get(id as usize)?.words),
+            Meaning::Argument(id, param) => {
+                let name = &study.tasks.get(id as usize)?.params.get(param as usize)?.name;
+                let params = &study.heads.get(id as usize)?.params;
+                params.iter().map(|(span, _)| *span).find(|span| study.sources.slice(*span) == name)
+            }
+            Meaning::Param(id) => Some(study.params.get(id as usize)?.span),
+            Meaning::Local(id) => Some(study.locals.get(id as usize)?.span),
+            Meaning::Stage(id) => study.stages.get(id as usize).copied(),
+            Meaning::Module(file) => Some(Span { file: FileId(file), start: 0, end: 0 }),
+            Meaning::Member
+            | Meaning::Fact
+            | Meaning::Set
+            | Meaning::Constant
+            | Meaning::Function
+            | Meaning::Option
+            | Meaning::Law
+            | Meaning::Type => None,
+        }
+    }
 }
+
+/// The file itself.
+const FILE: FileId = FileId(0);

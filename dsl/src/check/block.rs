@@ -9,7 +9,7 @@ use crate::span::Span;
 use crate::value::{Type, Value};
 
 use super::expr::{Frame, Here, fact};
-use super::{Checker, FACTS, LAWS};
+use super::{Checker, FACTS, LAWS, Meaning};
 
 /// The delays of a `retry` without `backoff`, in milliseconds.
 const BACKOFF: (u64, u64) = (1000, 30_000);
@@ -107,6 +107,9 @@ impl<'a> Checker<'a> {
         let mut order = Vec::with_capacity(each.order.len());
         for (span, last) in &each.order {
             let name = self.text(*span);
+            if fact(name).is_some() {
+                self.trace.note(*span, Meaning::Fact);
+            }
             if fact(name).is_none() {
                 let near = nearest(name, FACTS.iter().map(|(name, _)| *name));
                 let problem = Problem::UnknownFact { name: name.to_string(), near }.at(*span);
@@ -135,6 +138,7 @@ impl<'a> Checker<'a> {
                     continue;
                 }
             };
+            self.trace.note(*name, Meaning::Option);
             if place.is_some() {
                 let problem = Problem::Twice { what: "the argument", name: text.to_string() };
                 self.found.push(problem.at(*name));
@@ -147,7 +151,10 @@ impl<'a> Checker<'a> {
         frame.slots += 1;
         let is_node = element.as_ref().is_none_or(|e| *e == Type::Node);
         match &element {
-            Some(element) => frame.locals.push((name, element.clone(), slot)),
+            Some(element) => {
+                frame.locals.push((name, element.clone(), slot));
+                self.trace.declare(slot, name, element, each.name, each.block.span);
+            }
             None => {
                 self.lost.insert(name);
             }
@@ -205,7 +212,7 @@ impl<'a> Checker<'a> {
                 }
                 PolicyKind::Long => std::mem::replace(&mut policy.long, true),
                 PolicyKind::Allow(law, reason) => {
-                    let name = self.text(*law);
+                    let name = self.noted(*law, Meaning::Law);
                     if !LAWS.contains(&name) {
                         let problem =
                             Problem::UnknownLaw { name: name.to_string(), near: nearest(name, LAWS) };

@@ -9,7 +9,13 @@ use crate::program::{Expr, ExprKind, Func, Op, Set};
 use crate::span::Span;
 use crate::value::{Batch, LOCAL, Minor, Type, Value, Version, Window};
 
-use super::{Checker, FACTS, FUNCTIONS};
+use super::{Checker, FACTS, FUNCTIONS, Meaning};
+
+/// Names of the sets that every inventory has.
+pub(crate) const SETS: [&str; 4] = ["nodes", "control_plane", "workers", "etcd"];
+
+/// Words that stand for one thing.
+pub(crate) const CONSTANTS: [&str; 5] = ["true", "false", "none", "local", "here"];
 
 /// What an expression sees.
 #[derive(Clone)]
@@ -113,6 +119,7 @@ impl<'a> Checker<'a> {
             ast::ExprKind::Fact(of, name) => {
                 let of = self.expr(frame, of, None)?;
                 let Some(ty) = fact(self.text(*name)) else { return Err(self.no_fact(*name)) };
+                self.trace.note(*name, Meaning::Fact);
                 if *bare(&of.ty) != Type::Node {
                     return Err(wrong(&Type::Node, &of.ty, of.span));
                 }
@@ -150,18 +157,27 @@ impl<'a> Checker<'a> {
                 |v: &Expr| matches!(bare(&v.ty), Type::Word(own) if own.iter().all(|o| members.contains(o)));
             return Ok(match variable {
                 Some(variable) if same(&variable) => self.used(variable),
-                _ => literal(Value::Word(name.to_string()), Type::Word(members.clone()), span),
+                _ => {
+                    self.trace.note(span, Meaning::Member);
+                    literal(Value::Word(name.to_string()), Type::Word(members.clone()), span)
+                }
             });
         }
         if frame.it
             && bare_want != Some(&Type::Nodes)
             && let Some(ty) = fact(name)
         {
+            self.trace.note(span, Meaning::Fact);
             let it = Expr { kind: ExprKind::It, ty: Type::Node, span };
             return Ok(Expr { kind: ExprKind::Fact(Box::new(it), name.to_string()), ty, span });
         }
         if let Some(variable) = variable {
             return Ok(self.used(variable));
+        }
+        if SETS.contains(&name) {
+            self.trace.note(span, Meaning::Set);
+        } else if CONSTANTS.contains(&name) {
+            self.trace.note(span, Meaning::Constant);
         }
         let set = |set| Ok(Expr { kind: ExprKind::Set(set), ty: Type::Nodes, span });
         match name {
@@ -196,8 +212,13 @@ impl<'a> Checker<'a> {
     }
 
     fn used(&mut self, variable: Expr) -> Expr {
-        if let ExprKind::Param(id) = variable.kind {
-            self.used_params[id as usize] = true;
+        match variable.kind {
+            ExprKind::Param(id) => {
+                self.used_params[id as usize] = true;
+                self.trace.note(variable.span, Meaning::Param(id));
+            }
+            ExprKind::Local(slot) => self.trace.local(variable.span, slot),
+            _ => {}
         }
         variable
     }
@@ -356,6 +377,7 @@ impl<'a> Checker<'a> {
             Func::Minor => ("one version", Some(Type::Version), Type::Minor),
             Func::Label => ("the name of a label, in quotes", Some(Type::Text), Type::Text),
         };
+        self.trace.note(name, Meaning::Function);
         let [arg] = args else {
             return Err(Problem::Arity { func: func.name(), takes }.at(span));
         };

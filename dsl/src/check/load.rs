@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use crate::ast;
 use crate::diagnostic::Diagnostic;
 use crate::nearest::{nearest, surely};
-use crate::parse::parse;
 use crate::problem::Problem;
 use crate::source::{LoadError, Loader, Sources};
 use crate::span::{FileId, Span};
@@ -29,11 +28,14 @@ pub(super) struct Loaded {
 }
 
 /// The shipped modules, for a mistyped `use`.
-const SHIPPED: [&str; 6] =
+pub(crate) const SHIPPED: [&str; 6] =
     ["std/run", "std/node", "std/preflight", "std/etcd", "std/kubeadm", "std/validate"];
 
+/// How a text becomes a tree: by its path, its name and itself.
+pub(super) type Parse<'p> = &'p mut dyn FnMut(&str, FileId, &str) -> (ast::File, Vec<Diagnostic>);
+
 /// Reads `root` and all that it uses.
-pub(super) fn load(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Loaded {
+pub(super) fn load(root: &str, loader: &dyn Loader, prelude: &[&str], parse: Parse<'_>) -> Loaded {
     let mut l = Loaded {
         sources: Sources::default(),
         modules: Vec::new(),
@@ -43,7 +45,7 @@ pub(super) fn load(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Loaded 
     };
     let mut known: HashMap<String, usize> = HashMap::new();
     match loader.load(root) {
-        Ok(text) => l.add(root, &text, &mut known),
+        Ok(text) => l.add(root, &text, &mut known, parse),
         Err(error) => {
             let problem = match error {
                 LoadError::NotUtf8 => Problem::Binary,
@@ -55,14 +57,14 @@ pub(super) fn load(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Loaded 
                 }
             };
             l.found.push(problem.of_the_whole());
-            l.add(root, "", &mut known);
+            l.add(root, "", &mut known, parse);
             return l;
         }
     }
     for path in prelude {
         if !known.contains_key(*path) {
             match loader.load(path) {
-                Ok(text) => l.add(path, &text, &mut known),
+                Ok(text) => l.add(path, &text, &mut known, parse),
                 Err(error) => {
                     let path = (*path).to_string();
                     let problem = Problem::UnknownModule { path, why: error.to_string(), near: None };
@@ -89,7 +91,7 @@ pub(super) fn load(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Loaded 
             let path = target(from, l.sources.slice(span), library);
             if !known.contains_key(&path) {
                 match loader.load(&path) {
-                    Ok(text) => l.add(&path, &text, &mut known),
+                    Ok(text) => l.add(&path, &text, &mut known, parse),
                     Err(error) => l.cannot_use(span, &error),
                 }
             }
@@ -119,9 +121,9 @@ fn verbs(text: &str) -> impl Iterator<Item = String> {
 }
 
 impl Loaded {
-    fn add(&mut self, path: &str, text: &str, known: &mut HashMap<String, usize>) {
+    fn add(&mut self, path: &str, text: &str, known: &mut HashMap<String, usize>, parse: Parse<'_>) {
         let file = self.sources.add(path, text);
-        let (ast, found) = parse(file, text);
+        let (ast, found) = parse(path, file, text);
         self.found.extend(found);
         known.insert(path.to_string(), self.modules.len());
         self.modules.push(Module { path: path.to_string(), ast, uses: Vec::new() });

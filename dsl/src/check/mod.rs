@@ -5,7 +5,9 @@ mod block;
 mod expr;
 mod load;
 mod step;
+mod study;
 mod task;
+mod trace;
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,6 +15,7 @@ use crate::ast;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::lint::{Subject, lint};
 use crate::nearest::{nearest, surely};
+use crate::parse::parse;
 use crate::problem::{Problem, ticks};
 use crate::program::{OnFailure, Param, Policy, Program, Stage, StageId, Task};
 use crate::source::{Loader, Sources};
@@ -20,6 +23,12 @@ use crate::span::Span;
 use crate::value::Type;
 use expr::{Frame, Here};
 use load::{Loaded, Module, load};
+
+pub(crate) use expr::{CONSTANTS, SETS};
+pub(crate) use load::SHIPPED;
+pub(crate) use study::Study;
+use trace::Trace;
+pub(crate) use trace::{Meaning, Mention};
 
 /// Names of the types.
 pub(crate) const TYPES: [&str; 12] = [
@@ -62,7 +71,7 @@ pub(crate) static FACTS: [(&str, Type); 15] = [
 ];
 
 /// Words that no verb begins with.
-const KEYWORDS: [&str; 24] = [
+pub(crate) const KEYWORDS: [&str; 24] = [
     "use", "playbook", "param", "stage", "task", "native", "on", "test", "each", "if", "else", "parallel",
     "timeout", "retry", "undo", "name", "long", "allow", "when", "let", "window", "approve", "before",
     "after",
@@ -81,7 +90,7 @@ pub struct Checked {
 
 /// Checks the playbook `root`. The modules of `prelude` are always in scope.
 pub fn check(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Checked {
-    let mut loaded = load(root, loader, prelude);
+    let mut loaded = load(root, loader, prelude, &mut |_, file, text| parse(file, text));
     let mut found = std::mem::take(&mut loaded.found);
     if !found.iter().any(|d| d.span.is_none()) && loaded.modules[0].ast.items.is_empty() && found.is_empty() {
         found.push(Problem::Empty.of_the_whole());
@@ -90,13 +99,7 @@ pub fn check(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Checked {
     let mut program = None;
     if !broken {
         let mut checker = Checker::new(&loaded, found);
-        let checked = checker.playbook();
-        if !checker.found.iter().any(|d| d.severity == Severity::Error) {
-            checker.unused();
-            let whole = Program { tasks: std::mem::take(&mut checker.tasks), ..checked };
-            checker.lint(&whole.params, &whole.policy, &whole.stages, &whole.tasks);
-            program = Some(whole);
-        }
+        program = finish_playbook(&mut checker);
         found = checker.found;
     }
     sort(&mut found);
@@ -105,19 +108,37 @@ pub fn check(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Checked {
 
 /// Checks the module `root` and returns the tasks that it declares itself.
 pub fn module(root: &str, loader: &dyn Loader, prelude: &[&str]) -> (Sources, Vec<Task>, Vec<Diagnostic>) {
-    let mut loaded = load(root, loader, prelude);
+    let mut loaded = load(root, loader, prelude, &mut |_, file, text| parse(file, text));
     let found = std::mem::take(&mut loaded.found);
     let mut checker = Checker::new(&loaded, found);
+    let tasks = finish_module(&mut checker);
+    let mut found = checker.found;
+    let tasks = tasks.into_iter().filter(|t| t.module == root).collect();
+    sort(&mut found);
+    (loaded.sources, tasks, found)
+}
+
+/// Checks the root as a playbook; there is a program if there is no error.
+fn finish_playbook(checker: &mut Checker<'_>) -> Option<Program> {
+    let checked = checker.playbook();
+    if checker.found.iter().any(|d| d.severity == Severity::Error) {
+        return None;
+    }
+    checker.unused();
+    let whole = Program { tasks: std::mem::take(&mut checker.tasks), ..checked };
+    checker.lint(&whole.params, &whole.policy, &whole.stages, &whole.tasks);
+    Some(whole)
+}
+
+/// Checks the root as a module and returns every task in sight.
+fn finish_module(checker: &mut Checker<'_>) -> Vec<Task> {
     checker.declare(true);
     checker.bodies();
     let tasks = std::mem::take(&mut checker.tasks);
     if !checker.found.iter().any(|d| d.severity == Severity::Error) {
         checker.lint(&[], &Policy::default(), &[], &tasks);
     }
-    let mut found = checker.found;
-    let tasks = tasks.into_iter().filter(|t| t.module == root).collect();
-    sort(&mut found);
-    (loaded.sources, tasks, found)
+    tasks
 }
 
 fn sort(found: &mut [Diagnostic]) {
@@ -145,6 +166,8 @@ struct Checker<'a> {
     used_tasks: Vec<bool>,
     /// Which tasks each task calls, and where.
     calls: Vec<Vec<(u32, Span)>>,
+    /// Whom each word means, if anybody will ask.
+    trace: Trace,
 }
 
 impl<'a> Checker<'a> {
@@ -163,11 +186,18 @@ impl<'a> Checker<'a> {
             used_params: Vec::new(),
             used_tasks: Vec::new(),
             calls: Vec::new(),
+            trace: Trace::default(),
         }
     }
 
     fn text(&self, span: Span) -> &'a str {
         self.loaded.sources.slice(span)
+    }
+
+    /// Returns a word, and notes whom it means.
+    fn noted(&mut self, span: Span, of: Meaning) -> &'a str {
+        self.trace.note(span, of);
+        self.text(span)
     }
 
     fn root(&self) -> &'a Module {
@@ -287,6 +317,7 @@ impl<'a> Checker<'a> {
             };
             let doc = task::param_doc(self.loaded.text(0), param.span);
             self.param_ids.insert(name, self.params.len() as u32);
+            self.trace.note(param.name, Meaning::Param(self.params.len() as u32));
             self.params.push(Param { name: name.to_string(), ty, default, doc, span: param.name });
             self.used_params.push(false);
         }
@@ -296,6 +327,7 @@ impl<'a> Checker<'a> {
     fn order(&mut self, stages: Vec<(Stage, Option<&'a [Span]>)>) -> Vec<Stage> {
         let mut ids: HashMap<String, StageId> = HashMap::with_capacity(stages.len());
         for (i, (stage, _)) in stages.iter().enumerate() {
+            self.trace.note(stage.span, Meaning::Stage(i as u32));
             if ids.contains_key(&stage.name) {
                 let problem = Problem::Twice { what: "the stage", name: stage.name.clone() };
                 self.found.push(problem.at(stage.span));
@@ -311,6 +343,9 @@ impl<'a> Checker<'a> {
                 Some(names) => {
                     for span in names {
                         let name = self.text(*span);
+                        if let Some(id) = ids.get(name) {
+                            self.trace.note(*span, Meaning::Stage(id.0));
+                        }
                         match ids.get(name) {
                             Some(id) if stage.after.contains(id) => {}
                             Some(id) => stage.after.push(*id),
@@ -457,7 +492,7 @@ impl<'a> Checker<'a> {
         let ty = match &written.kind {
             ast::TypeKind::List(of) => Type::List(Box::new(self.ty(of)?)),
             ast::TypeKind::Words(words) => match words.as_slice() {
-                [one] => match self.text(*one) {
+                [one] => match self.noted(*one, Meaning::Type) {
                     "version" => Type::Version,
                     "minor" => Type::Minor,
                     "duration" => Type::Duration,

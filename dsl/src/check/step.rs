@@ -12,8 +12,8 @@ use crate::program::{Effect, Expr, ExprKind, Policy, Step, TaskId};
 use crate::span::Span;
 use crate::value::Type;
 
-use super::Checker;
 use super::expr::{Frame, here, none};
+use super::{Checker, Meaning};
 
 impl<'a> Checker<'a> {
     /// Resolves a step, without the block behind it.
@@ -21,16 +21,31 @@ impl<'a> Checker<'a> {
         let leading = leading(&step.args);
         let mut readings: Vec<(u32, Vec<Expr>)> = Vec::new();
         let mut failure: Option<Diagnostic> = None;
+        let mut likely = None;
+        let begin = self.trace.mark();
         // From long to short: the failure of the longest verb is the one to tell.
         for words in (1..=leading.min(self.longest)).rev() {
             let name = self.words(&step.args[..words]);
             let Some(ids) = self.scopes[frame.module].get(&*name) else { continue };
             for id in ids.clone() {
+                let mark = self.trace.mark();
                 match self.arguments(frame, id, &step.args[words..], step.span) {
-                    Ok(args) => readings.push((id, args)),
+                    Ok(args) => {
+                        if readings.is_empty() {
+                            self.trace.forget(begin..mark);
+                        }
+                        self.trace_call(id, step, words);
+                        readings.push((id, args));
+                        continue;
+                    }
                     Err(_) if self.torn.contains(&id) => failure = Some(Problem::Follows.at(step.span)),
                     Err(why) => failure = failure.or(Some(why)),
                 }
+                // What is wrong is shown as the longest verb that it may be.
+                if likely.is_some() || !readings.is_empty() {
+                    self.trace.forget(mark..self.trace.mark());
+                }
+                likely = likely.or(Some((id, words)));
             }
         }
         if let [(first, _), (second, _), ..] = readings.as_slice() {
@@ -40,6 +55,9 @@ impl<'a> Checker<'a> {
             };
             let (first, second) = (name(*first), name(*second));
             return Err(Problem::TwoReadings { first, second }.at(step.span));
+        }
+        if let (true, Some((id, words))) = (readings.is_empty(), likely) {
+            self.trace_call(id, step, words);
         }
         let Some((id, args)) = readings.pop() else {
             return Err(failure.unwrap_or_else(|| self.unknown(frame, step, leading)));
@@ -59,6 +77,24 @@ impl<'a> Checker<'a> {
         }
         let text = one_line(self.text(step.span));
         Ok(Step { task: TaskId(id), args, policy: Policy::default(), text, span: step.span })
+    }
+
+    /// Notes which verb a step is, and which parameters it names.
+    fn trace_call(&mut self, id: u32, step: &ast::Step, words: usize) {
+        if !self.trace.on {
+            return;
+        }
+        let spoken: Vec<Span> = step.args[..words].iter().filter_map(word).collect();
+        if let (Some(first), Some(last)) = (spoken.first(), spoken.last()) {
+            self.trace.note(first.to(*last), Meaning::Verb(id));
+        }
+        for arg in &step.args[words..] {
+            let Arg::Named(name, _) = arg else { continue };
+            let text = self.loaded.sources.slice(*name);
+            if let Some(at) = self.tasks[id as usize].params.iter().position(|p| p.name == text) {
+                self.trace.note(*name, Meaning::Argument(id, at as u32));
+            }
+        }
     }
 
     /// Returns words with one space between them.

@@ -9,7 +9,7 @@ use crate::span::Span;
 use crate::value::{Type, Value};
 
 use super::expr::{Frame, Here, none};
-use super::{Checker, KEYWORDS};
+use super::{Checker, KEYWORDS, Meaning};
 
 impl<'a> Checker<'a> {
     /// Declares the tasks of all modules with their parameters, and fills the scopes.
@@ -99,6 +99,7 @@ impl<'a> Checker<'a> {
             params.push(TaskParam { name, ty, positional, default });
         }
         self.longest = self.longest.max(task.words.len());
+        self.trace.note(head, Meaning::Verb(self.tasks.len() as u32));
         self.written.push((module, task));
         self.tasks.push(Task {
             name,
@@ -121,6 +122,7 @@ impl<'a> Checker<'a> {
             }
         }
         for id in 0..self.tasks.len() {
+            self.trace_params(id);
             match &self.written[id].1.body {
                 ast::TaskBody::Native(clauses) => {
                     let effect = self.tasks[id].header.effect;
@@ -137,6 +139,21 @@ impl<'a> Checker<'a> {
             }
         }
         self.recursion();
+    }
+
+    /// Notes the parameters of a task, which are known in its body.
+    fn trace_params(&mut self, id: usize) {
+        let written = self.written[id].1;
+        let within = match &written.body {
+            ast::TaskBody::Block(block) => block.span,
+            ast::TaskBody::Native(_) | ast::TaskBody::Script(_) => self.tasks[id].span,
+        };
+        for (slot, param) in self.tasks[id].params.iter().enumerate() {
+            let mut names = written.positional.iter().chain(&written.named).map(|p| p.name);
+            if let Some(name) = names.find(|name| self.loaded.sources.slice(*name) == param.name) {
+                self.trace.declare(slot as u32, &param.name, &param.ty, name, within);
+            }
+        }
     }
 
     /// Returns the frame of a task: its parameters.
@@ -238,6 +255,9 @@ impl<'a> Checker<'a> {
         let mut of = Vec::with_capacity(claim.of.len());
         for span in &claim.of {
             let name = self.text(*span);
+            if let Some((_, _, slot)) = frame.locals.iter().find(|(local, _, _)| *local == name) {
+                self.trace.local(*span, *slot);
+            }
             // What is no parameter stands for itself: `snapshot(cluster)`.
             of.push(match frame.locals.iter().find(|(local, _, _)| *local == name) {
                 Some((_, ty, slot)) => Expr { kind: ExprKind::Local(*slot), ty: ty.clone(), span: *span },

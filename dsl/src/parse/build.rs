@@ -36,8 +36,13 @@ static PRECEDENCE: LazyLock<PrattParser<Rule>> = LazyLock::new(|| {
 const PARTS: usize = 400;
 
 /// Builds the tree of a file.
-pub(super) fn file(file: FileId, text: &str, pairs: Pairs<'_, Rule>) -> (File, Vec<Diagnostic>) {
-    let mut b = Builder { file, offset: 0, missing: None, found: Vec::new(), lost: Vec::new() };
+pub(super) fn file(
+    file: FileId,
+    text: &str,
+    offset: usize,
+    pairs: Pairs<'_, Rule>,
+) -> (File, Vec<Diagnostic>) {
+    let mut b = Builder { file, offset, missing: None, found: Vec::new(), lost: Vec::new() };
     let mut items = Vec::new();
     // Neighboring lines of junk are mostly one mistake over several lines.
     let mut run: Vec<(usize, usize)> = Vec::new();

@@ -11,7 +11,7 @@ use crate::nearest::{nearest, surely};
 use crate::problem::{END_OF_LINE, Problem};
 use crate::span::{FileId, Span};
 
-const ITEMS: [&str; 7] = ["use", "playbook", "param", "stage", "task", "native", "on"];
+pub(super) const ITEMS: [&str; 7] = ["use", "playbook", "param", "stage", "task", "native", "on"];
 const CLAUSES: [&str; 12] = [
     "reads",
     "changes",

@@ -1,12 +1,15 @@
 //! Turns a text into its tree. Parsing never fails: what cannot be read becomes a diagnostic, and the
 //! rest of the file is read all the same.
 
+mod again;
 mod build;
 mod habit;
 mod junk;
+mod shift;
 
 use pest::Parser;
 
+pub(crate) use again::{Kept, begins_item};
 pub(crate) use habit::unit;
 
 use crate::ast;
@@ -25,24 +28,33 @@ const DEPTH: usize = 64;
 
 /// Parses a file.
 pub(crate) fn parse(file: FileId, text: &str) -> (ast::File, Vec<Diagnostic>) {
+    match refused(file, text) {
+        Some(problem) => (ast::File::default(), vec![problem]),
+        None => part(file, text, 0),
+    }
+}
+
+/// Says why a text is not even looked at.
+fn refused(file: FileId, text: &str) -> Option<Diagnostic> {
     if text.len() > LIMIT {
-        let problem = Problem::TooLarge { bytes: text.len(), limit: LIMIT };
-        return (ast::File::default(), vec![problem.of_the_whole()]);
+        return Some(Problem::TooLarge { bytes: text.len(), limit: LIMIT }.of_the_whole());
     }
     if text.contains('\0') {
-        return (ast::File::default(), vec![Problem::Binary.of_the_whole()]);
+        return Some(Problem::Binary.of_the_whole());
     }
-    if let Some(at) = too_deep(text) {
-        let span = Span { file, start: at as u32, end: at as u32 + 1 };
-        return (ast::File::default(), vec![Problem::TooDeep.at(span)]);
-    }
+    let at = too_deep(text)?;
+    Some(Problem::TooDeep.at(Span { file, start: at as u32, end: at as u32 + 1 }))
+}
+
+/// Parses a part of a file that begins at `offset` and holds whole items.
+fn part(file: FileId, text: &str, offset: usize) -> (ast::File, Vec<Diagnostic>) {
     match Grammar::parse(Rule::file, text) {
-        Ok(pairs) => build::file(file, text, pairs),
+        Ok(pairs) => build::file(file, text, offset, pairs),
         // The rule `file` takes every text, so this is pest's own limit of the stack.
         Err(error) => {
             let at = junk::place(&error);
             let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
-            let span = Span { file, start: at as u32, end: end as u32 };
+            let span = Span { file, start: (offset + at) as u32, end: (offset + end) as u32 };
             (ast::File::default(), vec![Problem::TooDeep.at(span)])
         }
     }

@@ -1,6 +1,7 @@
 //! What the language says to a text: one test a construct, one a mistake. Findings are drawn as
 //! `line:column code message` with the underlined text, the program as `ok`.
 
+mod ask;
 mod format;
 mod mends;
 mod mistakes;

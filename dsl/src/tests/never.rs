@@ -60,7 +60,7 @@ impl Loader for Changed<'_> {
     }
 }
 
-const PIECES: [&str; 44] = [
+pub(super) const PIECES: [&str; 44] = [
     "playbook",
     "stage",
     "task",

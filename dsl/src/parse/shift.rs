@@ -1,0 +1,240 @@
+//! Moves a tree to another place of its text, so that what did not change need not be parsed again.
+//! Every field of the tree is named here: the compiler misses one that is new.
+
+use crate::ast::*;
+use crate::span::{FileId, Span};
+
+/// How far to move, and which file the text is now.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    pub(super) file: FileId,
+    pub(super) by: i64,
+}
+
+/// What holds places.
+pub(super) trait Shift {
+    /// Moves all of them.
+    fn shift(&mut self, way: Way);
+}
+
+impl Shift for Span {
+    fn shift(&mut self, way: Way) {
+        let moved = |at: u32| (i64::from(at) + way.by) as u32;
+        *self = Span { file: way.file, start: moved(self.start), end: moved(self.end) };
+    }
+}
+
+impl Shift for u32 {
+    fn shift(&mut self, way: Way) {
+        *self = (i64::from(*self) + way.by) as u32;
+    }
+}
+
+impl Shift for bool {
+    fn shift(&mut self, _: Way) {}
+}
+
+impl<T: Shift> Shift for Box<T> {
+    fn shift(&mut self, way: Way) {
+        (**self).shift(way);
+    }
+}
+
+impl<T: Shift> Shift for Option<T> {
+    fn shift(&mut self, way: Way) {
+        if let Some(it) = self {
+            it.shift(way);
+        }
+    }
+}
+
+impl<T: Shift> Shift for [T] {
+    fn shift(&mut self, way: Way) {
+        for it in self {
+            it.shift(way);
+        }
+    }
+}
+
+impl<T: Shift> Shift for Vec<T> {
+    fn shift(&mut self, way: Way) {
+        self.as_mut_slice().shift(way);
+    }
+}
+
+impl<A: Shift, B: Shift> Shift for (A, B) {
+    fn shift(&mut self, way: Way) {
+        self.0.shift(way);
+        self.1.shift(way);
+    }
+}
+
+/// Moves the fields of a struct, all of them.
+macro_rules! fields {
+    ($($name:ident { $($field:ident),* })*) => { $(
+        impl Shift for $name {
+            fn shift(&mut self, way: Way) {
+                let $name { $($field),* } = self;
+                $($field.shift(way);)*
+            }
+        }
+    )* };
+}
+
+fields! {
+    Param { name, ty, default, span }
+    Type { kind, optional }
+    Task { words, positional, named, body, start }
+    Claim { fact, of, when }
+    Block { stmts, span }
+    Step { args, block, span }
+    Each { name, over, order, options, block, span }
+    If { arms, other }
+    Policy { kind, span }
+    Expr { kind, span }
+}
+
+impl Shift for Item {
+    fn shift(&mut self, way: Way) {
+        match self {
+            Item::Use(paths) => paths.shift(way),
+            Item::Playbook { title, block, span } => {
+                title.shift(way);
+                block.shift(way);
+                span.shift(way);
+            }
+            Item::Param(param) => param.shift(way),
+            Item::Stage { name, after, block } => {
+                name.shift(way);
+                after.shift(way);
+                block.shift(way);
+            }
+            Item::Task(task) => task.shift(way),
+            Item::On { event, block } => {
+                event.shift(way);
+                block.shift(way);
+            }
+            Item::Later(word) => word.shift(way),
+        }
+    }
+}
+
+impl Shift for TypeKind {
+    fn shift(&mut self, way: Way) {
+        match self {
+            TypeKind::Words(words) => words.shift(way),
+            TypeKind::List(of) => of.shift(way),
+        }
+    }
+}
+
+impl Shift for TaskBody {
+    fn shift(&mut self, way: Way) {
+        match self {
+            TaskBody::Native(clauses) => clauses.shift(way),
+            TaskBody::Block(block) => block.shift(way),
+            TaskBody::Script(span) => span.shift(way),
+        }
+    }
+}
+
+impl Shift for Clause {
+    fn shift(&mut self, way: Way) {
+        match self {
+            Clause::Effect(word, of) => {
+                word.shift(way);
+                of.shift(way);
+            }
+            Clause::Claims(word, claims) => {
+                word.shift(way);
+                claims.shift(way);
+            }
+            Clause::Flag(word) => word.shift(way),
+            Clause::Undo(undo, when) => {
+                undo.shift(way);
+                when.shift(way);
+            }
+            Clause::Policy(policy) => policy.shift(way),
+        }
+    }
+}
+
+impl Shift for Undo {
+    fn shift(&mut self, way: Way) {
+        match self {
+            Undo::Itself => {}
+            Undo::None(why) => why.shift(way),
+            Undo::Step(step) => step.shift(way),
+        }
+    }
+}
+
+impl Shift for Stmt {
+    fn shift(&mut self, way: Way) {
+        match self {
+            Stmt::Step(step) => step.shift(way),
+            Stmt::Each(each) => each.shift(way),
+            Stmt::If(choice) => choice.shift(way),
+            Stmt::Parallel(block) => block.shift(way),
+            Stmt::Policy(policy) => policy.shift(way),
+            Stmt::Later(word) => word.shift(way),
+        }
+    }
+}
+
+impl Shift for Arg {
+    fn shift(&mut self, way: Way) {
+        match self {
+            Arg::Plain(values) => values.shift(way),
+            Arg::Named(name, values) => {
+                name.shift(way);
+                values.shift(way);
+            }
+        }
+    }
+}
+
+impl Shift for PolicyKind {
+    fn shift(&mut self, way: Way) {
+        match self {
+            PolicyKind::Timeout(span) => span.shift(way),
+            PolicyKind::Retry(times, backoff) => {
+                times.shift(way);
+                backoff.shift(way);
+            }
+            PolicyKind::Undo(block) => block.shift(way),
+            PolicyKind::Name(text) => text.shift(way),
+            PolicyKind::Long => {}
+            PolicyKind::Allow(law, reason) => {
+                law.shift(way);
+                reason.shift(way);
+            }
+        }
+    }
+}
+
+impl Shift for ExprKind {
+    fn shift(&mut self, way: Way) {
+        match self {
+            ExprKind::Word
+            | ExprKind::Endless
+            | ExprKind::Quantity
+            | ExprKind::Version
+            | ExprKind::Text(_) => {}
+            ExprKind::Interpolated(parts) | ExprKind::List(parts) => parts.shift(way),
+            ExprKind::Call(name, args) => {
+                name.shift(way);
+                args.shift(way);
+            }
+            ExprKind::Fact(of, name) => {
+                of.shift(way);
+                name.shift(way);
+            }
+            ExprKind::Not(of) => of.shift(way),
+            ExprKind::Binary(_, left, right) => {
+                left.shift(way);
+                right.shift(way);
+            }
+        }
+    }
+}
