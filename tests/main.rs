@@ -1,8 +1,9 @@
-//! The one harness of the binary: what a person meets at the command line, the documents, and the
-//! walls between the rooms.
+//! The one harness of the binary: what a person meets at the command line, the documents, what editors
+//! are given, and the walls between the rooms.
 
 mod cli;
 mod contract;
 mod docs;
+mod editors;
 mod support;
 mod tidy;
