@@ -9,7 +9,7 @@ work=$(mktemp -d)
 fresh() { "$HERE/down.sh" > /dev/null 2>&1 || true; "$HERE/up.sh"; }
 
 fresh
-by_hand=$("$HERE/upgrade-by-hand.sh" 2>&1 | tee /dev/stderr | sed -n 's/.*upgraded in \([0-9]*\) s/\1/p')
+by_hand=$("$HERE/upgrade-by-hand.sh" 2>&1 | tee >(cat >&2) | sed -n 's/.*upgraded in \([0-9]*\) s/\1/p')
 
 fresh
 pids=()
