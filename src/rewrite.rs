@@ -5,16 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::error::Error;
-use crate::loader::reason;
-
 /// Writes a text in the place of another. A link stays, and what it points to is replaced.
-pub(crate) fn replace(path: &Path, text: &str) -> Result<(), Error> {
-    let written = path.canonicalize().and_then(|path| write(&path, text));
-    written.map_err(|e| Error::environment(format!("cannot write `{}`: {}", path.display(), reason(&e))))
-}
-
-fn write(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let path = &path.canonicalize()?;
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}", std::process::id()));

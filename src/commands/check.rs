@@ -10,6 +10,7 @@ use crate::console::{Console, GREEN, RESET, Style};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::fix::{Change, fix};
+use crate::loader::reason;
 use crate::printable::printable;
 use crate::report::{annotations, count, diagnostics_line};
 use crate::rewrite;
@@ -89,7 +90,8 @@ fn read(file: &Path, how: &How) -> Result<(Checked, Vec<Change>), Error> {
     }
     let fixed = fix(file, text::text_of(file)?, &how.libraries);
     if !fixed.changes.is_empty() {
-        rewrite::replace(file, &fixed.text)?;
+        rewrite::replace(file, &fixed.text)
+            .map_err(|e| Error::environment(format!("cannot write `{}`: {}", file.display(), reason(&e))))?;
     }
     Ok((fixed.checked, fixed.changes))
 }

@@ -2,7 +2,7 @@
 //! all; one that cannot be read is left as it is.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use dsl::Refused;
@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::loader::{self, Unreadable, reason};
 use crate::printable::printable;
 use crate::report::{count, diagnostics_line, formatted_line};
+use crate::rewrite;
 
 /// Stands for stdin.
 const STDIN: &str = "-";
@@ -118,31 +119,13 @@ fn playbooks(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-/// Puts a text in the place of a file: it is written beside it, with the same permissions, and renamed.
+/// Puts a text in the place of a file, unless its owner wants it to stay.
 fn replace(path: &Path, text: &str) -> Result<(), Error> {
-    let fail = |e: std::io::Error| {
+    let kept = fs::metadata(path).is_ok_and(|file| file.permissions().readonly());
+    let written = if kept { Err(ErrorKind::PermissionDenied.into()) } else { rewrite::replace(path, text) };
+    written.map_err(|e| {
         Error::usage(format!("cannot write `{}`: {}", path.display(), reason(&e)))
             .hint("the file is as it was")
-    };
-    // A link stays a link: what it leads to is replaced.
-    let path = fs::canonicalize(path).map_err(fail)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = || -> std::io::Result<()> {
-        let permissions = fs::metadata(&path)?.permissions();
-        if permissions.readonly() {
-            return Err(std::io::ErrorKind::PermissionDenied.into());
-        }
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.set_permissions(permissions)?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)
-    };
-    written().map_err(|e| {
-        // It may not be there, and then there is nothing to remove.
-        let _ = fs::remove_file(&beside);
-        fail(e)
     })
 }
 

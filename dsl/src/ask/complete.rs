@@ -6,6 +6,7 @@ use super::hover::{WORDS, constant, function, option, set};
 use super::{Page, spell};
 use crate::check::{CONSTANTS, FACTS, FUNCTIONS, LAWS, Meaning, SETS, TYPES};
 use crate::literal;
+use crate::parse::CLAUSES;
 use crate::program::{Effect, Task};
 use crate::span::Span;
 use crate::value::Type;
@@ -55,21 +56,6 @@ pub enum Sort {
 }
 
 const ITEMS: [&str; 7] = ["use", "playbook", "param", "stage", "task", "native task", "on failure"];
-const CLAUSES: [&str; 13] = [
-    "reads",
-    "changes",
-    "disrupts",
-    "decides",
-    "needs",
-    "ensures",
-    "follows",
-    "prepares",
-    "preflight",
-    "long",
-    "undo",
-    "timeout",
-    "retry",
-];
 const STEPS: [&str; 3] = ["each", "if", "parallel"];
 const POLICY: [&str; 6] = ["timeout", "retry", "undo", "name", "long", "allow"];
 
@@ -82,7 +68,10 @@ impl Page {
         match place {
             Place::Nothing => {}
             Place::Item => list.words(&ITEMS),
-            Place::Clause => list.words(&CLAUSES),
+            Place::Clause => {
+                list.words(&CLAUSES);
+                list.words(&["retry"]);
+            }
             Place::Event => list.words(&["failure"]),
             Place::Words(words) => list.words(words),
             Place::Law => list.words(&LAWS),

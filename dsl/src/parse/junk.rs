@@ -12,7 +12,7 @@ use crate::problem::{END_OF_LINE, Problem};
 use crate::span::{FileId, Span};
 
 pub(super) const ITEMS: [&str; 7] = ["use", "playbook", "param", "stage", "task", "native", "on"];
-const CLAUSES: [&str; 12] = [
+pub(crate) const CLAUSES: [&str; 12] = [
     "reads",
     "changes",
     "disrupts",

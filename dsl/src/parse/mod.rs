@@ -11,6 +11,7 @@ use pest::Parser;
 
 pub(crate) use again::{Kept, begins_item};
 pub(crate) use habit::unit;
+pub(crate) use junk::CLAUSES;
 
 use crate::ast;
 use crate::diagnostic::Diagnostic;
