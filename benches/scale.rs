@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use dsl::source::{LoadError, Loader};
 use engine::inventory::{Inventory, Node};
-use indexmap::IndexMap;
 
 /// A playbook in memory, over the standard library.
 struct Text(String);
@@ -71,7 +70,7 @@ fn plan(text: String, inventory: &Inventory, given: &[(&str, &str)]) -> (Duratio
         panic!("the playbook of this bench does not check: {:?}", checked.diagnostics.first())
     };
     let checked = start.elapsed();
-    let given: IndexMap<String, String> = given.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let given = given.iter().map(|(k, v)| (k.to_string(), engine::inputs::Given::set(*v))).collect();
     let params = engine::inputs::resolve(&program, &given, inventory).unwrap_or_else(|e| panic!("{e:?}"));
     let mut plan = engine::plan::build(&program, inventory, &params).unwrap_or_else(|e| panic!("{e:?}"));
     engine::plan::forecast(&mut plan, &Default::default());

@@ -195,6 +195,12 @@ pub(crate) struct Target {
     /// Sets a parameter of the playbook; may be given many times.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Sets a parameter to the text of a file; may be given many times.
+    #[arg(long, value_name = "NAME=FILE")]
+    pub(crate) set_file: Vec<String>,
+    /// A TOML file with values of parameters; `--set` and $KUP_PARAM_name are stronger.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) values: Option<PathBuf>,
     /// A folder with libraries: `use lib/x` is its `lib/x.kup`. May be given many times.
     #[arg(long, value_name = "DIR")]
     pub(crate) path: Vec<PathBuf>,

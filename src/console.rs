@@ -83,9 +83,14 @@ impl Console {
         }
     }
 
+    /// Returns whether somebody could answer a question.
+    pub(crate) fn has_somebody(&self) -> bool {
+        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
     /// Fails where nobody could answer a question.
     pub(crate) fn must_have_somebody(&self, look: &str) -> Result<(), Error> {
-        if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+        if self.has_somebody() {
             return Ok(());
         }
         Err(Error::usage("there is no terminal to ask on, and `--yes` was not given")
@@ -99,14 +104,23 @@ impl Console {
 
     /// Asks a yes-or-no question on the terminal; anything but yes is no. `None`: nobody is there.
     pub(crate) fn ask(&self, question: &str) -> Option<bool> {
-        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        if !self.has_somebody() {
             return None;
         }
+        let answer = self.ask_text(&format!("{} [y/N] ", printable(question))).unwrap_or_default();
+        Some(matches!(answer.as_str(), "y" | "Y" | "yes"))
+    }
+
+    /// Asks on the terminal for a line of text; `None`: its end was reached. The question must have gone
+    /// through [`printable`].
+    pub(crate) fn ask_text(&self, question: &str) -> Option<String> {
         let mut stderr = anstream::stderr().lock();
-        let _ = write!(stderr, "{} [y/N] ", printable(question)).and_then(|()| stderr.flush());
+        let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
         let mut answer = String::new();
-        let _ = std::io::stdin().read_line(&mut answer);
-        Some(matches!(answer.trim(), "y" | "Y" | "yes"))
+        match std::io::stdin().read_line(&mut answer) {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(answer.trim().to_string()),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod drive;
 mod error;
 mod exit;
 mod fix;
+mod inputs;
 mod loader;
 mod lsp;
 mod prepare;

@@ -7,15 +7,13 @@ use std::sync::Arc;
 
 use dsl::program::Program;
 use dsl::source::Sources;
-use dsl::value::Type;
 use engine::event::Failure;
-use engine::inputs::{self, InputError};
+use engine::inputs as values;
 use engine::inventory::Inventory;
 use engine::plan::{self, Plan, Probe, StepId};
 use engine::port::Ports;
 use engine::readonly::read_only;
 use engine::run;
-use indexmap::IndexMap;
 use stdlib::inventory;
 
 use crate::args::Global;
@@ -24,6 +22,7 @@ use crate::console::{CYAN, Console, RED, RESET, YELLOW};
 use crate::diagnostics::draw;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::inputs;
 use crate::printable::{one_line, printable};
 use crate::shipped;
 use crate::target::{Place, Target};
@@ -78,6 +77,8 @@ pub(crate) async fn prepare(
     target: &Target,
     text: &Text,
 ) -> Result<Prepared, Error> {
+    let mut given = target.inputs.of(&text.program)?;
+    inputs::ask(console, &text.program, &mut given)?;
     let ports = world::open(global, &target.place).await?;
     let looking = read_only(ports.clone());
     let hosts = match &target.place {
@@ -87,10 +88,9 @@ pub(crate) async fn prepare(
     let inventory = inventory::read(&looking, hosts)
         .await
         .map_err(|e| Error::told_by(Exit::Environment, &e.to_string()))?;
-    let given = from_here(&text.program, &target.inputs)?;
-    let values = inputs::resolve(&text.program, &given, &inventory).map_err(|wrong| {
+    let values = values::resolve(&text.program, &given, &inventory).map_err(|wrong| {
         for error in &wrong {
-            console.error(&explained(error));
+            console.error(&inputs::explained(error));
         }
         Error::told(Exit::Usage)
     })?;
@@ -99,6 +99,8 @@ pub(crate) async fn prepare(
         text::first(&found).inspect(|code| console.say(&explain::way(code)));
         Error::told(Exit::Blocked)
     })?;
+    let origins = values::origins(&text.program, &given).into_iter();
+    plan.origins = origins.map(|(name, origin)| (name, origin.to_string())).collect();
     let beside = folder_of(&target.file)?;
     let shared = Arc::new(inventory.clone());
     let probes = run::probe(&plan, &stdlib::actions(), &looking, &shared, &beside).await;
@@ -106,28 +108,6 @@ pub(crate) async fn prepare(
     let (blockers, unasked) = failed(&plan, &probes);
     let hash = plan::digest(&plan);
     Ok(Prepared { plan, hash, inventory, ports, beside, blockers, unasked })
-}
-
-/// Makes the paths of the command line absolute: they start from the working directory, as all other
-/// arguments do, while those in a playbook start from its folder.
-fn from_here(program: &Program, given: &IndexMap<String, String>) -> Result<IndexMap<String, String>, Error> {
-    let mut given = given.clone();
-    for param in &program.params {
-        let is_optional = param.ty == Type::Optional(Box::new(Type::Path));
-        if !is_optional && param.ty != Type::Path {
-            continue;
-        }
-        let is_path = |text: &&mut String| !text.trim().is_empty() && (!is_optional || *text != "none");
-        if let Some(text) = given.get_mut(&param.name).filter(is_path) {
-            *text = crate::config::absolute(Path::new(text.as_str()))?.to_string_lossy().into_owned();
-        }
-    }
-    Ok(given)
-}
-
-/// Says what to give instead.
-fn explained(wrong: &InputError) -> Error {
-    wrong.hints().into_iter().fold(Error::usage(wrong.to_string()), Error::hint)
 }
 
 type Failed = Vec<(StepId, Failure)>;

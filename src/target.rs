@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use indexmap::IndexMap;
 use stdlib::hosts::{self, Host};
 
 use crate::args;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::inputs::Inputs;
 use crate::loader::{self, Unreadable};
 
 /// What a run is aimed at.
@@ -18,7 +18,7 @@ pub(crate) struct Target {
     /// Where its libraries are.
     pub(crate) libraries: Vec<PathBuf>,
     /// The parameters that were given.
-    pub(crate) inputs: IndexMap<String, String>,
+    pub(crate) inputs: Inputs,
     /// Where the nodes are.
     pub(crate) place: Place,
 }
@@ -58,7 +58,8 @@ impl Target {
                 Place::Sim { shape, seed: target.seed, faults }
             }
         };
-        Ok(Target { file, libraries: target.path, inputs: inputs(&target.set)?, place })
+        let inputs = Inputs::read(&target.set, &target.set_file, target.values.as_deref())?;
+        Ok(Target { file, libraries: target.path, inputs, place })
     }
 
     /// Whether the cluster is simulated.
@@ -68,20 +69,6 @@ impl Target {
             Place::Sim { .. } => true,
         }
     }
-}
-
-fn inputs(set: &[String]) -> Result<IndexMap<String, String>, Error> {
-    let mut inputs = IndexMap::new();
-    for pair in set {
-        let Some((name, value)) = pair.split_once('=') else {
-            return Err(Error::usage(format!("`--set {pair}` has no `=`"))
-                .hint(format!("write `--set {}=VALUE`", pair.trim())));
-        };
-        if inputs.insert(name.trim().to_string(), value.to_string()).is_some() {
-            return Err(Error::usage(format!("`{}` is set twice", name.trim())).hint("keep one of the two"));
-        }
-    }
-    Ok(inputs)
 }
 
 fn read_hosts(path: &Path) -> Result<Vec<Host>, Error> {

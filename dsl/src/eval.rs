@@ -8,7 +8,7 @@ use crate::problem::Problem;
 use crate::program::{Expr, ExprKind, Func, Op, Set};
 use crate::value::{Batch, Type, Value, Window};
 
-pub use crate::literal::parse_value;
+pub use crate::literal::{Data, parse_value, read_data};
 
 /// What an expression may ask about the cluster.
 pub trait Facts {

@@ -1,6 +1,8 @@
 //! Reads literals: `10m`, `10%`, `2GiB`, `42`, `v1.34.2`, and the values that people give on a
 //! command line.
 
+use indexmap::IndexMap;
+
 use crate::value::{Batch, Minor, Type, Value, Version, Window};
 
 /// Reads digits with a unit. The error continues a sentence that begins with the text itself.
@@ -202,6 +204,69 @@ pub fn parse_value(text: &str, ty: &Type) -> Result<Value, String> {
     }
 }
 
+/// A value with the type that a file of values gives it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Number(i64),
+    /// Text, which may be a version, a duration and so on.
+    Text(String),
+    /// A list.
+    List(Vec<Data>),
+    /// Named values.
+    Record(IndexMap<String, Data>),
+}
+
+impl Data {
+    /// Says what it is.
+    fn told(&self) -> String {
+        match self {
+            Data::Bool(b) => format!("`{b}`"),
+            Data::Number(n) => format!("the number `{n}`"),
+            Data::Text(text) => format!("the text \"{text}\""),
+            Data::List(_) => "a list".to_string(),
+            Data::Record(_) => "a table".to_string(),
+        }
+    }
+}
+
+/// Reads the value of a parameter from a file of values. What has a type of its own there keeps it:
+/// a number is no text, and a text is no number.
+pub fn read_data(data: &Data, ty: &Type) -> Result<Value, String> {
+    let wrong = || format!("expected {}, found {}", describe(ty), data.told());
+    match (ty, data) {
+        (Type::Bool, Data::Bool(b)) => Ok(Value::Bool(*b)),
+        (Type::Number, Data::Number(n)) => Ok(Value::Number(*n)),
+        (Type::Bool | Type::Number, _) => Err(wrong()),
+        (Type::Batch, Data::Number(n)) => parse_value(&n.to_string(), ty),
+        (Type::Batch, Data::List(items)) => {
+            let window = |item: &Data| match item {
+                Data::Number(n) => Ok(n.to_string()),
+                Data::Text(text) => Ok(text.clone()),
+                Data::Bool(_) | Data::List(_) | Data::Record(_) => Err(wrong()),
+            };
+            parse_value(&items.iter().map(window).collect::<Result<Vec<_>, _>>()?.join(","), ty)
+        }
+        (Type::Nodes, Data::List(items)) => {
+            let name = |item: &Data| match read_data(item, &Type::Node)? {
+                Value::Node(name) => Ok(name),
+                _ => Err(wrong()),
+            };
+            items.iter().map(name).collect::<Result<_, _>>().map(Value::Nodes)
+        }
+        (Type::List(of), Data::List(items)) => {
+            items.iter().map(|item| read_data(item, of)).collect::<Result<_, _>>().map(Value::List)
+        }
+        (Type::List(_), _) => Err(wrong()),
+        (Type::Optional(_), Data::Text(text)) if text == "none" => Ok(Value::None),
+        (Type::Optional(of), data) => read_data(data, of),
+        (_, Data::Text(text)) => parse_value(text, ty),
+        (_, Data::Bool(_) | Data::Number(_) | Data::List(_) | Data::Record(_)) => Err(wrong()),
+    }
+}
+
 /// Returns an example as a command line has it, without quotes.
 fn plain(ty: &Type) -> String {
     example(ty).replace('"', "")
@@ -235,6 +300,32 @@ mod tests {
         ] {
             let why = quantity(text).unwrap_err();
             assert!(why.contains(taught), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_value_from_a_file_keeps_the_type_that_it_has_there() {
+        let text = |t: &str| Data::Text(t.to_string());
+        assert_eq!(read_data(&Data::Number(3), &Type::Number), Ok(Value::Number(3)));
+        assert_eq!(
+            read_data(&Data::Number(3), &Type::Batch),
+            Ok(Value::Batch(Batch(vec![Window::Count(3)])))
+        );
+        let ramp = Data::List(vec![Data::Number(1), text("20%")]);
+        let ramp = read_data(&ramp, &Type::Batch).unwrap();
+        assert_eq!(ramp, Value::Batch(Batch(vec![Window::Count(1), Window::Share(2000)])));
+        let list = Type::List(Box::new(Type::Duration));
+        let times = read_data(&Data::List(vec![text("1m"), text("2m")]), &list).unwrap();
+        assert_eq!(times.to_string(), "1m, 2m");
+        for (data, ty, told) in [
+            (text("true"), Type::Bool, "expected true or false, found the text \"true\""),
+            (text("3"), Type::Number, "expected a number, found the text \"3\""),
+            (Data::Number(3), Type::Text, "expected text, found the number `3`"),
+            (Data::Bool(true), Type::Version, "expected a version, found `true`"),
+            (text("1m"), list, "expected a list of `duration`, found the text \"1m\""),
+            (text("soon"), Type::Duration, "expected a duration, found `soon`; write for example `10m`"),
+        ] {
+            assert_eq!(read_data(&data, &ty), Err(told.to_string()));
         }
     }
 

@@ -2,13 +2,112 @@
 //! come out at once.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use dsl::diagnostic::Diagnostic;
-use dsl::eval::{Env, Facts, eval, parse_value};
+use dsl::eval::{Data, Env, Facts, eval, parse_value, read_data};
 use dsl::nearest;
 use dsl::program::{Param, Program};
 use dsl::value::{Type, Value};
 use indexmap::IndexMap;
+
+/// What was given for a parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    /// The value as it was written.
+    pub written: Written,
+    /// Who gave it.
+    pub origin: Origin,
+    /// The folder that a relative path in it starts from.
+    pub folder: PathBuf,
+}
+
+/// A value as it was written outside the playbook.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    /// Text without quotes.
+    Text(String),
+    /// A value of a file that has types.
+    Data(Data),
+}
+
+/// Where the value of a parameter comes from, the strongest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `--set`
+    Set,
+    /// `--set-file`: the content of this file.
+    SetFile(String),
+    /// This variable of the environment.
+    Environment(String),
+    /// This file of values.
+    Values(String),
+    /// The playbook's default.
+    Default,
+    /// Somebody at a terminal.
+    Asked,
+}
+
+impl Given {
+    /// Makes what `--set` gives, with paths as they stand.
+    pub fn set(text: impl Into<String>) -> Given {
+        Given { written: Written::Text(text.into()), origin: Origin::Set, folder: PathBuf::new() }
+    }
+
+    /// Returns the value, or what is wrong with it.
+    pub fn value(&self, ty: &Type) -> Result<Value, String> {
+        let value = match &self.written {
+            Written::Text(text) => parse_value(text, ty)?,
+            Written::Data(data) => read_data(data, ty)?,
+        };
+        Ok(beside(value, &self.folder))
+    }
+}
+
+/// Lets the paths of a value start from a folder.
+fn beside(value: Value, folder: &Path) -> Value {
+    let each = |items: Vec<Value>| items.into_iter().map(|item| beside(item, folder)).collect();
+    match value {
+        Value::Path(path) => {
+            // Components drop a `.` within the path.
+            let path: PathBuf = folder.join(path).components().collect();
+            Value::Path(path.to_string_lossy().into_owned())
+        }
+        Value::List(items) => Value::List(each(items)),
+        Value::Record(fields) => {
+            Value::Record(fields.into_iter().map(|(name, value)| (name, beside(value, folder))).collect())
+        }
+        value => value,
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Set => f.write_str("--set"),
+            Origin::SetFile(file) => write!(f, "--set-file {file}"),
+            Origin::Environment(variable) => write!(f, "${variable}"),
+            Origin::Values(file) => f.write_str(file),
+            Origin::Default => f.write_str("default"),
+            Origin::Asked => f.write_str("asked"),
+        }
+    }
+}
+
+/// Returns where the value of each parameter comes from.
+pub fn origins(program: &Program, given: &IndexMap<String, Given>) -> IndexMap<String, Origin> {
+    let of = |param: &Param| given.get(&param.name).map_or(Origin::Default, |given| given.origin.clone());
+    program.params.iter().map(|param| (param.name.clone(), of(param))).collect()
+}
+
+/// Returns the parameters that must be given and were not.
+pub fn open<'p>(program: &'p Program, given: &IndexMap<String, Given>) -> impl Iterator<Item = &'p Param> {
+    let is_open = |param: &&Param| {
+        let may_be_none = matches!(param.ty, Type::Optional(_));
+        param.default.is_none() && !may_be_none && !given.contains_key(&param.name)
+    };
+    program.params.iter().filter(is_open)
+}
 
 /// Why a parameter has no value.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +120,8 @@ pub enum InputError {
         near: Option<String>,
         /// All parameters.
         known: Vec<String>,
+        /// Who gave it.
+        origin: Origin,
     },
     /// It must be given, and was not.
     Missing {
@@ -41,6 +142,8 @@ pub enum InputError {
         why: String,
         /// A value that would do.
         example: String,
+        /// Who gave it.
+        origin: Origin,
     },
     /// Its default has no value over this inventory.
     Default {
@@ -54,17 +157,18 @@ pub enum InputError {
 /// Returns one value a parameter, in their order.
 pub fn resolve(
     program: &Program,
-    given: &IndexMap<String, String>,
+    given: &IndexMap<String, Given>,
     facts: &dyn Facts,
 ) -> Result<Vec<Value>, Vec<InputError>> {
     let names = || program.params.iter().map(|p| p.name.as_str());
     let mut errors: Vec<InputError> = given
-        .keys()
-        .filter(|name| !names().any(|known| known == name.as_str()))
-        .map(|name| InputError::Unknown {
+        .iter()
+        .filter(|(name, _)| !names().any(|known| known == name.as_str()))
+        .map(|(name, given)| InputError::Unknown {
             name: name.clone(),
             near: nearest(name, names()).map(str::to_string),
             known: names().map(str::to_string).collect(),
+            origin: given.origin.clone(),
         })
         .collect();
     let mut values = Vec::with_capacity(program.params.len());
@@ -72,10 +176,11 @@ pub fn resolve(
     let mut is_known = true;
     for param in &program.params {
         let value = match (given.get(&param.name), &param.default) {
-            (Some(text), _) => parse_value(text, &param.ty).map_err(|why| InputError::Bad {
+            (Some(given), _) => given.value(&param.ty).map_err(|why| InputError::Bad {
                 name: param.name.clone(),
                 why,
                 example: example(&param.ty),
+                origin: given.origin.clone(),
             }),
             (None, Some(_)) if !is_known => Ok(Value::None),
             (None, Some(default)) => {
@@ -135,9 +240,17 @@ impl InputError {
                 vec!["the playbook has no parameters".to_string()]
             }
             InputError::Unknown { known, .. } => vec![format!("the playbook has {}", known.join(", "))],
-            InputError::Missing { name, example, .. } | InputError::Bad { name, example, .. } => {
+            InputError::Missing { name, example, .. } => {
                 vec![format!("for example `--set {name}={example}`")]
             }
+            InputError::Bad { name, example, origin, .. } => match origin {
+                Origin::Set | Origin::SetFile(_) | Origin::Default | Origin::Asked => {
+                    vec![format!("for example `--set {name}={example}`")]
+                }
+                Origin::Environment(variable) => vec![format!("for example `{variable}={example}`")],
+                // What is no number there stands in quotes, and teaches so itself.
+                Origin::Values(file) => vec![format!("look at `{name}` in {file}")],
+            },
             InputError::Default { name, .. } => vec![format!("give one with `--set {name}=VALUE`")],
         }
     }
@@ -146,6 +259,9 @@ impl InputError {
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            InputError::Unknown { name, origin: Origin::Values(file), .. } => {
+                write!(f, "{file}: there is no parameter `{name}`")
+            }
             InputError::Unknown { name, .. } => write!(f, "there is no parameter `{name}`"),
             InputError::Missing { name, ty, doc, .. } if doc.is_empty() => {
                 write!(f, "`{name}` has no value; it is a {ty}")
@@ -153,7 +269,12 @@ impl fmt::Display for InputError {
             InputError::Missing { name, ty, doc, .. } => {
                 write!(f, "`{name}` has no value; it is a {ty}: {doc}")
             }
-            InputError::Bad { name, why, .. } => write!(f, "`{name}`: {why}"),
+            InputError::Bad { name, why, origin, .. } => match origin {
+                Origin::Set | Origin::Default | Origin::Asked => write!(f, "`{name}`: {why}"),
+                Origin::SetFile(_) | Origin::Environment(_) | Origin::Values(_) => {
+                    write!(f, "`{name}` ({origin}): {why}")
+                }
+            },
             InputError::Default { name, finding } => {
                 write!(f, "the default of `{name}` has no value here: {}", finding.message)
             }
@@ -192,7 +313,7 @@ mod tests {
     }
 
     fn resolve(program: &Program, given: &[(&str, &str)]) -> Result<Vec<Value>, Vec<String>> {
-        let given = given.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let given = given.iter().map(|(k, v)| (k.to_string(), Given::set(*v))).collect();
         super::resolve(program, &given, &Inventory::default())
             .map_err(|errors| errors.iter().map(|e| format!("{e}; {}", e.hints().join("; "))).collect())
     }
@@ -221,6 +342,31 @@ mod tests {
         );
         assert!(errors[2].starts_with("`limit`: "), "{}", errors[2]);
         assert!(errors[2].ends_with("for example `--set limit=3`"), "{}", errors[2]);
+    }
+
+    #[test]
+    fn a_path_starts_from_where_it_was_written() {
+        let given = Given { folder: PathBuf::from("/etc/kup"), ..Given::set("./snapshots") };
+        assert_eq!(given.value(&Type::Path), Ok(Value::Path("/etc/kup/snapshots".to_string())));
+        let list = Type::List(Box::new(Type::Path));
+        let given = Given { folder: PathBuf::from("/etc/kup"), ..Given::set("a, /b") };
+        assert_eq!(given.value(&list).map(|v| v.to_string()), Ok("/etc/kup/a, /b".to_string()));
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_who_gave_it() {
+        let program = program(&[("limit", Type::Number, None)]);
+        let bad = |origin| {
+            let given = Given { origin, ..Given::set("many") };
+            let given = IndexMap::from([("limit".to_string(), given)]);
+            let errors = super::resolve(&program, &given, &Inventory::default()).expect_err("a mistake");
+            format!("{}; {}", errors[0], errors[0].hints().join("; "))
+        };
+        assert_eq!(
+            bad(Origin::Environment("KUP_PARAM_limit".into())),
+            "`limit` ($KUP_PARAM_limit): expected a number, found `many`; write for example `3`; for example `KUP_PARAM_limit=3`"
+        );
+        assert!(bad(Origin::Values("values.toml".into())).ends_with("look at `limit` in values.toml"));
     }
 
     #[test]

@@ -53,6 +53,8 @@ fn next(global: &Global, target: &args::Target) -> String {
     for pair in &target.set {
         words.push(format!("--set {}", quoted(pair)));
     }
+    words.extend(target.set_file.iter().map(|pair| format!("--set-file {}", quoted(pair))));
+    words.extend(target.values.iter().map(|f| format!("--values {}", quoted(&f.to_string_lossy()))));
     words.extend(target.path.iter().map(|dir| format!("--path {}", quoted(&dir.to_string_lossy()))));
     words.extend(target.hosts.iter().map(|f| format!("--hosts {}", quoted(&f.to_string_lossy()))));
     words.extend(target.sim.iter().map(|s| format!("--sim {}", quoted(s))));

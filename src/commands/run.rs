@@ -13,6 +13,7 @@ use crate::console::{Console, Style};
 use crate::drive::Drive;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::inputs;
 use crate::prepare::{Prepared, prepare, read};
 use crate::printable::{one_line, printable};
 use crate::record::{SIMULATED, store};
@@ -53,6 +54,9 @@ pub(crate) fn run(
         } else if !yes && !agreed(console, &prepared) {
             console.say("nothing was changed");
             return Err(Error::told(Exit::Usage));
+        }
+        if yes {
+            inputs::tell(console, &prepared.plan);
         }
         begin(global, console, &target, prepared).await
     })

@@ -256,6 +256,8 @@ pub(crate) struct PlanLine {
     title: String,
     hash: String,
     params: IndexMap<String, serde_json::Value>,
+    /// Where the value of each parameter comes from.
+    origins: IndexMap<String, String>,
     wanted: usize,
     blockers: Vec<Blocker>,
     steps: Vec<StepLine>,
@@ -302,6 +304,7 @@ impl PlanLine {
             title: plan.title.clone(),
             hash: hash.to_string(),
             params: plan.params.iter().map(|(k, v)| (k.clone(), value(v))).collect(),
+            origins: plan.origins.clone(),
             wanted: plan.steps.iter().filter(|s| s.work.is_wanted()).count(),
             blockers: blockers.collect(),
             steps,

@@ -15,3 +15,4 @@ mod run;
 mod simulation;
 mod space;
 mod target;
+mod values;

@@ -11,7 +11,6 @@ use engine::action::{Actions, Context, Progress};
 use engine::plan::{Plan, StepId};
 use engine::port::{Command, Output, Ports, Shell, ShellError, Shells};
 use futures::FutureExt;
-use indexmap::IndexMap;
 
 use super::{Ask, story};
 
@@ -49,7 +48,7 @@ async fn main_job(heard: Heard) {
     let inventory = Arc::new(stdlib::inventory::read(&ports, None).await.expect("an inventory"));
     let checked = dsl::check("playbooks/kubeadm-minor.kup", &Repository, stdlib::PRELUDE);
     let program = checked.program.expect("the playbook checks");
-    let given: IndexMap<String, String> = [("target".to_string(), "v1.34.4".to_string())].into();
+    let given = [("target".to_string(), engine::inputs::Given::set("v1.34.4"))].into_iter().collect();
     let params = engine::inputs::resolve(&program, &given, &*inventory).expect("the target is a version");
     let plan = engine::plan::build(&program, &inventory, &params).expect("a plan");
     let actions = stdlib::actions();

@@ -16,6 +16,8 @@ use crate::plan::{Lanes, Plan, Scope, ScopeId, ScopeKind, Step, StepId, Undo, Un
 pub(super) struct WirePlan {
     title: String,
     params: IndexMap<String, WireValue>,
+    #[serde(default)]
+    origins: IndexMap<String, String>,
     steps: Vec<WireStep>,
     scopes: Vec<WireScope>,
     /// By index; a hole is a vertex that was taken out.
@@ -139,6 +141,7 @@ impl WirePlan {
         WirePlan {
             title: plan.title.clone(),
             params: write_map(&plan.params),
+            origins: plan.origins.clone(),
             steps: plan.steps.iter().map(WireStep::from).collect(),
             scopes: plan.scopes.iter().map(WireScope::from).collect(),
             vertices: vertices.collect(),
@@ -237,6 +240,7 @@ impl WirePlan {
         Ok(Plan {
             title: self.title,
             params: read_map(self.params)?,
+            origins: self.origins,
             steps: self.steps.into_iter().map(step).collect::<Result<_, _>>()?,
             scopes: self.scopes.into_iter().map(block).collect::<Result<_, _>>()?,
             graph,

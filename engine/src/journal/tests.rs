@@ -61,6 +61,7 @@ pub(crate) fn plan() -> Plan {
     Plan {
         title: "test".into(),
         params: IndexMap::from([("to".to_string(), Value::Version("v1.34.2".parse().unwrap()))]),
+        origins: IndexMap::from([("to".to_string(), "--set".to_string())]),
         steps: vec![
             step(0, "cordon", Undo::Steps(vec![undo])),
             step(1, "drain", Undo::OneWay("gone".into())),
@@ -287,6 +288,7 @@ fn a_stored_plan_is_the_plan() {
     let two = Stored::from_json(&text).unwrap();
     assert_eq!((&one.plan.steps, &one.plan.scopes), (&two.plan.steps, &two.plan.scopes));
     assert_eq!((&one.plan.params, &one.plan.on_failure), (&two.plan.params, &two.plan.on_failure));
+    assert_eq!(one.plan.origins, two.plan.origins);
     assert_eq!((&one.inventory, &one.folder), (&two.inventory, &two.folder));
     let vertices = |p: &Plan| p.graph.node_indices().map(|i| (i, p.graph[i])).collect::<Vec<_>>();
     let edges = |p: &Plan| p.graph.edge_indices().map(|e| p.graph.edge_endpoints(e)).collect::<Vec<_>>();

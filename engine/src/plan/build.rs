@@ -83,6 +83,7 @@ impl<'p> Draft<'p> {
             plan: Plan {
                 title: program.title.clone(),
                 params: named.collect::<IndexMap<_, _>>(),
+                origins: IndexMap::new(),
                 steps: Vec::new(),
                 scopes: Vec::new(),
                 graph: StableDiGraph::new(),

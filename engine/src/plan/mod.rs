@@ -27,7 +27,7 @@ use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 pub use self::build::build;
 pub use self::digest::digest;
 pub use self::forecast::{Probe, forecast};
-pub use self::show::show;
+pub use self::show::{params, show};
 
 /// Names a step of [`Plan::steps`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,6 +44,9 @@ pub struct Plan {
     pub title: String,
     /// The playbook's parameters with their values.
     pub params: IndexMap<String, Value>,
+    /// Where the value of each parameter comes from, as people read it; a plan is the same plan
+    /// wherever its values come from.
+    pub origins: IndexMap<String, String>,
     /// The steps, in the order of the text and the lanes.
     pub steps: Vec<Step>,
     /// The scopes; a parent stands before its children. Scope 0 is the playbook.

@@ -12,9 +12,8 @@ use crate::inventory::{Inventory, Node};
 pub fn show(plan: &Plan, inventory: &Inventory) -> String {
     let mut out = String::new();
     line(&mut out, 0, &plan.title);
-    let params: Vec<String> = plan.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    if !params.is_empty() {
-        line(&mut out, 1, &params.join("  "));
+    if !plan.params.is_empty() {
+        line(&mut out, 1, &params(plan));
     }
     nodes(&mut out, plan, inventory);
     let shown = Shown::new(plan);
@@ -28,6 +27,15 @@ pub fn show(plan: &Plan, inventory: &Inventory) -> String {
     out.push('\n');
     summary(&mut out, plan);
     out
+}
+
+/// Returns the parameters on one line, each with its value and where that comes from.
+pub fn params(plan: &Plan) -> String {
+    let of = |(name, value): (&String, &Value)| match plan.origins.get(name) {
+        Some(origin) => format!("{name}={value} ({origin})"),
+        None => format!("{name}={value}"),
+    };
+    plan.params.iter().map(of).collect::<Vec<_>>().join("  ")
 }
 
 fn line(out: &mut String, depth: usize, text: &str) {

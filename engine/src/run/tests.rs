@@ -152,7 +152,8 @@ fn plan(keys: &[&str], in_order: bool, on_failure: OnFailure) -> Plan {
         graph.add_edge(open, close, ());
     }
     let scope = Scope { kind: ScopeKind::Playbook, key: String::new(), parent: None, open, close };
-    Plan { title: "t".into(), params: IndexMap::new(), steps, scopes: vec![scope], graph, on_failure }
+    let (params, origins) = (IndexMap::new(), IndexMap::new());
+    Plan { title: "t".into(), params, origins, steps, scopes: vec![scope], graph, on_failure }
 }
 
 struct Bench {

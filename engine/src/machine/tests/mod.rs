@@ -134,6 +134,7 @@ pub(super) fn plan(on_failure: OnFailure, pieces: &[Piece]) -> Arc<Plan> {
         plan: Plan {
             title: "made by hand".into(),
             params: IndexMap::new(),
+            origins: IndexMap::new(),
             steps: vec![],
             scopes: vec![],
             graph: StableDiGraph::new(),

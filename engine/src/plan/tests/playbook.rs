@@ -25,7 +25,7 @@ fn shipped() -> Program {
 }
 
 fn values(program: &Program, inventory: &Inventory) -> Vec<Value> {
-    let given = [("target".to_string(), "v1.34.2".to_string())].into_iter().collect();
+    let given = [("target".to_string(), crate::inputs::Given::set("v1.34.2"))].into_iter().collect();
     crate::inputs::resolve(program, &given, inventory).expect("values")
 }
 
