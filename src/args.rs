@@ -122,6 +122,18 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Runs the tests of playbooks, each on a simulated cluster; leaves with 2 if one fails.
+    Test {
+        /// The files, or folders of them; else the folder where you are.
+        #[arg(value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// A folder with libraries: `use lib/x` is its `lib/x.kup`. May be given many times.
+        #[arg(long, value_name = "DIR")]
+        path: Vec<PathBuf>,
+        /// Writes the plans that came in the place of those that were expected.
+        #[arg(long)]
+        update: bool,
+    },
     /// Shows what a run would do; only reads.
     Plan(Target),
     /// Runs a playbook.

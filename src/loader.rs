@@ -3,7 +3,9 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
 
 /// No playbook is larger; what is larger was named by mistake.
 const MAX_BYTES: u64 = 4 << 20;
@@ -73,6 +75,26 @@ pub(crate) fn read(path: &Path, kind: &str) -> Result<String, Unreadable> {
         return fail(format!("`{name}` is empty"), hint.to_string());
     }
     Ok(text)
+}
+
+/// Returns the `.kup` files of a folder and of the folders in it, in the order of their names.
+pub(crate) fn playbooks(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let fail = |e| Error::usage(format!("cannot read `{}`: {}", folder.display(), reason(&e)));
+    let mut entries: Vec<_> =
+        std::fs::read_dir(folder).map_err(fail)?.collect::<Result<_, _>>().map_err(fail)?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.path();
+        let kind = entry.file_type().map_err(fail)?;
+        // Hidden folders are other tools' own, and a link to a folder may lead round in a circle.
+        if kind.is_dir() && !entry.file_name().to_string_lossy().starts_with('.') {
+            found.extend(playbooks(&path)?);
+        } else if !kind.is_dir() && path.extension().is_some_and(|e| e == "kup") {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// Says which file of the folder has the most similar name.

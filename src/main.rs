@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod console;
 mod diagnostics;
+mod diff;
 mod drive;
 mod error;
 mod exit;
@@ -23,6 +24,7 @@ mod signal;
 mod simulation;
 mod target;
 mod text;
+mod trial;
 mod world;
 
 use std::process::ExitCode;

@@ -29,6 +29,11 @@ pub(crate) struct Shipped {
 }
 
 impl Shipped {
+    /// Returns its path: named like a file, for a module may have the same name.
+    pub(crate) fn path(&self) -> String {
+        format!("{STD}{}.kup", self.name)
+    }
+
     /// Returns the first line of its head: what it does.
     pub(crate) fn about(&self) -> &'static str {
         self.text.lines().next().unwrap_or_default().trim_start_matches('#').trim()
@@ -38,6 +43,11 @@ impl Shipped {
 /// Returns all of them by name.
 pub(crate) fn all() -> impl Iterator<Item = Shipped> {
     PLAYBOOKS.iter().map(|(name, text)| Shipped { name, text })
+}
+
+/// Returns the playbook that has a path in the binary: `std/NAME.kup`.
+pub(crate) fn of_the_binary(path: &str) -> Option<Shipped> {
+    all().find(|playbook| playbook.path() == path)
 }
 
 /// Returns whether a path names a playbook in the binary: `std/NAME`, where a file would have its ending.

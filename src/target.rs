@@ -76,7 +76,8 @@ fn read_hosts(path: &Path) -> Result<Vec<Host>, Error> {
     hosts::parse(&text).map_err(|e| Error::told_by(Exit::Usage, &format!("`{}`: {e}", path.display())))
 }
 
-fn read_shape(text: &str) -> Result<sim::Shape, Error> {
+/// Reads the shape of a simulated cluster.
+pub(crate) fn read_shape(text: &str) -> Result<sim::Shape, Error> {
     let shape = parse_shape(text)?;
     let nodes = shape.pools.iter().fold(shape.control_plane, |nodes, pool| nodes.saturating_add(pool.count));
     if nodes > MAX_NODES {
@@ -100,7 +101,8 @@ fn parse_shape(text: &str) -> Result<sim::Shape, Error> {
     })
 }
 
-fn read_fault(text: &str, shape: &sim::Shape) -> Result<sim::Fault, Error> {
+/// Reads a fault of a simulated cluster.
+pub(crate) fn read_fault(text: &str, shape: &sim::Shape) -> Result<sim::Fault, Error> {
     let fault = sim::Fault::parse(text).map_err(|e| {
         Error::usage(format!("`--fault {text}`: {e}")).hint("a fault looks like `F26@w2`: number and node")
     })?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use dsl::diagnostic::{Diagnostic, Severity};
 use dsl::source::{LoadError, Loader};
-use dsl::{Checked, check, module};
+use dsl::{Checked, check_any};
 
 use crate::diagnostics::draw;
 use crate::error::Error;
@@ -53,6 +53,9 @@ pub(crate) fn load(path: &str) -> Result<String, LoadError> {
     if let Some((_, text)) = stdlib::modules().iter().find(|(name, _)| *name == path) {
         return Ok((*text).to_string());
     }
+    if let Some(playbook) = shipped::of_the_binary(path) {
+        return Ok(playbook.text.to_string());
+    }
     let path = Path::new(path);
     match path.exists() {
         false => Err(LoadError::NotFound),
@@ -66,7 +69,7 @@ pub(crate) fn read(path: &Path, libraries: &[PathBuf]) -> Result<Checked, Error>
     let (name, text) = match shipped::find(path) {
         Some(found) => {
             let playbook = found.map_err(unreadable)?;
-            (PathBuf::from(format!("std/{}.kup", playbook.name)), playbook.text.to_string())
+            (PathBuf::from(playbook.path()), playbook.text.to_string())
         }
         None => (path.to_path_buf(), text_of(path)?),
     };
@@ -87,16 +90,8 @@ pub(crate) fn judge(path: &Path, text: String, libraries: &[PathBuf]) -> Checked
     // The path is the file's name in messages; one that is not UTF-8 is shown as well as can be.
     let name = path.to_string_lossy().into_owned();
     let files = Files { root: (PathBuf::from(&name), text), libraries };
-    let checked = check(&name, &files, stdlib::PRELUDE);
-    if checked.diagnostics.iter().any(|d| d.code == NO_PLAYBOOK) {
-        let (sources, _, diagnostics) = module(&name, &files, stdlib::PRELUDE);
-        return Checked { sources, program: None, diagnostics };
-    }
-    checked
+    check_any(&name, &files, stdlib::PRELUDE)
 }
-
-/// A file without a playbook is a module, and is judged as one.
-const NO_PLAYBOOK: &str = "K0401";
 
 /// Returns the code to explain first: that of an error, if there is one.
 pub(crate) fn first(found: &[Diagnostic]) -> Option<&'static str> {

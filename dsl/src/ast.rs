@@ -46,8 +46,8 @@ pub(crate) enum Item {
         /// What to do.
         block: Block,
     },
-    /// A word of the language that this kup does not know yet.
-    Later(Span),
+    /// `test "name" { }`
+    Test(Box<Test>),
 }
 
 /// A parameter of a playbook or a task.
@@ -305,4 +305,69 @@ pub(crate) enum Op {
     Sub,
     /// `where`
     Where,
+}
+
+/// `test "name" { on sim(3+5@v1.33.4) ... expect done }`
+#[derive(Clone, Debug)]
+pub(crate) struct Test {
+    /// The name, with its quotes.
+    pub name: Expr,
+    /// Its own lines, in the order of the text.
+    pub lines: Vec<TestLine>,
+    /// The steps that stand among them.
+    pub block: Block,
+}
+
+/// A line of a test.
+#[derive(Clone, Debug)]
+pub(crate) struct TestLine {
+    /// What it says.
+    pub kind: TestKind,
+    /// Its place.
+    pub span: Span,
+}
+
+/// What a line of a test says.
+#[derive(Clone, Debug)]
+pub(crate) enum TestKind {
+    /// `playbook ./upgrade`
+    Playbook(Span),
+    /// `on sim(3+5@v1.33.4) seed 7`
+    On(Span, Option<Span>),
+    /// `fault F40@w2, F26@w1`
+    Faults(Vec<Span>),
+    /// `set target=v1.34.2 batch=10%`
+    Set(Vec<(Span, Vec<Expr>)>),
+    /// `expect ...`
+    Expect(Expect),
+}
+
+/// What a test expects.
+#[derive(Clone, Debug)]
+pub(crate) enum Expect {
+    /// `plan """..."""`
+    Plan(Expr),
+    /// `3 changes`
+    Changes(Span),
+    /// `failure "connection lost"`
+    Failure(Expr),
+    /// `done`, `paused "why"`, `refused K0602`
+    End(Span, Option<Expr>),
+    /// `drain on w1`
+    Planned(These),
+    /// `no drain on w1`
+    None(These),
+    /// `drain on w1 skipped`
+    Went(These, Span),
+    /// `drain on w1 before uncordon on w1`
+    Before(These, These),
+}
+
+/// Steps of a run: a verb with some of its arguments, and their node.
+#[derive(Clone, Debug)]
+pub(crate) struct These {
+    /// The verb and its arguments.
+    pub step: Step,
+    /// The node behind `on`.
+    pub node: Option<Span>,
 }

@@ -17,9 +17,10 @@ mod problem;
 pub mod program;
 pub mod source;
 pub mod span;
+pub mod test;
 pub mod value;
 
-pub use check::{Checked, check, module};
+pub use check::{Checked, check, check_any, module};
 pub use format::{Refused, format};
 pub use mend::mend;
 pub use nearest::nearest;

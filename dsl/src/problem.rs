@@ -179,6 +179,19 @@ pub(crate) enum Problem {
     NotYet(String),
     NoStages,
     UndoOfNothing,
+    // K05: tests
+    NothingToTest,
+    NothingExpected,
+    TwoSubjects,
+    BrokenPlaybook {
+        path: String,
+        why: String,
+    },
+    NotSet {
+        name: String,
+        ty: String,
+        example: String,
+    },
 }
 
 impl Problem {
@@ -277,6 +290,11 @@ impl Problem {
             NoStages => "K0414",
             UndoOfNothing => "K0415",
             NoPolicyHere => "K0416",
+            NothingToTest => "K0501",
+            NothingExpected => "K0502",
+            TwoSubjects => "K0503",
+            BrokenPlaybook { .. } => "K0504",
+            NotSet { .. } => "K0505",
         }
     }
 
@@ -297,6 +315,11 @@ impl Problem {
         use Problem::*;
         let did_you_mean = |near: Option<&str>| near.map(|n| format!("did you mean `{n}`?"));
         let hint = match self {
+            NothingToTest => Some("write steps into it, or `playbook ./FILE`".to_string()),
+            NothingExpected => Some("write for example `expect done`".to_string()),
+            TwoSubjects => Some("make two tests of it".to_string()),
+            BrokenPlaybook { path, .. } => Some(format!("look at it: `kup check {path}`")),
+            NotSet { name, example, .. } => Some(format!("add `set {name}={example}`")),
             MissingClose => Some("add a `}` where the block ends".to_string()),
             StrayClose => Some("remove it, or look for a `{` that is missing above".to_string()),
             UnclosedText => {
@@ -307,7 +330,7 @@ impl Problem {
                 Some("put steps into a stage: `stage NAME { ... }`".to_string())
             }
             NotAnItem { .. } => {
-                Some("a file holds `use`, `playbook`, `param`, `stage`, `task` and `on failure`".to_string())
+                Some("a file holds `use`, `playbook`, `param`, `stage`, `task`, `test` and `on failure`".to_string())
             }
             NotAClause { near, .. } => did_you_mean(*near).or_else(|| {
                 Some(
@@ -527,6 +550,13 @@ impl fmt::Display for Problem {
             BadEffect => f.write_str("this is no effect"),
             NotYet(what) => write!(f, "`{what}` is not part of this kup yet"),
             NoStages => f.write_str("the playbook has no stage, so it would do nothing"),
+            NothingToTest => {
+                f.write_str("this tests nothing: the file has no playbook, and the test no steps")
+            }
+            NothingExpected => f.write_str("this test expects nothing"),
+            TwoSubjects => f.write_str("a test has its own steps or a playbook, not both"),
+            BrokenPlaybook { path, why } => write!(f, "cannot test `{path}`: {why}"),
+            NotSet { name, ty, .. } => write!(f, "the playbook needs `{name}`, {ty}"),
             UndoOfNothing => f.write_str("an `undo` block without a step takes nothing back"),
         }
     }

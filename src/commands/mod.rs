@@ -12,6 +12,7 @@ mod run;
 mod runs;
 mod show;
 mod status;
+mod test;
 
 use crate::args::{Command, Global};
 use crate::console::Console;
@@ -33,6 +34,7 @@ pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Re
         Command::Status { run } => status::status(global, console, run.as_deref()),
         Command::Show { run } => show::show(global, console, &run),
         Command::Runs => runs::runs(global, console),
+        Command::Test { paths, path, update } => test::test(console, &paths, &path, update),
         Command::Doc { words, source } => doc::doc(console, &words, source),
         Command::Explain { code } => explain::explain(console, code.as_deref()),
         Command::Lsp { stdio: _ } => lsp::lsp(),

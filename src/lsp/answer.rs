@@ -180,6 +180,7 @@ fn document_symbol(document: &Document, symbol: Symbol) -> DocumentSymbol {
             Kind::Task => SymbolKind::FUNCTION,
             Kind::Each => SymbolKind::ARRAY,
             Kind::Handler => SymbolKind::EVENT,
+            Kind::Test => SymbolKind::METHOD,
         },
         tags: None,
         deprecated: None,

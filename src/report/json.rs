@@ -456,6 +456,45 @@ pub(crate) fn formatted(file: &str, changes: bool) -> String {
     line(&FormattedLine { v: VERSION, kind: "formatted".to_string(), file: file.to_string(), changes })
 }
 
+/// A test that `kup test` has run.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct TestedLine {
+    v: u32,
+    #[serde(rename = "type")]
+    kind: String,
+    file: String,
+    line: usize,
+    test: String,
+    ok: bool,
+    failed: Vec<Miss>,
+}
+
+/// What did not come as it was expected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Miss {
+    /// The line of the expectation.
+    pub(crate) line: usize,
+    /// Its column.
+    pub(crate) column: usize,
+    /// What was expected, as written.
+    pub(crate) expected: String,
+    /// What came instead.
+    pub(crate) came: String,
+}
+
+/// Returns the line about a test.
+pub(crate) fn tested(file: &str, at: usize, test: &str, failed: &[Miss]) -> String {
+    line(&TestedLine {
+        v: VERSION,
+        kind: "tested".to_string(),
+        file: file.to_string(),
+        line: at,
+        test: test.to_string(),
+        ok: failed.is_empty(),
+        failed: failed.to_vec(),
+    })
+}
+
 /// Serializes one line. JSON escapes every control character by itself; the marks that reorder text
 /// are escaped here.
 fn line<T: Serialize>(object: &T) -> String {
@@ -485,6 +524,7 @@ mod tests {
             let written = match kind.as_str() {
                 "plan" => line(&serde_json::from_str::<PlanLine>(example).unwrap()),
                 "checked" => line(&serde_json::from_str::<CheckedLine>(example).unwrap()),
+                "tested" => line(&serde_json::from_str::<TestedLine>(example).unwrap()),
                 "formatted" => line(&serde_json::from_str::<FormattedLine>(example).unwrap()),
                 _ => line(&serde_json::from_str::<EventLine>(example).unwrap()),
             };
@@ -497,7 +537,8 @@ mod tests {
     }
 
     /// Every `type` there is. A new one is added here and to the page.
-    const KINDS: [&str; 23] = [
+    const KINDS: [&str; 24] = [
+        "tested",
         "plan",
         "checked",
         "formatted",

@@ -13,7 +13,10 @@ use engine::plan::Plan;
 use crate::console::{Console, Style};
 
 pub(crate) use annotation::annotations;
-pub(crate) use json::{PlanLine, VERSION, diagnostics as diagnostics_line, formatted as formatted_line};
+pub(crate) use json::{
+    Miss, PlanLine, VERSION, diagnostics as diagnostics_line, formatted as formatted_line,
+    tested as tested_line,
+};
 
 /// Turns events into lines of text for stdout.
 pub(crate) trait Report {

@@ -15,4 +15,5 @@ mod run;
 mod simulation;
 mod space;
 mod target;
+mod test;
 mod values;

@@ -55,7 +55,9 @@ pub enum Sort {
     Example,
 }
 
-const ITEMS: [&str; 7] = ["use", "playbook", "param", "stage", "task", "native task", "on failure"];
+const ITEMS: [&str; 8] = ["use", "playbook", "param", "stage", "task", "native task", "on failure", "test"];
+const TEST: [&str; 5] = ["expect", "on", "fault", "set", "playbook"];
+const EXPECTED: [&str; 8] = ["done", "paused", "undone", "failed", "refused", "failure", "plan", "no"];
 const STEPS: [&str; 3] = ["each", "if", "parallel"];
 const POLICY: [&str; 6] = ["timeout", "retry", "undo", "name", "long", "allow"];
 
@@ -99,9 +101,24 @@ impl Page {
                     list.words(&STEPS);
                     self.verbs(&mut list, "", |task| task.header.effect != Effect::Decides);
                 }
+                Block::Test => {
+                    list.words(&TEST);
+                    list.words(&STEPS);
+                    self.verbs(&mut list, "", |task| task.header.effect != Effect::Decides);
+                }
                 Block::Policy => list.words(&POLICY),
                 Block::Handler => self.verbs(&mut list, "", |task| task.header.effect == Effect::Decides),
             },
+            Place::Expected => {
+                list.words(&EXPECTED);
+                self.verbs(&mut list, "", |task| task.header.effect != Effect::Decides);
+            }
+            Place::Set => {
+                for (at, param) in self.study.params.iter().enumerate() {
+                    let doc = self.said_of(Meaning::Param(at as u32), &param.name).unwrap_or_default();
+                    list.add(&format!("{}=", param.name), Sort::Argument, &spell::ty(&param.ty), &doc);
+                }
+            }
             Place::Step { begin, front, words } => {
                 let spoken = front[..words].join(" ");
                 if words == front.len() {

@@ -30,6 +30,10 @@ pub(super) enum Place<'t> {
     EachOption,
     /// A statement of a block.
     Statement(Block),
+    /// What a test expects.
+    Expected,
+    /// The name of a parameter that a test sets.
+    Set,
     /// More words of a verb, or arguments: what stands in front, from its first byte on.
     Step { begin: usize, front: Vec<&'t str>, words: usize },
     /// The value of an argument or a parameter.
@@ -47,6 +51,8 @@ pub(super) enum Block {
     Policy,
     /// One step that decides.
     Handler,
+    /// Lines of a test, and its steps.
+    Test,
 }
 
 /// Which value is wanted.
@@ -158,6 +164,7 @@ fn block(head: &str, depth: usize) -> Block {
         "stage" | "task" | "each" => Block::Scope,
         "playbook" if depth == 1 => Block::Policy,
         "on" => Block::Handler,
+        "test" if depth == 1 => Block::Test,
         "if" | "else" | "parallel" | "undo" => Block::Steps,
         _ => Block::Policy,
     }
@@ -201,6 +208,11 @@ fn statement<'t>(text: &'t str, line: &[Token], start: usize, block: Block) -> P
     let words: Vec<&str> = line.iter().map(word).collect();
     match words.as_slice() {
         [] => Place::Statement(block),
+        ["expect", rest @ ..] if block == Block::Test => expected(text, line, rest, start),
+        ["set"] if block == Block::Test => Place::Set,
+        ["on"] if block == Block::Test => Place::Words(&["sim("]),
+        ["playbook"] if block == Block::Test => Place::Module,
+        ["on" | "set" | "fault" | "playbook", ..] if block == Block::Test => Place::Nothing,
         ["each", ..] => each(text, line, &words),
         ["else"] => Place::Words(&["if"]),
         ["if", ..] => expression(text, &line[1..], For::Any),
@@ -209,6 +221,18 @@ fn statement<'t>(text: &'t str, line: &[Token], start: usize, block: Block) -> P
         ["retry", _] => Place::Words(&["backoff"]),
         ["timeout" | "retry" | "allow" | "name" | "undo" | "long" | "parallel", ..] => Place::Nothing,
         _ => step(text, line, words, start),
+    }
+}
+
+/// Finds what may be expected: how the run ends, or a verb, its node, and how it goes.
+fn expected<'t>(text: &'t str, line: &[Token], rest: &[&'t str], start: usize) -> Place<'t> {
+    match rest {
+        [] => Place::Expected,
+        ["done" | "paused" | "undone" | "failed" | "refused" | "failure" | "plan"] => Place::Nothing,
+        [.., "on"] => Place::Nothing,
+        [.., "on", _] => Place::Words(&["ran", "skipped", "failed", "undone", "before"]),
+        [.., "before"] | ["no"] => Place::Statement(Block::Steps),
+        _ => step(text, &line[1..], rest.to_vec(), start),
     }
 }
 

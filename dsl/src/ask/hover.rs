@@ -15,7 +15,7 @@ pub struct Hover {
 }
 
 /// The words of the language, and what they do.
-pub(super) const WORDS: [(&str, &str); 33] = [
+pub(super) const WORDS: [(&str, &str); 46] = [
     ("use", "brings in the verbs of modules: `use std/etcd, ./announce`"),
     ("playbook", "what the file does; policy in its block counts everywhere"),
     ("param", "an input: `param target: version = v1.34.2`"),
@@ -24,6 +24,19 @@ pub(super) const WORDS: [(&str, &str); 33] = [
     ("task", "a verb made of verbs"),
     ("native", "a verb that is done in Rust"),
     ("on", "what to do when something happens: `on failure { pause \"...\" }`"),
+    ("test", "what must hold, tried on a simulated cluster by `kup test`"),
+    ("sim", "the cluster of a test: `on sim(3+5@v1.33.4)`"),
+    ("seed", "what the chances of the test's cluster are drawn from"),
+    ("fault", "what goes wrong in a test: `fault F40@w2`"),
+    ("set", "parameters of the tested playbook: `set target=v1.34.2`"),
+    ("expect", "what a test demands: `expect done`, `expect drain on w1 ran`"),
+    ("done", "the run ends well"),
+    ("paused", "the run holds"),
+    ("undone", "the run failed, and what was done is taken back; or a step is"),
+    ("refused", "the run does not begin"),
+    ("failure", "an attempt failed with this text; behind `on`, a step has failed for good"),
+    ("plan", "the plan reads like this; `kup test --update` writes it"),
+    ("skipped", "the step was not performed: its work was done, or not needed"),
     ("each", "a lane of each element of a set or list; at most `batch=` lanes are out of service at once"),
     ("in", "which set an `each` goes over; between two values, whether one is in the other"),
     ("order", "which nodes come first: `order by gpu last`"),

@@ -34,6 +34,8 @@ pub enum Kind {
     Each,
     /// A handler.
     Handler,
+    /// A test.
+    Test,
 }
 
 impl Page {
@@ -84,7 +86,14 @@ impl Page {
                 at: *event,
                 inside: Vec::new(),
             },
-            Item::Use(_) | Item::Later(_) => return None,
+            Item::Test(test) => Symbol {
+                name: text(test.name.span).trim_matches('"').to_string(),
+                kind: Kind::Test,
+                span: test.name.span.to(test.block.span),
+                at: test.name.span,
+                inside: self.loops(&test.block),
+            },
+            Item::Use(_) => return None,
         })
     }
 

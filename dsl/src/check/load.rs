@@ -181,7 +181,7 @@ impl Loaded {
 
 /// Returns the path that a `use` names: `std/etcd` and `lib/announce` as they are, `./announce` beside
 /// the file, or beside the one of the library.
-fn target(from: &str, used: &str, library: bool) -> String {
+pub(super) fn target(from: &str, used: &str, library: bool) -> String {
     if !used.starts_with('.') {
         return used.to_string();
     }

@@ -7,6 +7,7 @@ mod load;
 mod step;
 mod study;
 mod task;
+mod test;
 mod trace;
 
 use std::collections::{HashMap, HashSet};
@@ -20,9 +21,11 @@ use crate::problem::{Problem, ticks};
 use crate::program::{OnFailure, Param, Policy, Program, Stage, StageId, Task};
 use crate::source::{Loader, Sources};
 use crate::span::Span;
+use crate::test::Test;
 use crate::value::Type;
 use expr::{Frame, Here};
 use load::{Loaded, Module, load};
+use test::{Half, Played, played, whole};
 
 pub(crate) use expr::{CONSTANTS, SETS};
 pub(crate) use load::SHIPPED;
@@ -84,26 +87,64 @@ pub struct Checked {
     pub sources: Sources,
     /// The program, if there is no error.
     pub program: Option<Program>,
+    /// The tests of the file, if there is no error.
+    pub tests: Vec<Test>,
     /// Errors and warnings, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 /// Checks the playbook `root`. The modules of `prelude` are always in scope.
 pub fn check(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Checked {
+    examine(root, loader, prelude, true)
+}
+
+/// Checks a playbook, with its tests or without.
+fn examine(root: &str, loader: &dyn Loader, prelude: &[&str], with_tests: bool) -> Checked {
     let mut loaded = load(root, loader, prelude, &mut |_, file, text| parse(file, text));
     let mut found = std::mem::take(&mut loaded.found);
     if !found.iter().any(|d| d.span.is_none()) && loaded.modules[0].ast.items.is_empty() && found.is_empty() {
         found.push(Problem::Empty.of_the_whole());
     }
     let broken = found.iter().any(|d| d.span.is_none());
-    let mut program = None;
+    let (mut program, mut tests) = (None, Vec::new());
     if !broken {
         let mut checker = Checker::new(&loaded, found);
+        if with_tests {
+            checker.played = Some(played(&loaded, loader, prelude));
+        }
         program = finish_playbook(&mut checker);
+        tests = finish_tests(&mut checker, program.as_ref());
         found = checker.found;
     }
     sort(&mut found);
-    Checked { sources: loaded.sources, program, diagnostics: found }
+    Checked { sources: loaded.sources, program, tests, diagnostics: found }
+}
+
+/// Checks a playbook, or a module where there is no playbook in the file.
+pub fn check_any(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Checked {
+    let checked = check(root, loader, prelude);
+    if !checked.diagnostics.iter().any(|d| d.code == Problem::NoPlaybook.code()) {
+        return checked;
+    }
+    let mut loaded = load(root, loader, prelude, &mut |_, file, text| parse(file, text));
+    let found = std::mem::take(&mut loaded.found);
+    let mut checker = Checker::new(&loaded, found);
+    checker.played = Some(played(&loaded, loader, prelude));
+    checker.tasks = finish_module(&mut checker);
+    let tests = finish_tests(&mut checker, None);
+    let mut found = checker.found;
+    sort(&mut found);
+    Checked { sources: loaded.sources, program: None, tests, diagnostics: found }
+}
+
+/// Gives the tests their programs, if nothing is wrong.
+fn finish_tests(checker: &mut Checker<'_>, file: Option<&Program>) -> Vec<Test> {
+    if checker.found.iter().any(|d| d.severity == Severity::Error) {
+        return Vec::new();
+    }
+    let halves = std::mem::take(&mut checker.halves);
+    let tasks = file.map_or(checker.tasks.as_slice(), |file| file.tasks.as_slice());
+    whole(halves, file, &checker.params, tasks)
 }
 
 /// Checks the module `root` and returns the tasks that it declares itself.
@@ -111,6 +152,7 @@ pub fn module(root: &str, loader: &dyn Loader, prelude: &[&str]) -> (Sources, Ve
     let mut loaded = load(root, loader, prelude, &mut |_, file, text| parse(file, text));
     let found = std::mem::take(&mut loaded.found);
     let mut checker = Checker::new(&loaded, found);
+    checker.played = Some(played(&loaded, loader, prelude));
     let tasks = finish_module(&mut checker);
     let mut found = checker.found;
     let tasks = tasks.into_iter().filter(|t| t.module == root).collect();
@@ -121,6 +163,7 @@ pub fn module(root: &str, loader: &dyn Loader, prelude: &[&str]) -> (Sources, Ve
 /// Checks the root as a playbook; there is a program if there is no error.
 fn finish_playbook(checker: &mut Checker<'_>) -> Option<Program> {
     let checked = checker.playbook();
+    checker.tests(true);
     if checker.found.iter().any(|d| d.severity == Severity::Error) {
         return None;
     }
@@ -134,6 +177,7 @@ fn finish_playbook(checker: &mut Checker<'_>) -> Option<Program> {
 fn finish_module(checker: &mut Checker<'_>) -> Vec<Task> {
     checker.declare(true);
     checker.bodies();
+    checker.tests(false);
     let tasks = std::mem::take(&mut checker.tasks);
     if !checker.found.iter().any(|d| d.severity == Severity::Error) {
         checker.lint(&[], &Policy::default(), &[], &tasks);
@@ -166,6 +210,10 @@ struct Checker<'a> {
     used_tasks: Vec<bool>,
     /// Which tasks each task calls, and where.
     calls: Vec<Vec<(u32, Span)>>,
+    /// Playbooks that tests name; `None`: tests are not looked at.
+    played: Option<Played>,
+    /// The tests, without their programs.
+    halves: Vec<Half>,
     /// Whom each word means, if anybody will ask.
     trace: Trace,
 }
@@ -186,6 +234,8 @@ impl<'a> Checker<'a> {
             used_params: Vec::new(),
             used_tasks: Vec::new(),
             calls: Vec::new(),
+            played: None,
+            halves: Vec::new(),
             trace: Trace::default(),
         }
     }
@@ -261,10 +311,7 @@ impl<'a> Checker<'a> {
                     }
                     on_failure = on_failure.or(handler);
                 }
-                ast::Item::Later(word) => {
-                    self.found.push(Problem::NotYet(self.text(*word).to_string()).at(*word));
-                }
-                ast::Item::Use(_) | ast::Item::Param(_) | ast::Item::Task(_) => {}
+                ast::Item::Use(_) | ast::Item::Param(_) | ast::Item::Task(_) | ast::Item::Test(_) => {}
             }
         }
         // Where something could not be read, the title or the stage may stand in it.

@@ -376,7 +376,7 @@ fn word(arg: &Arg) -> Option<Span> {
 }
 
 /// Joins what is written over several lines.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     if !text.contains(['\n', '\t', '#']) && !text.contains("  ") {
         return text.to_string();
     }

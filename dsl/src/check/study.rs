@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::load::{Loaded, load};
+use super::test::{Played, played};
 use super::trace::{Local, Meaning, Mention};
 use super::{Checker, Trace, finish_module, finish_playbook, sort};
 use crate::ast;
@@ -73,7 +74,7 @@ impl Study {
         }
         let mut study = match found.iter().any(|d| d.span.is_none()) {
             true => Study { found, ..Study::default() },
-            false => Study::understood(&loaded, found),
+            false => Study::understood(&loaded, found, &|| played(&loaded, loader, prelude)),
         };
         sort(&mut study.found);
         study.mentions.sort_by_key(|m| (m.span.file, m.span.start, m.span.end));
@@ -86,8 +87,9 @@ impl Study {
         study
     }
 
-    fn understood(loaded: &Loaded, early: Vec<Diagnostic>) -> Study {
-        let traced = |found| Checker { trace: Trace::noting(), ..Checker::new(loaded, found) };
+    fn understood(loaded: &Loaded, early: Vec<Diagnostic>, played: &dyn Fn() -> Played) -> Study {
+        let traced =
+            |found| Checker { trace: Trace::noting(), played: Some(played()), ..Checker::new(loaded, found) };
         let mut checker = traced(early.clone());
         let mut tasks = match finish_playbook(&mut checker) {
             Some(program) => program.tasks,

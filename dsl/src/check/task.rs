@@ -23,13 +23,12 @@ impl<'a> Checker<'a> {
                         ids.push(self.declare_task(m, task));
                         continue;
                     }
-                    ast::Item::Use(_) => continue,
+                    ast::Item::Use(_) | ast::Item::Test(_) => continue,
                     _ if m == 0 && !root_is_module => continue,
                     ast::Item::Playbook { span, .. } => ("playbook", Span { end: span.start + 8, ..*span }),
                     ast::Item::Param(param) => ("param", param.name),
                     ast::Item::Stage { name, .. } => ("stage", *name),
                     ast::Item::On { event, .. } => ("on", *event),
-                    ast::Item::Later(word) => ("test", *word),
                 };
                 self.found.push(Problem::NotInAModule(what).at(span));
             }

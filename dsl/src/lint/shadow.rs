@@ -28,7 +28,7 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
                 }
                 names.truncate(outside);
             }
-            Item::Use(_) | Item::Playbook { .. } | Item::Param(_) | Item::On { .. } | Item::Later(_) => {}
+            Item::Use(_) | Item::Playbook { .. } | Item::Param(_) | Item::On { .. } | Item::Test(_) => {}
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn blocks<'t>(tree: &'t ast::File, visit: &mut dyn FnMut(Owner<'t>, &
             ast::Item::Playbook { block: None, .. }
             | ast::Item::Use(_)
             | ast::Item::Param(_)
-            | ast::Item::Later(_) => {}
+            | ast::Item::Test(_) => {}
         }
     }
 }

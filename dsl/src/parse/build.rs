@@ -66,28 +66,28 @@ pub(super) fn file(
     (File { items, lost: b.lost }, b.found)
 }
 
-struct Builder {
-    file: FileId,
+pub(super) struct Builder {
+    pub(super) file: FileId,
     /// Where the parsed text begins within the file.
     offset: usize,
     /// Where the last missing `}` was noticed: blocks that end there are missing the same one.
-    missing: Option<u32>,
-    found: Vec<Diagnostic>,
+    pub(super) missing: Option<u32>,
+    pub(super) found: Vec<Diagnostic>,
     lost: Vec<Span>,
 }
 
 /// Takes the next pair; the grammar guarantees it.
-fn next<'i>(pairs: &mut Pairs<'i, Rule>) -> Pair<'i, Rule> {
+pub(super) fn next<'i>(pairs: &mut Pairs<'i, Rule>) -> Pair<'i, Rule> {
     pairs.next().expect("the grammar puts a pair here")
 }
 
 impl Builder {
-    fn place(&self, pair: &Pair<'_, Rule>) -> Span {
+    pub(super) fn place(&self, pair: &Pair<'_, Rule>) -> Span {
         let span = pair.as_span();
         self.span(span.start(), span.end())
     }
 
-    fn span(&self, start: usize, end: usize) -> Span {
+    pub(super) fn span(&self, start: usize, end: usize) -> Span {
         Span { file: self.file, start: (self.offset + start) as u32, end: (self.offset + end) as u32 }
     }
 
@@ -108,7 +108,6 @@ impl Builder {
     fn item(&mut self, pair: Pair<'_, Rule>) -> Item {
         let span = self.place(&pair);
         let rule = pair.as_rule();
-        let text = pair.as_str();
         let mut inner = pair.into_inner();
         match rule {
             Rule::use_item => Item::Use(self.words(inner)),
@@ -132,7 +131,7 @@ impl Builder {
                 let event = self.place(&next(&mut inner));
                 Item::On { event, block: self.block(next(&mut inner)) }
             }
-            _ => Item::Later(first_word(span, text)),
+            _ => Item::Test(Box::new(self.test(inner))),
         }
     }
 
@@ -248,11 +247,8 @@ impl Builder {
         for pair in pair.into_inner() {
             match pair.as_rule() {
                 Rule::missing_close => {
-                    let at = self.place(&pair).start;
-                    if self.missing.replace(at) != Some(at) {
-                        let open = Span { end: span.start + 1, ..span };
-                        self.found.push(Problem::MissingClose.at(open));
-                    }
+                    let at = self.place(&pair);
+                    self.missing_close(at, span);
                 }
                 Rule::junk_stmt => {
                     let at = pair.as_span().start();
@@ -264,7 +260,15 @@ impl Builder {
         Block { stmts, span }
     }
 
-    fn stmt(&mut self, pair: Pair<'_, Rule>) -> Stmt {
+    /// Tells of a missing `}` once, where several blocks end at the same place.
+    pub(super) fn missing_close(&mut self, at: Span, block: Span) {
+        if self.missing.replace(at.start) != Some(at.start) {
+            let open = Span { end: block.start + 1, ..block };
+            self.found.push(Problem::MissingClose.at(open));
+        }
+    }
+
+    pub(super) fn stmt(&mut self, pair: Pair<'_, Rule>) -> Stmt {
         let span = self.place(&pair);
         match pair.as_rule() {
             Rule::step => Stmt::Step(self.step(pair)),
@@ -352,7 +356,7 @@ impl Builder {
     }
 
     /// Words, arguments and the block stand side by side; `join` is a comma between two values.
-    fn step(&mut self, pair: Pair<'_, Rule>) -> Step {
+    pub(super) fn step(&mut self, pair: Pair<'_, Rule>) -> Step {
         let mut span = self.place(&pair);
         let inner = pair.into_inner();
         let mut args: Vec<Arg> = Vec::with_capacity(inner.len());
@@ -394,7 +398,7 @@ impl Builder {
         Step { args, block, span }
     }
 
-    fn named(&mut self, pair: Pair<'_, Rule>) -> (Span, Vec<Expr>) {
+    pub(super) fn named(&mut self, pair: Pair<'_, Rule>) -> (Span, Vec<Expr>) {
         let mut inner = pair.into_inner();
         let name = self.place(&next(&mut inner));
         (name, inner.map(|p| self.expr(p)).collect())
@@ -434,7 +438,7 @@ impl Builder {
             .parse(inner)
     }
 
-    fn atom(&mut self, pair: Pair<'_, Rule>) -> Expr {
+    pub(super) fn atom(&mut self, pair: Pair<'_, Rule>) -> Expr {
         let span = self.place(&pair);
         let kind = match pair.as_rule() {
             Rule::raw => ExprKind::Text(unindent(&pair.as_str()[3..pair.as_str().len() - 3])),

@@ -11,7 +11,7 @@ use crate::nearest::{nearest, surely};
 use crate::problem::{END_OF_LINE, Problem};
 use crate::span::{FileId, Span};
 
-pub(super) const ITEMS: [&str; 7] = ["use", "playbook", "param", "stage", "task", "native", "on"];
+pub(super) const ITEMS: [&str; 8] = ["use", "playbook", "param", "stage", "task", "native", "on", "test"];
 pub(crate) const CLAUSES: [&str; 12] = [
     "reads",
     "changes",
@@ -102,7 +102,7 @@ pub(super) fn lost(text: &str) -> Option<(usize, usize)> {
 /// Explains junk in a block.
 pub(super) fn stmt(file: FileId, text: &str, offset: usize) -> Diagnostic {
     let word = first_word(text);
-    if ITEMS.contains(&word) || word == "test" {
+    if ITEMS.contains(&word) {
         let problem = Problem::Expected {
             expected: "a step".to_string(),
             found: format!("`{word}`, which stands at the top of a file"),
@@ -117,6 +117,14 @@ pub(super) fn stmt(file: FileId, text: &str, offset: usize) -> Diagnostic {
         return problem.at(span(file, offset, 0, word.len()));
     }
     explain(file, Rule::stmt, text, offset)
+}
+
+/// Explains junk in a test.
+pub(super) fn test(file: FileId, text: &str, offset: usize) -> Diagnostic {
+    match first_word(text) {
+        "playbook" | "on" | "fault" | "set" | "expect" => explain(file, Rule::test_line, text, offset),
+        _ => stmt(file, text, offset),
+    }
 }
 
 /// Explains junk among the clauses of a native task.
@@ -202,6 +210,9 @@ fn names(rules: &[Rule]) -> String {
             names.push(name);
         }
     }
+    if names.contains(&EXPECTED) {
+        names.retain(|n| *n == EXPECTED);
+    }
     // What may go on is of interest only where nothing else may stand.
     for weak in [OTHER, "an operator", "`.`", "`?`"] {
         if names.len() > 1 {
@@ -252,6 +263,20 @@ fn name(rule: Rule) -> &'static str {
         Rule::backoff => "`backoff`",
         Rule::event => "an event such as `failure`",
         Rule::claim => "a claim such as `drained(node)`",
+        Rule::test_block => "`{`",
+        Rule::a_sim => "`sim(`",
+        Rule::shape => "a cluster such as `3+5@v1.33.4`",
+        Rule::seed => "`seed`",
+        Rule::fault => "a fault such as `F40@w2`",
+        Rule::a_changes => "`changes`",
+        Rule::expect_plan
+        | Rule::expect_changes
+        | Rule::expect_failure
+        | Rule::expect_end
+        | Rule::expect_steps => EXPECTED,
+        Rule::code => "a code such as `K0602`",
+        Rule::these | Rule::these_step => "a verb",
+        Rule::step_word => "`ran`, `skipped`, `failed` or `undone`",
         Rule::itself => "`itself`",
         Rule::none => "`none`",
         Rule::eq_op
@@ -269,6 +294,9 @@ fn name(rule: Rule) -> &'static str {
         _ => OTHER,
     }
 }
+
+/// What stands behind `expect`; its parts are too many to be listed.
+const EXPECTED: &str = "an expectation such as `done` or `drain on w1 ran`";
 
 /// What has no name for people; told only where nothing else was expected.
 const OTHER: &str = "something else";

@@ -6,6 +6,7 @@ mod build;
 mod habit;
 mod junk;
 mod shift;
+mod test;
 
 use pest::Parser;
 

@@ -92,6 +92,9 @@ fields! {
     If { arms, other }
     Policy { kind, span }
     Expr { kind, span }
+    Test { name, lines, block }
+    TestLine { kind, span }
+    These { step, node }
 }
 
 impl Shift for Item {
@@ -114,7 +117,7 @@ impl Shift for Item {
                 event.shift(way);
                 block.shift(way);
             }
-            Item::Later(word) => word.shift(way),
+            Item::Test(test) => test.shift(way),
         }
     }
 }
@@ -234,6 +237,43 @@ impl Shift for ExprKind {
             ExprKind::Binary(_, left, right) => {
                 left.shift(way);
                 right.shift(way);
+            }
+        }
+    }
+}
+
+impl Shift for TestKind {
+    fn shift(&mut self, way: Way) {
+        match self {
+            TestKind::Playbook(path) => path.shift(way),
+            TestKind::On(shape, seed) => {
+                shape.shift(way);
+                seed.shift(way);
+            }
+            TestKind::Faults(faults) => faults.shift(way),
+            TestKind::Set(values) => values.shift(way),
+            TestKind::Expect(expect) => expect.shift(way),
+        }
+    }
+}
+
+impl Shift for Expect {
+    fn shift(&mut self, way: Way) {
+        match self {
+            Expect::Plan(text) | Expect::Failure(text) => text.shift(way),
+            Expect::Changes(number) => number.shift(way),
+            Expect::End(word, text) => {
+                word.shift(way);
+                text.shift(way);
+            }
+            Expect::Planned(these) | Expect::None(these) => these.shift(way),
+            Expect::Went(these, word) => {
+                these.shift(way);
+                word.shift(way);
+            }
+            Expect::Before(first, second) => {
+                first.shift(way);
+                second.shift(way);
             }
         }
     }

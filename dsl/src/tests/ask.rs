@@ -80,6 +80,29 @@ fn verbs_are_proposed_with_the_words_that_stand_there() {
 }
 
 #[test]
+fn a_test_is_written_with_the_words_that_it_knows() {
+    let test = |line: &str| {
+        proposed(&format!(
+            "use ./lib\nplaybook \"p\"\nparam target: version\nstage s {{ shout \"x\" }}\ntest \"t\" {{\n  {line}\n}}\n"
+        ))
+    };
+    for wanted in ["expect", "on", "fault", "set", "playbook", "each", "drain"] {
+        assert!(test("¦").split(", ").any(|p| p == wanted), "{wanted}");
+    }
+    expect!["target="].assert_eq(&test("set ¦"));
+    expect!["sim("].assert_eq(&test("on ¦"));
+    for wanted in ["done", "refused", "plan", "drain", "wait healthy"] {
+        assert!(test("expect ¦").split(", ").any(|p| p == wanted), "{wanted}");
+    }
+    expect!["wait healthy for `wait `"].assert_eq(&test("expect wait ¦"));
+    expect!["ran, skipped, failed, undone, before"].assert_eq(&test("expect drain on w1 ¦"));
+    let text = "playbook \"p\"\nstage s { each n in workers { drain } }\ntest \"t\" {\n  expect dr|ain on w1 ran\n}\n";
+    let (page, byte) = page(text);
+    assert!(page.hover(byte).unwrap().text.contains("Cordons the node"));
+    assert_eq!(page.outline().last().map(|s| s.name.as_str()), Some("t"));
+}
+
+#[test]
 fn names_are_proposed_where_they_are_known() {
     proposes(
         "if ¦",
@@ -131,7 +154,7 @@ fn names_are_proposed_where_they_are_known() {
 
 #[test]
 fn a_file_is_proposed_its_items() {
-    expect!["use, playbook, param, stage, task, native task, on failure"]
+    expect!["use, playbook, param, stage, task, native task, on failure, test"]
         .assert_eq(&proposed("playbook \"p\"\n¦"));
     expect!["std/preflight for `std/ku`, std/kubeadm for `std/ku`, std/validate for `std/ku`"]
         .assert_eq(&proposed("playbook \"p\"\nuse std/etcd, std/ku¦"));

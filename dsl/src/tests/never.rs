@@ -60,7 +60,13 @@ impl Loader for Changed<'_> {
     }
 }
 
-pub(super) const PIECES: [&str; 44] = [
+pub(super) const PIECES: [&str; 50] = [
+    "test \"t\" {",
+    "expect",
+    "expect done",
+    "on sim(3+5@v1.33.4)",
+    "fault F40@w2",
+    "set target=",
     "playbook",
     "stage",
     "task",
