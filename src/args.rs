@@ -164,6 +164,11 @@ pub(crate) enum Command {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Says yes to what a run asks, and goes on with it.
+    Approve {
+        /// The run; else the last one that is not over, and then it is asked once more.
+        run: Option<String>,
+    },
     /// Says how far a run is, what it waits for, and what to do next.
     Status {
         /// The run; else the last one.

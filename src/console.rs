@@ -114,7 +114,8 @@ impl Console {
     /// Asks on the terminal for a line of text; `None`: its end was reached. The question must have gone
     /// through [`printable`].
     pub(crate) fn ask_text(&self, question: &str) -> Option<String> {
-        let mut stderr = anstream::stderr().lock();
+        // Not locked while somebody thinks: others have things to say meanwhile.
+        let mut stderr = anstream::stderr();
         let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
         let mut answer = String::new();
         match std::io::stdin().read_line(&mut answer) {

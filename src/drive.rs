@@ -12,6 +12,7 @@ use engine::port::Ports;
 use engine::run::{self, Run, RunError};
 use tokio::sync::mpsc;
 
+use crate::approval::Asker;
 use crate::args::Global;
 use crate::console::{BOLD, CYAN, Console, GREEN, RED, RESET, YELLOW};
 use crate::error::Error;
@@ -38,8 +39,8 @@ pub(crate) struct Drive<'a> {
     pub(crate) inventory: Inventory,
     /// The folder of the playbook.
     pub(crate) beside: PathBuf,
-    /// What to do: begin, or take back.
-    pub(crate) input: Input,
+    /// What to do: begin, or take back, and what is answered before.
+    pub(crate) inputs: Vec<Input>,
     /// What is kept of its cluster, if that is simulated.
     pub(crate) simulation: Option<Simulation>,
 }
@@ -47,14 +48,23 @@ pub(crate) struct Drive<'a> {
 impl Drive<'_> {
     /// Drives the run to its end, and says how it ended.
     pub(crate) async fn go(self, global: &Global, console: Console) -> Result<Exit, Error> {
-        let Drive { folder, mut machine, mut journal, lock, ports, inventory, beside, input, mut simulation } =
-            self;
+        let Drive { folder, mut machine, mut journal, lock, ports, inventory, beside, .. } = self;
+        let (wanted, mut simulation) = (self.inputs, self.simulation);
         // Who asks for a rollback gets what he asked for when all is taken back.
-        let asked = matches!(input, Input::Rollback { .. });
-        let (inputs, receiver) = mpsc::channel(8);
-        // There is room for it: the channel is new.
-        let _ = inputs.try_send(input);
+        let asked = wanted.iter().any(|input| matches!(input, Input::Rollback { .. }));
+        let (inputs, receiver) = mpsc::channel(wanted.len() + 64);
+        for input in wanted {
+            // There is room for it: the channel is new.
+            let _ = inputs.try_send(input);
+        }
         signal::forward(console, inputs.clone());
+        let asker = Asker::new(console, simulation.is_some(), inputs.clone());
+        if asker.is_somebody() {
+            machine.attend();
+        }
+        if let Some(simulation) = &mut simulation {
+            simulation.attended = asker.is_somebody();
+        }
         let plan = machine.plan().clone();
         let began = journal.last_at();
         let mut tally = Tally { reporter: reporter(console), changed: 0, began: false, at: began };
@@ -63,6 +73,7 @@ impl Drive<'_> {
             if !lines.is_empty() {
                 console.result(&lines);
             }
+            asker.hear(event);
         };
         let simulated = simulation.is_some();
         let mut heard = simulation
@@ -97,7 +108,8 @@ impl Drive<'_> {
         let facts = (tally.changed, tally.at.saturating_sub(began));
         match outcome {
             Ok(outcome) => {
-                close(global, console, folder, outcome, facts, asked);
+                let waits = !machine.state().asked().is_empty();
+                close(global, console, folder, outcome, facts, (asked, waits));
                 Ok(match outcome {
                     Outcome::Done => Exit::Done,
                     Outcome::Paused => Exit::Paused,
@@ -143,7 +155,7 @@ fn close(
     folder: &Folder,
     outcome: Outcome,
     (changed, time): (usize, u64),
-    asked: bool,
+    (asked, waits): (bool, bool),
 ) {
     let time = took(time);
     let changes = count(changed, "change");
@@ -160,6 +172,9 @@ fn close(
     console.say(&format!("journal: {}", printable(&folder.path().display().to_string())));
     let next = match outcome {
         Outcome::Done | Outcome::Compensated => Vec::new(),
+        Outcome::Paused if waits => {
+            vec![format!("kup approve {}", folder.run()), "kup rollback".to_string()]
+        }
         Outcome::Paused => {
             vec!["kup status".to_string(), "kup resume".to_string(), "kup rollback".to_string()]
         }

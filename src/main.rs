@@ -1,6 +1,7 @@
 //! The `kup` command: reads the command line, does one verb, and turns an error into words and an
 //! exit code. Everything that is printed is printed from this package.
 
+mod approval;
 mod args;
 mod commands;
 mod config;

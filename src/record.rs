@@ -4,10 +4,10 @@
 use std::fs::{File, TryLockError};
 use std::sync::Arc;
 
-use engine::event::{Event, Failure};
+use engine::event::{Event, Failure, Outcome};
 use engine::journal::{Folder, JournalError, Recorded, Store, Stored};
 use engine::lock::LockError;
-use engine::machine::Machine;
+use engine::machine::{Machine, Mode};
 use engine::plan::StepId;
 
 use crate::args::Global;
@@ -43,6 +43,28 @@ impl Record {
         let stored = folder.load().map_err(about)?;
         let recorded = folder.read(&stored).map_err(about)?;
         Ok(Record { folder, stored, recorded })
+    }
+
+    /// Opens the latest run that can go on. One that cannot be read is told, and not passed over: it may be
+    /// the one that is meant.
+    pub(crate) fn open_unfinished(global: &Global) -> Result<Record, Error> {
+        let runs = store(global)?.list()?;
+        for run in runs.iter().rev() {
+            let record = Record::open(global, Some(run))?;
+            match record.machine().state().mode() {
+                Mode::Finished(Outcome::Done | Outcome::Compensated) => {}
+                Mode::Finished(Outcome::Failed | Outcome::Paused)
+                | Mode::Going
+                | Mode::Paused
+                | Mode::Stopping
+                | Mode::RollingBack => return Ok(record),
+            }
+        }
+        Err(match runs.last() {
+            None => JournalError::NoRuns.into(),
+            Some(last) => Error::usage("no run is left that could go on")
+                .hint(format!("the last one is over: look at it with `kup status {last}`")),
+        })
     }
 
     /// Returns the machine as the journal left it.

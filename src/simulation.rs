@@ -22,6 +22,7 @@ use engine::event::Event;
 use engine::journal::{Folder, JournalError};
 use engine::lock::Lock;
 use engine::machine::{Input, Machine};
+use engine::plan::{Gate, ScopeId, StepId};
 use engine::port::Ports;
 use engine::readonly::read_only;
 use engine::run::{self, Run, RunError};
@@ -44,6 +45,10 @@ pub(crate) struct Simulation {
     path: PathBuf,
     /// The length of what counts, until something is added.
     counts: Option<u64>,
+    /// Whether nothing was wanted yet in this life of kup.
+    fresh: bool,
+    /// Whether somebody is there to answer in this life.
+    pub(crate) attended: bool,
 }
 
 /// The first line: what the cluster was made of.
@@ -66,6 +71,21 @@ struct Wanted {
     at: u64,
     what: What,
     by: String,
+    /// With it a life of kup begins: whether somebody was there to answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    life: Option<bool>,
+    /// What was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer: Option<Answer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Answer {
+    /// The step or the scope that waited, by its place in the plan.
+    step: Option<u32>,
+    scope: Option<u32>,
+    yes: bool,
+    when: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +94,7 @@ enum What {
     Begin,
     Rollback,
     Interrupt,
+    Answer,
 }
 
 impl Simulation {
@@ -90,17 +111,17 @@ impl Simulation {
         };
         let path = folder.path().join(FILE);
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
-        let mut simulation = Simulation { file: file.map_err(written(&path))?, path, counts: None };
+        let file = file.map_err(written(&path))?;
+        let mut simulation = Simulation { file, path, counts: None, fresh: true, attended: false };
         simulation.line(&made)?;
         Ok(Some(simulation))
     }
 
     /// Notes what somebody wants, if it is something that only a person can want.
     pub(crate) fn hear(&mut self, after: u64, at: u64, input: &Input) -> Result<(), JournalError> {
-        match Wanted::of(after, at, input) {
-            Some(wanted) => self.line(&wanted),
-            None => Ok(()),
-        }
+        let Some(mut wanted) = Wanted::of(after, at, input) else { return Ok(()) };
+        wanted.life = std::mem::take(&mut self.fresh).then_some(self.attended);
+        self.line(&wanted)
     }
 
     fn line(&mut self, line: &impl Serialize) -> Result<(), JournalError> {
@@ -124,12 +145,15 @@ impl Simulation {
         let ports = sim::Cluster::start(made.shape, made.seed, faults).ports();
         look(record, &ports).await?;
         // What was wanted within one life of kup is one piece: it begins, or goes back, and may be
-        // interrupted.
+        // interrupted or answered.
         let mut pieces: Vec<Vec<Wanted>> = Vec::new();
+        // A kup that did not tell its lives apart had one a beginning.
+        let untold = wanted.iter().all(|one| one.life.is_none());
         for one in wanted {
-            match (one.what, pieces.last_mut()) {
-                (What::Interrupt, Some(piece)) => piece.push(one),
-                (What::Begin | What::Rollback | What::Interrupt, _) => pieces.push(vec![one]),
+            let begins = one.life.is_some() || (untold && matches!(one.what, What::Begin | What::Rollback));
+            match pieces.last_mut() {
+                Some(piece) if !begins => piece.push(one),
+                Some(_) | None => pieces.push(vec![one]),
             }
         }
         for (i, piece) in pieces.iter().enumerate() {
@@ -144,16 +168,23 @@ impl Simulation {
             }
         }
         let file = OpenOptions::new().append(true).open(&path).map_err(written(&path))?;
-        Ok((Simulation { file, path, counts: Some(length) }, ports))
+        Ok((Simulation { file, path, counts: Some(length), fresh: true, attended: false }, ports))
     }
 }
 
 impl Wanted {
     fn of(after: u64, at: u64, input: &Input) -> Option<Wanted> {
-        let (what, by) = match input {
-            Input::Begin { by } => (What::Begin, by),
-            Input::Rollback { by } => (What::Rollback, by),
-            Input::Interrupt { by } => (What::Interrupt, by),
+        let (what, by, answer) = match input {
+            Input::Begin { by } => (What::Begin, by, None),
+            Input::Rollback { by } => (What::Rollback, by, None),
+            Input::Interrupt { by } => (What::Interrupt, by, None),
+            Input::Answer { gate, yes, by, when } => {
+                let (step, scope) = match gate {
+                    Gate::Step(id) => (Some(id.0), None),
+                    Gate::Scope(id) => (None, Some(id.0)),
+                };
+                (What::Answer, by, Some(Answer { step, scope, yes: *yes, when: when.clone() }))
+            }
             Input::Probed(..)
             | Input::Began(..)
             | Input::Waiting(..)
@@ -162,16 +193,25 @@ impl Wanted {
             | Input::Undone(..)
             | Input::Tick => return None,
         };
-        Some(Wanted { after, at, what, by: by.clone() })
+        Some(Wanted { after, at, what, by: by.clone(), life: None, answer })
     }
 
-    fn input(&self) -> Input {
+    fn input(&self) -> Option<Input> {
         let by = self.by.clone();
-        match self.what {
+        Some(match self.what {
             What::Begin => Input::Begin { by },
             What::Rollback => Input::Rollback { by },
             What::Interrupt => Input::Interrupt { by },
-        }
+            What::Answer => {
+                let Answer { step, scope, yes, when } = self.answer.clone()?;
+                let gate = match (step, scope) {
+                    (Some(id), _) => Gate::Step(StepId(id)),
+                    (None, Some(id)) => Gate::Scope(ScopeId(id)),
+                    (None, None) => return None,
+                };
+                Input::Answer { gate, yes, by, when }
+            }
+        })
     }
 }
 
@@ -192,6 +232,9 @@ async fn perform(record: &Record, ports: &Ports, piece: &[Wanted], until: u64) -
     let lock = Lock::acquire(ports, folder.path(), &stored.inventory.cluster, folder.run(), &who()).await?;
     let mut machine =
         Machine::replay(Arc::new(stored.plan.clone()), recorded.header.seed, again.before.iter().cloned());
+    if piece[0].life == Some(true) {
+        machine.attend();
+    }
     let (inputs, receiver) = mpsc::channel(piece.len().max(1));
     let (count, counted) = watch::channel(again.journal.records());
     let since = (Duration::from_millis(again.journal.last_at()), ports.clock.now());
@@ -240,10 +283,12 @@ async fn want(
         if !rest.is_zero() {
             ports.clock.sleep(rest).await;
         }
-        for _ in 0..if i == 0 { 0 } else { QUIET } {
+        // An interrupt comes when all is quiet; everything stands still while somebody is asked.
+        for _ in 0..if wanted.what == What::Interrupt && i > 0 { QUIET } else { 0 } {
             tokio::task::yield_now().await;
         }
-        if inputs.send(wanted.input()).await.is_err() {
+        let Some(input) = wanted.input() else { continue };
+        if inputs.send(input).await.is_err() {
             return;
         }
     }

@@ -240,6 +240,8 @@ pub(crate) enum PolicyKind {
     Long,
     /// `allow law "reason"`
     Allow(Span, Expr),
+    /// `approve "question"`
+    Approve(Expr),
 }
 
 /// An expression.

@@ -179,6 +179,7 @@ pub(crate) enum Problem {
     NotYet(String),
     NoStages,
     UndoOfNothing,
+    NobodyIsAsked,
     // K05: tests
     NothingToTest,
     NothingExpected,
@@ -290,6 +291,7 @@ impl Problem {
             NoStages => "K0414",
             UndoOfNothing => "K0415",
             NoPolicyHere => "K0416",
+            NobodyIsAsked => "K0421",
             NothingToTest => "K0501",
             NothingExpected => "K0502",
             TwoSubjects => "K0503",
@@ -415,8 +417,9 @@ impl Problem {
             PolicyNotFirst => Some("move it up, before the first step".to_string()),
             NoPolicyHere => Some("put it into the block of a stage, a task, an `each` or a step".to_string()),
             StepInStepBlock => Some(
-                "the block behind a step holds policy: timeout, retry, undo, name, long, allow".to_string(),
+                "the block behind a step holds policy: timeout, retry, undo, name, long, allow, approve".to_string(),
             ),
+            NobodyIsAsked => Some("put it behind the step that changes something".to_string()),
             UseCycle(_) => Some("move what both need into a third file".to_string()),
             StageCycle(_) => Some("say with `after` which of them comes first".to_string()),
             OnlyInHandlers(_) => Some("write it in `on failure { ... }`".to_string()),
@@ -550,6 +553,9 @@ impl fmt::Display for Problem {
             BadEffect => f.write_str("this is no effect"),
             NotYet(what) => write!(f, "`{what}` is not part of this kup yet"),
             NoStages => f.write_str("the playbook has no stage, so it would do nothing"),
+            NobodyIsAsked => {
+                f.write_str("nobody is asked while something is taken back or a failure is handled")
+            }
             NothingToTest => {
                 f.write_str("this tests nothing: the file has no playbook, and the test no steps")
             }

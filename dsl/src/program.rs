@@ -273,6 +273,9 @@ pub struct Policy {
     pub long: bool,
     /// Laws that are lifted here, with the reason.
     pub allow: Vec<(String, String)>,
+    /// What somebody must say yes to before the step or the scope begins; of an `each` with canaries,
+    /// before the lanes behind them begin.
+    pub approve: Option<Expr>,
 }
 
 /// `retry N backoff A..B`

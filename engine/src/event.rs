@@ -3,7 +3,7 @@
 
 use dsl::value::Value;
 
-use crate::plan::{ScopeId, StepId};
+use crate::plan::{Gate, ScopeId, StepId};
 
 /// Something that happened, or is about to: an event is on disk before its effect begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +107,31 @@ pub enum Event {
     UndoDone(StepId),
     /// The change cannot be taken back.
     UndoFailed(StepId, Failure),
+    /// Somebody is asked whether a step, a scope or the lanes behind canaries may begin.
+    ApprovalAsked {
+        /// What waits.
+        gate: Gate,
+        /// The question.
+        question: String,
+    },
+    /// Somebody said yes.
+    ApprovalGiven {
+        /// What waited.
+        gate: Gate,
+        /// Who.
+        by: String,
+        /// When, as RFC 3339.
+        when: String,
+    },
+    /// Somebody said no: the run holds, and asks again when it is resumed.
+    ApprovalRefused {
+        /// What waits.
+        gate: Gate,
+        /// Who.
+        by: String,
+        /// When, as RFC 3339.
+        when: String,
+    },
     /// The run holds; nothing new begins. What to do is in the text.
     RunPaused(String),
     /// The run takes back what it did, in reverse order.

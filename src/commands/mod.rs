@@ -1,5 +1,6 @@
 //! One verb of the command line a file.
 
+mod approve;
 mod check;
 mod doc;
 pub(crate) mod explain;
@@ -31,6 +32,7 @@ pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Re
         Command::Run { target, yes, plan } => run::run(global, console, target, yes, plan.as_deref()),
         Command::Resume { run, yes } => resume::resume(global, console, run.as_deref(), yes),
         Command::Rollback { run, yes } => resume::rollback(global, console, run.as_deref(), yes),
+        Command::Approve { run } => approve::approve(global, console, run.as_deref()),
         Command::Status { run } => status::status(global, console, run.as_deref()),
         Command::Show { run } => show::show(global, console, &run),
         Command::Runs => runs::runs(global, console),

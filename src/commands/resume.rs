@@ -5,6 +5,7 @@ use engine::lock::Lock;
 use engine::machine::{Input, Mode};
 
 use crate::args::Global;
+use crate::commands::approve;
 use crate::config::{who, whoami};
 use crate::console::Console;
 use crate::drive::Drive;
@@ -17,7 +18,8 @@ use crate::world;
 
 /// Goes on with a run.
 pub(crate) fn resume(global: &Global, console: Console, run: Option<&str>, yes: bool) -> Result<Exit, Error> {
-    let record = open(global, console, run, yes)?;
+    let record = open(global, run)?;
+    somebody(console, yes)?;
     let name = record.folder.run().to_string();
     match record.machine().state().mode() {
         Mode::Finished(outcome @ (Outcome::Done | Outcome::Compensated)) => {
@@ -31,8 +33,9 @@ pub(crate) fn resume(global: &Global, console: Console, run: Option<&str>, yes: 
         | Mode::Stopping
         | Mode::RollingBack => {}
     }
+    approve::tell(console, &record);
     agree(console, yes, &format!("Go on with run {name}?"))?;
-    go(global, console, record, Input::Begin { by: whoami() })
+    go(global, console, record, vec![Input::Begin { by: whoami() }])
 }
 
 /// Takes back what a run did.
@@ -42,22 +45,28 @@ pub(crate) fn rollback(
     run: Option<&str>,
     yes: bool,
 ) -> Result<Exit, Error> {
-    let record = open(global, console, run, yes)?;
+    let record = open(global, run)?;
+    somebody(console, yes)?;
     let name = record.folder.run().to_string();
     agree(console, yes, &format!("Take back what run {name} did, in reverse order?"))?;
-    go(global, console, record, Input::Rollback { by: whoami() })
+    go(global, console, record, vec![Input::Rollback { by: whoami() }])
 }
 
-fn open(global: &Global, console: Console, run: Option<&str>, yes: bool) -> Result<Record, Error> {
-    let record = Record::open(global, run)?;
+/// Opens a run that nobody works on; without a name the last one that is not over.
+pub(crate) fn open(global: &Global, run: Option<&str>) -> Result<Record, Error> {
+    let record = match run {
+        Some(run) => Record::open(global, Some(run))?,
+        None => Record::open_unfinished(global)?,
+    };
     if record.is_alive() {
         let message = format!("another kup works on run {}", record.folder.run());
         return Err(Error::new(Exit::Locked, message).hint("wait for it, or look at it with `kup status`"));
     }
-    if !yes {
-        console.must_have_somebody("kup status")?;
-    }
     Ok(record)
+}
+
+fn somebody(console: Console, yes: bool) -> Result<(), Error> {
+    if yes { Ok(()) } else { console.must_have_somebody("kup status") }
 }
 
 fn agree(console: Console, yes: bool, question: &str) -> Result<(), Error> {
@@ -68,7 +77,13 @@ fn agree(console: Console, yes: bool, question: &str) -> Result<(), Error> {
     Err(Error::told(Exit::Usage))
 }
 
-fn go(global: &Global, console: Console, record: Record, input: Input) -> Result<Exit, Error> {
+/// Tells the machine of a run what somebody wants, one thing after the other, and drives it.
+pub(crate) fn go(
+    global: &Global,
+    console: Console,
+    record: Record,
+    inputs: Vec<Input>,
+) -> Result<Exit, Error> {
     let simulated = record.is_simulated();
     world::runtime(simulated)?.block_on(async {
         let (simulation, ports, root) = if simulated {
@@ -95,7 +110,7 @@ fn go(global: &Global, console: Console, record: Record, input: Input) -> Result
             ports,
             inventory: record.stored.inventory.clone(),
             beside: record.stored.folder.clone(),
-            input,
+            inputs,
             simulation,
         };
         drive.go(global, console).await

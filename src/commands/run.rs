@@ -9,7 +9,7 @@ use engine::machine::{Input, Machine};
 
 use crate::args::{self, Global};
 use crate::config::{who, whoami};
-use crate::console::{Console, Style};
+use crate::console::{Console, RESET, Style, YELLOW};
 use crate::drive::Drive;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -17,6 +17,7 @@ use crate::inputs;
 use crate::prepare::{Prepared, prepare, read};
 use crate::printable::{one_line, printable};
 use crate::record::{SIMULATED, store};
+use crate::report::count;
 use crate::simulation::Simulation;
 use crate::target::{Place, Target};
 use crate::world;
@@ -49,6 +50,9 @@ pub(crate) fn run(
             };
             return Err(Error::new(Exit::Blocked, message).hint("look at it again with `kup plan`"));
         }
+        if yes {
+            tell_questions(console, &prepared);
+        }
         if !prepared.plan.has_work() {
             console.say("nothing to change: every step's work is already done; the checks still run");
         } else if !yes && !agreed(console, &prepared) {
@@ -69,6 +73,18 @@ fn agreed(console: Console, prepared: &Prepared) -> bool {
         console.result(printable(&shown).trim_end());
     }
     console.ask("Run this plan?") == Some(true)
+}
+
+/// Says that `--yes` does not answer what the playbook asks on the way.
+fn tell_questions(console: Console, prepared: &Prepared) {
+    let questions = prepared.plan.questions();
+    if let Some(first) = questions.values().next() {
+        let times = count(questions.len(), "time");
+        console.say(&format!(
+            "{YELLOW}note{RESET}: the playbook asks {times} on the way, and `--yes` is no answer to that: {}",
+            one_line(first)
+        ));
+    }
 }
 
 /// Takes the lock, saves the plan, and drives the run.
@@ -122,7 +138,7 @@ async fn begin(
         ports,
         inventory,
         beside,
-        input: Input::Begin { by: whoami() },
+        inputs: vec![Input::Begin { by: whoami() }],
         simulation,
     };
     drive.go(global, console).await

@@ -29,6 +29,11 @@ pub(crate) fn status(global: &Global, console: Console, run: Option<&str>) -> Re
     if let (Mode::Paused | Mode::Finished(Outcome::Paused), Some(why)) = (mode, pause(&record)) {
         say(&format!("{YELLOW}paused{RESET}: {}", one_line(why)));
     }
+    for gate in machine.state().asked() {
+        let question = record.stored.plan.approvals.get(gate).map_or("", String::as_str);
+        let key = one_line(record.stored.plan.gate_key(*gate));
+        say(&format!("  {YELLOW}?{RESET} {key} asks: {}", one_line(question)));
+    }
     for id in record.stored.plan.ids() {
         let at = machine.state().step(id);
         let under_way = matches!(
@@ -61,23 +66,28 @@ pub(crate) fn status(global: &Global, console: Console, run: Option<&str>) -> Re
         }
     }
     say(&format!("journal: {}", printable(&record.folder.path().display().to_string())));
-    for command in next(&record, mode, alive) {
+    for command in next(&record, &machine, alive) {
         say(&format!("next: {command}{}", printable(&global.again())));
     }
     Ok(Exit::Done)
 }
 
 /// Returns the commands that make sense now.
-pub(crate) fn next(record: &Record, mode: Mode, alive: bool) -> Vec<String> {
+pub(crate) fn next(record: &Record, machine: &Machine, alive: bool) -> Vec<String> {
     let run = &record.recorded.header.run;
     if alive {
         return Vec::new();
     }
-    match mode {
+    match machine.state().mode() {
         Mode::Finished(Outcome::Done | Outcome::Compensated) => Vec::new(),
         // A failed undo is tried again by another rollback.
         Mode::Finished(Outcome::Failed) => vec![format!("kup rollback {run}")],
         Mode::RollingBack => vec![format!("kup resume {run}")],
+        Mode::Going | Mode::Paused | Mode::Stopping | Mode::Finished(Outcome::Paused)
+            if !machine.state().asked().is_empty() =>
+        {
+            vec![format!("kup approve {run}"), format!("kup rollback {run}")]
+        }
         Mode::Going | Mode::Paused | Mode::Stopping | Mode::Finished(Outcome::Paused) => {
             vec![format!("kup resume {run}"), format!("kup rollback {run}")]
         }

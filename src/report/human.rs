@@ -69,6 +69,23 @@ impl Report for Human {
             Event::UndoFailed(step, failure) => {
                 row(step, &format!("{RED}↩{RESET}"), &format!("cannot be taken back: {}", details(failure)))
             }
+            Event::ApprovalAsked { gate, question } => format!(
+                "  {YELLOW}?{RESET} {}  {YELLOW}asks: {}{RESET}",
+                one_line(plan.gate_key(*gate)),
+                one_line(question)
+            ),
+            Event::ApprovalGiven { gate, by, when } => format!(
+                "  {GREEN}✓{RESET} {}  {DIM}approved by {} at {}{RESET}",
+                one_line(plan.gate_key(*gate)),
+                one_line(by),
+                one_line(when)
+            ),
+            Event::ApprovalRefused { gate, by, when } => format!(
+                "  {RED}✗{RESET} {}  refused by {} at {}",
+                one_line(plan.gate_key(*gate)),
+                one_line(by),
+                one_line(when)
+            ),
             Event::RunPaused(why) => format!("\n{}", banner(YELLOW, &format!("paused: {why}"))),
             Event::RollbackStarted { by } => {
                 format!("\n{}", banner(YELLOW, &format!("taking back what was done, asked by {by}")))

@@ -122,6 +122,20 @@ enum Record {
         step: StepOf,
         failure: Why,
     },
+    ApprovalAsked {
+        gate: String,
+        question: String,
+    },
+    ApprovalGiven {
+        gate: String,
+        by: String,
+        when: String,
+    },
+    ApprovalRefused {
+        gate: String,
+        by: String,
+        when: String,
+    },
     RunPaused {
         reason: String,
     },
@@ -167,6 +181,7 @@ fn record(plan: &Plan, event: &Event) -> Record {
         let Step { key, action, text, node, .. } = plan.step(*id);
         StepOf { step: key.clone(), action: action.clone(), text: text.clone(), node: node.clone() }
     };
+    let key = |gate| plan.gate_key(gate).to_string();
     match event.clone() {
         Event::RunStarted => Record::RunStarted { title: plan.title.clone(), steps: plan.steps.len() },
         Event::RunResumed { by } => Record::RunResumed { by },
@@ -196,6 +211,9 @@ fn record(plan: &Plan, event: &Event) -> Record {
         }
         Event::UndoDone(step) => Record::UndoDone { step: of(&step) },
         Event::UndoFailed(step, failure) => Record::UndoFailed { step: of(&step), failure: why(failure) },
+        Event::ApprovalAsked { gate, question } => Record::ApprovalAsked { gate: key(gate), question },
+        Event::ApprovalGiven { gate, by, when } => Record::ApprovalGiven { gate: key(gate), by, when },
+        Event::ApprovalRefused { gate, by, when } => Record::ApprovalRefused { gate: key(gate), by, when },
         Event::RunPaused(reason) => Record::RunPaused { reason },
         Event::RollbackStarted { by } => Record::RollbackStarted { by },
         Event::Stopping { by } => Record::Stopping { by },
@@ -260,7 +278,16 @@ pub(crate) struct PlanLine {
     origins: IndexMap<String, String>,
     wanted: usize,
     blockers: Vec<Blocker>,
+    /// What is asked on the way.
+    questions: Vec<Question>,
     steps: Vec<StepLine>,
+}
+
+/// What somebody must say yes to.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Question {
+    gate: String,
+    question: String,
 }
 
 /// Something that forbids the run.
@@ -298,6 +325,9 @@ impl PlanLine {
             message: failure.message.clone(),
             hint: failure.hint.clone(),
         });
+        let questions = plan.questions().into_iter();
+        let questions =
+            questions.map(|(gate, question)| Question { gate: plan.gate_key(gate).to_string(), question });
         PlanLine {
             v: VERSION,
             kind: "plan".to_string(),
@@ -307,6 +337,7 @@ impl PlanLine {
             origins: plan.origins.clone(),
             wanted: plan.steps.iter().filter(|s| s.work.is_wanted()).count(),
             blockers: blockers.collect(),
+            questions: questions.collect(),
             steps,
         }
     }
@@ -537,7 +568,7 @@ mod tests {
     }
 
     /// Every `type` there is. A new one is added here and to the page.
-    const KINDS: [&str; 24] = [
+    const KINDS: [&str; 27] = [
         "tested",
         "plan",
         "checked",
@@ -558,6 +589,9 @@ mod tests {
         "undo_retried",
         "undo_done",
         "undo_failed",
+        "approval_asked",
+        "approval_given",
+        "approval_refused",
         "run_paused",
         "rollback_started",
         "stopping",

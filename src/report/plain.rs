@@ -2,7 +2,7 @@
 
 use dsl::program::Effect;
 use engine::event::{Event, Failure, Outcome};
-use engine::plan::{Plan, StepId};
+use engine::plan::{Gate, Plan, StepId};
 
 use super::track::{Track, change, stage};
 use super::{Report, clock, took};
@@ -25,6 +25,9 @@ impl Report for Plain {
             let s = plan.step(*step);
             let more = if more.is_empty() { more } else { format!(": {more}") };
             line(s.node.as_deref().unwrap_or_default(), word, &format!("{}{more}", one_line(&s.text)))
+        };
+        let gated = |gate: &Gate, word: &str, more: String| {
+            line("", word, &format!("{}: {more}", one_line(plan.gate_key(*gate))))
         };
         match event {
             Event::RunStarted => line("", "started", &one_line(&plan.title)),
@@ -58,6 +61,13 @@ impl Report for Plain {
             Event::UndoRetried { step, failure, .. } => of(step, "undo-retries", reason(failure)),
             Event::UndoDone(step) => of(step, "undone", String::new()),
             Event::UndoFailed(step, failure) => of(step, "undo-failed", reason(failure)),
+            Event::ApprovalAsked { gate, question } => gated(gate, "asks", one_line(question)),
+            Event::ApprovalGiven { gate, by, when } => {
+                gated(gate, "approved", format!("by {} at {}", one_line(by), one_line(when)))
+            }
+            Event::ApprovalRefused { gate, by, when } => {
+                gated(gate, "refused", format!("by {} at {}", one_line(by), one_line(when)))
+            }
             Event::RunPaused(why) => line("", "paused", &one_line(why)),
             Event::RollbackStarted { by } => line("", "rollback", &format!("asked by {}", one_line(by))),
             Event::Stopping { by } => line("", "stopping", &format!("asked by {}", one_line(by))),

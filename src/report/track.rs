@@ -40,6 +40,9 @@ impl Track {
             | Event::UndoRetried { .. }
             | Event::UndoDone(_)
             | Event::UndoFailed(..)
+            | Event::ApprovalAsked { .. }
+            | Event::ApprovalGiven { .. }
+            | Event::ApprovalRefused { .. }
             | Event::RunPaused(_)
             | Event::Stopping { .. }
             | Event::RunFinished(_) => {}

@@ -1,5 +1,6 @@
 //! What a person meets at the command line, command by command.
 
+mod approve;
 mod check;
 mod cluster;
 mod faults;

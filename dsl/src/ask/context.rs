@@ -219,7 +219,9 @@ fn statement<'t>(text: &'t str, line: &[Token], start: usize, block: Block) -> P
         ["else", "if", ..] => expression(text, &line[2..], For::Any),
         ["allow"] => Place::Law,
         ["retry", _] => Place::Words(&["backoff"]),
-        ["timeout" | "retry" | "allow" | "name" | "undo" | "long" | "parallel", ..] => Place::Nothing,
+        ["timeout" | "retry" | "allow" | "approve" | "name" | "undo" | "long" | "parallel", ..] => {
+            Place::Nothing
+        }
         _ => step(text, line, words, start),
     }
 }

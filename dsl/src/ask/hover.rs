@@ -15,7 +15,7 @@ pub struct Hover {
 }
 
 /// The words of the language, and what they do.
-pub(super) const WORDS: [(&str, &str); 46] = [
+pub(super) const WORDS: [(&str, &str); 47] = [
     ("use", "brings in the verbs of modules: `use std/etcd, ./announce`"),
     ("playbook", "what the file does; policy in its block counts everywhere"),
     ("param", "an input: `param target: version = v1.34.2`"),
@@ -52,6 +52,10 @@ pub(super) const WORDS: [(&str, &str); 46] = [
     ("name", "what reports call the step or the scope"),
     ("long", "the step runs detached on its node and is polled"),
     ("allow", "lifts a law here, with the reason"),
+    (
+        "approve",
+        "somebody must say yes before it begins; in an `each` with `canary=`, before the lanes behind the canaries",
+    ),
     ("where", "the nodes of a set for which a condition holds"),
     ("and", "both"),
     ("or", "one of both"),

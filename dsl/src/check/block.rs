@@ -210,6 +210,11 @@ impl<'a> Checker<'a> {
                     let text = self.keep(text);
                     std::mem::replace(&mut policy.name, text).is_some()
                 }
+                PolicyKind::Approve(question) => {
+                    let question = self.expr(frame, question, Some(&Type::Text));
+                    let question = self.keep(question);
+                    std::mem::replace(&mut policy.approve, question).is_some()
+                }
                 PolicyKind::Long => std::mem::replace(&mut policy.long, true),
                 PolicyKind::Allow(law, reason) => {
                     let name = self.noted(*law, Meaning::Law);
@@ -236,7 +241,30 @@ impl<'a> Checker<'a> {
         if block.stmts.is_empty() {
             self.found.push(Problem::UndoOfNothing.at(block.span));
         }
+        self.no_question(block);
         self.inner(frame, block)
+    }
+
+    /// Nobody is asked while something is taken back, or while it is decided how to go on.
+    fn no_question(&mut self, block: &'a ast::Block) {
+        for stmt in &block.stmts {
+            let inner: Vec<&ast::Block> = match stmt {
+                Written::Policy(policy) => {
+                    if let PolicyKind::Approve(_) = policy.kind {
+                        self.found.push(Problem::NobodyIsAsked.at(policy.span));
+                    }
+                    continue;
+                }
+                Written::Step(step) => step.block.iter().collect(),
+                Written::Each(each) => vec![&each.block],
+                Written::If(choice) => choice.arms.iter().map(|(_, b)| b).chain(&choice.other).collect(),
+                Written::Parallel(block) => vec![block],
+                Written::Later(_) => Vec::new(),
+            };
+            for block in inner {
+                self.no_question(block);
+            }
+        }
     }
 
     /// Reads a duration that is written out. After a mistake any will do.
@@ -303,6 +331,7 @@ impl<'a> Checker<'a> {
             }
             return None;
         };
+        self.no_question(block);
         let step = self.whole_step(&mut frame, written)?;
         let task = &self.tasks[step.task.0 as usize];
         if task.header.effect != Effect::Decides {

@@ -1,4 +1,4 @@
-//! K1015: a title or a reason that says nothing to whoever has to read it.
+//! K1015: a title, a reason or a question that says nothing to whoever has to read it.
 
 use crate::ast::{Expr, ExprKind, Item, PolicyKind, Stmt};
 
@@ -18,12 +18,23 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
     }
     blocks(subject.tree, &mut |_, block| {
         for stmt in &block.stmts {
-            if let Stmt::Policy(policy) = stmt
-                && let PolicyKind::Allow(law, reason) = &policy.kind
-                && is_empty(reason)
-            {
-                let message = format!("`{}` is lifted without a reason", subject.text(*law));
-                found.add(reason.span, message, "say why it may be, for whoever reads the report");
+            let Stmt::Policy(policy) = stmt else { continue };
+            match &policy.kind {
+                PolicyKind::Allow(law, reason) if is_empty(reason) => {
+                    let message = format!("`{}` is lifted without a reason", subject.text(*law));
+                    found.add(reason.span, message, "say why it may be, for whoever reads the report");
+                }
+                PolicyKind::Approve(question) if is_empty(question) => {
+                    let message = "nobody can say yes to this question".to_string();
+                    found.add(question.span, message, "ask what somebody must have looked at");
+                }
+                PolicyKind::Allow(..)
+                | PolicyKind::Approve(_)
+                | PolicyKind::Timeout(_)
+                | PolicyKind::Retry(..)
+                | PolicyKind::Undo(_)
+                | PolicyKind::Name(_)
+                | PolicyKind::Long => {}
             }
         }
     });
@@ -36,13 +47,15 @@ mod tests {
     use crate::tests::check;
 
     #[test]
-    fn a_title_and_a_reason_say_something() {
+    fn a_title_a_reason_and_a_question_say_something() {
         check(
-            "playbook \" \"\nstage s { each node in workers {\n allow no-skew \"\"\n drain { allow budget \"it is empty\" }\n}\n}",
+            "playbook \" \"\nstage s {\n approve \"  \"\n each node in workers {\n allow no-skew \"\"\n drain { allow budget \"it is empty\" }\n}\n}",
             expect![[r#"
                 1:10 `" "` warning K1015 the title says nothing
                     say what the playbook does
-                3:16 `""` warning K1015 `no-skew` is lifted without a reason
+                3:10 `"  "` warning K1015 nobody can say yes to this question
+                    ask what somebody must have looked at
+                5:16 `""` warning K1015 `no-skew` is lifted without a reason
                     say why it may be, for whoever reads the report
                 ok
             "#]],

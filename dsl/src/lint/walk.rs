@@ -163,7 +163,7 @@ pub(super) fn mentions(block: &Block, slot: u32) -> bool {
 
 /// Returns whether a policy looks at a slot.
 pub(super) fn policy_mentions(policy: &Policy, slot: u32) -> bool {
-    policy.name.as_ref().is_some_and(|name| looks_at(name, slot))
+    [&policy.name, &policy.approve].into_iter().flatten().any(|text| looks_at(text, slot))
         || policy.undo.as_ref().is_some_and(|undo| mentions(undo, slot))
 }
 

@@ -345,6 +345,7 @@ impl Builder {
                     }
                     Rule::undo_policy => PolicyKind::Undo(self.block(first)),
                     Rule::name_policy => PolicyKind::Name(self.atom(first)),
+                    Rule::approve => PolicyKind::Approve(self.atom(first)),
                     _ => {
                         let reason = part().expect("`allow` has a reason");
                         PolicyKind::Allow(self.place(&first), self.atom(reason))

@@ -206,7 +206,7 @@ impl Shift for PolicyKind {
                 backoff.shift(way);
             }
             PolicyKind::Undo(block) => block.shift(way),
-            PolicyKind::Name(text) => text.shift(way),
+            PolicyKind::Name(text) | PolicyKind::Approve(text) => text.shift(way),
             PolicyKind::Long => {}
             PolicyKind::Allow(law, reason) => {
                 law.shift(way);

@@ -338,12 +338,11 @@ fn a_step_at_the_top_is_told_where_it_belongs() {
 #[test]
 fn what_is_planned_for_later_is_said_so() {
     steps(
-        "when x { drain }\nlet y = drain\nwindow 1h\napprove \"?\"",
+        "when x { drain }\nlet y = drain\nwindow 1h",
         expect![[r#"
         3:1 `when` K0413 `when` is not part of this kup yet
         4:1 `let` K0413 `let` is not part of this kup yet
         5:1 `window` K0413 `window` is not part of this kup yet
-        6:1 `approve` K0413 `approve` is not part of this kup yet
     "#]],
     );
     check(
@@ -367,7 +366,7 @@ fn policy_is_checked() {
             6:7 `no-skw` K0209 unknown law `no-skw`
                 did you mean `no-skew`?
             7:28 `run command "y"` K0405 a step has no steps of its own
-                the block behind a step holds policy: timeout, retry, undo, name, long, allow
+                the block behind a step holds policy: timeout, retry, undo, name, long, allow, approve
             8:1 `long` K0404 policy stands first in its block
                 move it up, before the first step
         "#]],

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::JournalError;
 use super::value::WireValue;
 use crate::event::{Class, Event, Failure, Outcome};
-use crate::plan::{Plan, ScopeId, StepId};
+use crate::plan::{Gate, Plan, ScopeId, StepId};
 
 /// The version of the format that this kup writes.
 pub const VERSION: u32 = 1;
@@ -78,10 +78,37 @@ pub(super) enum WireEvent {
     UndoRetried { step: String, attempt: u32, failure: WireFailure, until: u64 },
     UndoDone { step: String },
     UndoFailed { step: String, failure: WireFailure },
+    ApprovalAsked { gate: WireGate, question: String },
+    ApprovalGiven { gate: WireGate, by: String, when: String },
+    ApprovalRefused { gate: WireGate, by: String, when: String },
     RunPaused { reason: String },
     RollbackStarted { by: String },
     Stopping { by: String },
     RunFinished { outcome: WireOutcome },
+}
+
+/// A [`Gate`] on the wire.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WireGate {
+    Step(String),
+    Scope(String),
+}
+
+impl WireGate {
+    fn write(gate: Gate, keys: &Keys) -> WireGate {
+        match gate {
+            Gate::Step(id) => WireGate::Step(keys.step_name(id)),
+            Gate::Scope(id) => WireGate::Scope(keys.scope_name(id)),
+        }
+    }
+
+    fn read(&self, keys: &Keys) -> Result<Gate, JournalError> {
+        Ok(match self {
+            WireGate::Step(key) => Gate::Step(keys.step(key)?),
+            WireGate::Scope(key) => Gate::Scope(keys.scope(key)?),
+        })
+    }
 }
 
 /// A [`Failure`] on the wire.
@@ -279,6 +306,19 @@ impl WireEvent {
             Event::UndoFailed(id, failure) => {
                 WireEvent::UndoFailed { step: key(id), failure: failure.into() }
             }
+            Event::ApprovalAsked { gate, question } => {
+                WireEvent::ApprovalAsked { gate: WireGate::write(*gate, keys), question: question.clone() }
+            }
+            Event::ApprovalGiven { gate, by, when } => WireEvent::ApprovalGiven {
+                gate: WireGate::write(*gate, keys),
+                by: by.clone(),
+                when: when.clone(),
+            },
+            Event::ApprovalRefused { gate, by, when } => WireEvent::ApprovalRefused {
+                gate: WireGate::write(*gate, keys),
+                by: by.clone(),
+                when: when.clone(),
+            },
             Event::RunPaused(reason) => WireEvent::RunPaused { reason: reason.clone() },
             Event::RollbackStarted { by } => WireEvent::RollbackStarted { by: by.clone() },
             Event::Stopping { by } => WireEvent::Stopping { by: by.clone() },
@@ -328,6 +368,15 @@ impl WireEvent {
             }
             WireEvent::UndoDone { step } => Event::UndoDone(id(&step)?),
             WireEvent::UndoFailed { step, failure } => Event::UndoFailed(id(&step)?, failure.into()),
+            WireEvent::ApprovalAsked { gate, question } => {
+                Event::ApprovalAsked { gate: gate.read(keys)?, question }
+            }
+            WireEvent::ApprovalGiven { gate, by, when } => {
+                Event::ApprovalGiven { gate: gate.read(keys)?, by, when }
+            }
+            WireEvent::ApprovalRefused { gate, by, when } => {
+                Event::ApprovalRefused { gate: gate.read(keys)?, by, when }
+            }
             WireEvent::RunPaused { reason } => Event::RunPaused(reason),
             WireEvent::RollbackStarted { by } => Event::RollbackStarted { by },
             WireEvent::Stopping { by } => Event::Stopping { by },

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::JournalError;
 use super::value::{WireValue, read_map, write_map};
-use crate::plan::{Lanes, Plan, Scope, ScopeId, ScopeKind, Step, StepId, Undo, UndoStep, Vertex, Work};
+use crate::plan::{Gate, Lanes, Plan, Scope, ScopeId, ScopeKind, Step, StepId, Undo, UndoStep, Vertex, Work};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct WirePlan {
@@ -24,6 +24,15 @@ pub(super) struct WirePlan {
     vertices: Vec<Option<WireVertex>>,
     edges: Vec<(usize, usize)>,
     on_failure: WireOnFailure,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    approvals: Vec<WireApproval>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireApproval {
+    /// The step or the opening of the scope that it stands before.
+    before: WireVertex,
+    question: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -152,6 +161,17 @@ impl WirePlan {
                 OnFailure::Abort => WireOnFailure::Abort,
                 OnFailure::Continue(lanes) => WireOnFailure::Continue(*lanes),
             },
+            approvals: plan
+                .approvals
+                .iter()
+                .map(|(gate, question)| WireApproval {
+                    before: match gate {
+                        Gate::Step(id) => WireVertex::Step(id.0),
+                        Gate::Scope(id) => WireVertex::Open(id.0),
+                    },
+                    question: question.clone(),
+                })
+                .collect(),
         }
     }
 
@@ -250,6 +270,20 @@ impl WirePlan {
                 WireOnFailure::Abort => OnFailure::Abort,
                 WireOnFailure::Continue(lanes) => OnFailure::Continue(lanes),
             },
+            approvals: self
+                .approvals
+                .into_iter()
+                .map(|approval| {
+                    let gate = match approval.before {
+                        WireVertex::Step(id) if (id as usize) < steps => Gate::Step(StepId(id)),
+                        WireVertex::Open(id) if (id as usize) < scopes => Gate::Scope(ScopeId(id)),
+                        WireVertex::Step(_) | WireVertex::Open(_) | WireVertex::Close(_) => {
+                            return Err(missing("a step or a scope"));
+                        }
+                    };
+                    Ok((gate, approval.question))
+                })
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -13,7 +13,7 @@ use super::value::WireValue;
 use super::*;
 use crate::event::{Event, Failure, Outcome};
 use crate::inventory::{Inventory, Node, PackageManager};
-use crate::plan::{Lanes, Plan, Scope, ScopeId, ScopeKind, Step, StepId, Undo, UndoStep, Vertex, Work};
+use crate::plan::{Gate, Lanes, Plan, Scope, ScopeId, ScopeKind, Step, StepId, Undo, UndoStep, Vertex, Work};
 
 /// `cordon` and `drain` in one lane of `workers`.
 pub(crate) fn plan() -> Plan {
@@ -78,6 +78,11 @@ pub(crate) fn plan() -> Plan {
         ],
         graph,
         on_failure: OnFailure::Continue(2),
+        approvals: [
+            (Gate::Step(StepId(1)), "go on?".to_string()),
+            (Gate::Scope(ScopeId(0)), "begin?".to_string()),
+        ]
+        .into(),
     }
 }
 
@@ -138,6 +143,17 @@ fn events() -> Vec<(u64, Event)> {
         Event::RunPaused("look".into()),
         Event::RollbackStarted { by: "ann".into() },
         Event::Stopping { by: "ann".into() },
+        Event::ApprovalAsked { gate: Gate::Scope(ScopeId(0)), question: "begin?".into() },
+        Event::ApprovalGiven {
+            gate: Gate::Scope(ScopeId(0)),
+            by: "ann".into(),
+            when: "2026-11-21T12:03:05Z".into(),
+        },
+        Event::ApprovalRefused {
+            gate: Gate::Step(StepId(1)),
+            by: "ann".into(),
+            when: "2026-11-21T12:03:05Z".into(),
+        },
         Event::ScopeClosed(ScopeId(0)),
         Event::RunFinished(Outcome::Compensated),
     ];

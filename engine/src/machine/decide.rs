@@ -9,7 +9,7 @@ use super::timers::Timer;
 use super::{Effect, Input, Machine, Mode, Phase, StepState};
 use crate::action::Check;
 use crate::event::{Class, Event, Failure, Outcome};
-use crate::plan::{ScopeId, ScopeKind, StepId, Vertex, Work};
+use crate::plan::{Gate, ScopeId, ScopeKind, StepId, Vertex, Work};
 use crate::retry;
 
 /// What follows once nothing runs any more.
@@ -53,6 +53,7 @@ impl Machine {
             Input::Tick => self.tick(now),
             Input::Interrupt { by } => self.interrupt(now, by),
             Input::Rollback { by } => self.roll_back(now, by),
+            Input::Answer { gate, yes, by, when } => self.answer(now, gate, yes, by, when),
         }
         self.go_on(now);
     }
@@ -366,9 +367,9 @@ impl Machine {
             // The end itself may have been lost with the process that saw it.
             Mode::Going if self.state.scope(ScopeId(0)).closed => self.finish(now, Outcome::Done),
             Mode::Going => {
-                let waits = self.state.backing_off() > 0 || !self.undos.is_empty();
+                let waits = self.state.backing_off() > 0 || !self.undos.is_empty() || self.awaits_an_answer();
                 if running == 0 && !waits && self.timers.is_empty() {
-                    let text = self.failed_lanes();
+                    let text = self.why_nothing_is_left();
                     self.pause(now, text);
                 }
             }
@@ -394,8 +395,13 @@ impl Machine {
                 if is_lane || self.state.scope(id).opened || self.is_out_of_service(id) {
                     return;
                 }
+                let is_each = matches!(scope.kind, ScopeKind::Each(_));
+                // The question of an `each` stands behind its canaries.
+                if !is_each && self.must_wait(now, Gate::Scope(id)) {
+                    return;
+                }
                 self.emit(now, Event::ScopeOpened(id));
-                if let ScopeKind::Each(_) = scope.kind {
+                if is_each {
                     self.admit(now, id);
                 }
             }
@@ -425,6 +431,7 @@ impl Machine {
                     return;
                 }
                 match &step.work {
+                    _ if self.must_wait(now, Gate::Step(id)) => {}
                     Work::Runs | Work::Change { .. } => self.attempt(now, id),
                     // The plan's verdict may be an hour old: somebody was asked in between.
                     Work::Done(_) if step.preflight => self.attempt(now, id),
@@ -438,7 +445,7 @@ impl Machine {
 
     /// Opens as many lanes as the canaries and the window allow. A lane that failed keeps its place:
     /// its node is out of service.
-    fn admit(&mut self, now: u64, id: ScopeId) {
+    pub(super) fn admit(&mut self, now: u64, id: ScopeId) {
         let plan = self.plan.clone();
         let ScopeKind::Each(lanes) = &plan.scope(id).kind else { return };
         if self.is_out_of_service(id) {
@@ -462,6 +469,12 @@ impl Machine {
             if opened - closed >= window {
                 return;
             }
+            if opened >= lanes.canary && self.must_wait(now, Gate::Scope(id)) {
+                return;
+            }
+            if self.must_wait(now, Gate::Scope(*lane)) {
+                return;
+            }
             self.emit(now, Event::ScopeOpened(*lane));
         }
     }
@@ -475,7 +488,7 @@ impl Machine {
     }
 
     /// Begins nothing new; `then` follows when nothing runs any more.
-    fn stop(&mut self, now: u64, by: String, then: Then) {
+    pub(super) fn stop(&mut self, now: u64, by: String, then: Then) {
         self.then = then;
         self.timers.retain(|timer| match timer {
             Timer::Timeout(_) | Timer::UndoTimeout(_) | Timer::UndoBackoff(_) => true,
@@ -532,7 +545,16 @@ impl Machine {
         false
     }
 
-    /// Says which lanes have failed, when nothing else is left to do.
+    /// Says what holds the run, when nothing else is left to do.
+    fn why_nothing_is_left(&self) -> String {
+        let Some(unanswered) = self.unanswered() else { return self.failed_lanes() };
+        match self.state.failed_lanes() {
+            0 => unanswered,
+            _ => format!("{unanswered}; {}", self.failed_lanes()),
+        }
+    }
+
+    /// Says which lanes have failed.
     fn failed_lanes(&self) -> String {
         let failed =
             self.plan.scopes.iter().enumerate().filter(|(i, _)| self.state.scope(ScopeId(*i as u32)).failed);

@@ -7,6 +7,7 @@
 //!                                  +--> effects, the shadows of events
 //! ```
 
+mod approval;
 mod decide;
 mod rollback;
 mod state;
@@ -22,7 +23,7 @@ use dsl::value::Value;
 
 use crate::action::Check;
 use crate::event::{Event, Failure};
-use crate::plan::{Plan, StepId, Vertex};
+use crate::plan::{Gate, Plan, StepId, Vertex};
 
 use self::decide::Then;
 use self::rollback::{Undoing, Unwind};
@@ -53,6 +54,10 @@ pub struct Machine {
     undos: BTreeMap<StepId, Undoing>,
     unwind: Unwind,
     freed: Vec<Vertex>,
+    /// What somebody must say yes to, where there is work behind it.
+    questions: BTreeMap<Gate, String>,
+    /// Whether somebody is there who can answer while the run goes on.
+    attended: bool,
 }
 
 impl Machine {
@@ -60,6 +65,7 @@ impl Machine {
     pub fn new(plan: Arc<Plan>, seed: u64) -> Machine {
         Machine {
             state: State::new(&plan),
+            questions: plan.questions(),
             plan,
             seed,
             events: VecDeque::new(),
@@ -73,7 +79,13 @@ impl Machine {
             undos: BTreeMap::new(),
             unwind: Unwind::default(),
             freed: Vec::new(),
+            attended: false,
         }
+    }
+
+    /// Says that somebody is there who can answer: a question is waited for then, and no reason to hold.
+    pub fn attend(&mut self) {
+        self.attended = true;
     }
 
     /// Makes the machine of a run from its journal: each event with the time it happened at. It
@@ -155,6 +167,17 @@ pub enum Input {
     Rollback {
         /// Who.
         by: String,
+    },
+    /// Somebody answers a question that was asked.
+    Answer {
+        /// What waits for it.
+        gate: Gate,
+        /// Whether it may begin.
+        yes: bool,
+        /// Who.
+        by: String,
+        /// When, as RFC 3339.
+        when: String,
     },
 }
 

@@ -25,6 +25,13 @@
 //! Undoing      UndoDone         Undone
 //! Undoing      UndoFailed       UndoFailed
 //!
+//! gate         event            becomes
+//! ------------ ---------------- ------------------------------
+//! closed       ApprovalAsked    asked
+//! asked        ApprovalGiven    approved                       (for good)
+//! asked        ApprovalRefused  closed
+//! asked        RunResumed       closed                         (it is asked again)
+//!
 //! mode         event            becomes
 //! ------------ ---------------- ------------------------------
 //! Going        Stopping         Stopping
@@ -35,11 +42,13 @@
 //! any          RunResumed       Going, or RollingBack once a rollback has begun
 //! ```
 
+use std::collections::BTreeSet;
+
 use dsl::value::Value;
 use petgraph::stable_graph::NodeIndex;
 
 use crate::event::{Class, Event, Outcome};
-use crate::plan::{Plan, ScopeId, ScopeKind, StepId, Vertex};
+use crate::plan::{Gate, Plan, ScopeId, ScopeKind, StepId, Vertex};
 
 /// The state of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +66,9 @@ pub struct State {
     undo_failures: u32,
     /// How many steps have come to an end; numbers them in that order.
     ended: u32,
+    /// What waits for an answer, in the order in which it was asked.
+    asked: Vec<Gate>,
+    approved: BTreeSet<Gate>,
 }
 
 /// What the run as a whole is about.
@@ -206,6 +218,8 @@ impl State {
             failed_lanes: 0,
             undo_failures: 0,
             ended: 0,
+            asked: Vec::new(),
+            approved: BTreeSet::new(),
         }
     }
 
@@ -247,6 +261,16 @@ impl State {
     /// Returns how many lanes have failed since the run began or was resumed.
     pub fn failed_lanes(&self) -> usize {
         self.failed_lanes as usize
+    }
+
+    /// Returns what waits for somebody's answer, in the order in which it was asked.
+    pub fn asked(&self) -> &[Gate] {
+        &self.asked
+    }
+
+    /// Returns whether somebody has said yes to what stands before this.
+    pub fn is_approved(&self, gate: Gate) -> bool {
+        self.approved.contains(&gate)
     }
 
     /// Returns how many steps' changes could not be taken back.
@@ -350,6 +374,12 @@ impl State {
             }
             Event::UndoDone(id) => self.set(*id, StepState::Undone),
             Event::UndoFailed(id, _) => self.set(*id, StepState::UndoFailed),
+            Event::ApprovalAsked { gate, question: _ } => self.asked.push(*gate),
+            Event::ApprovalGiven { gate, by: _, when: _ } => {
+                self.asked.retain(|asked| asked != gate);
+                self.approved.insert(*gate);
+            }
+            Event::ApprovalRefused { gate, by: _, when: _ } => self.asked.retain(|asked| asked != gate),
             Event::RunPaused(_) => self.mode = Mode::Paused,
             Event::RollbackStarted { by: _ } => {
                 self.unwinding = true;
@@ -363,6 +393,7 @@ impl State {
     fn resume(&mut self) {
         self.mode = if self.unwinding { Mode::RollingBack } else { Mode::Going };
         self.failed_lanes = 0;
+        self.asked.clear();
         for scope in &mut self.scopes {
             scope.failed = false;
         }

@@ -1,7 +1,7 @@
 //! Makes a plan of a program, an inventory and the values of the parameters: a list of passes, each
 //! of which adds one kind of knowledge. Pure: the same inputs give the same plan.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use dsl::diagnostic::{Diagnostic, Severity};
 use dsl::eval::{Env, Facts, eval};
@@ -11,7 +11,7 @@ use dsl::value::Value;
 use indexmap::IndexMap;
 use petgraph::stable_graph::StableDiGraph;
 
-use super::{Plan, ScopeId, StepId, claims, expand, order, policy, undo, validate};
+use super::{Gate, Plan, ScopeId, StepId, claims, expand, order, policy, undo, validate};
 use crate::inventory::Inventory;
 
 /// Unrolls a program over an inventory. What is wrong comes out all at once.
@@ -88,6 +88,7 @@ impl<'p> Draft<'p> {
                 scopes: Vec::new(),
                 graph: StableDiGraph::new(),
                 on_failure: program.on_failure.clone(),
+                approvals: BTreeMap::new(),
             },
             children: Vec::new(),
             stages: Vec::new(),
@@ -123,6 +124,19 @@ impl<'p> Draft<'p> {
     /// Keeps what is wrong.
     pub(super) fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
         result.map_err(|finding| self.find(finding)).ok()
+    }
+
+    /// Puts the question of a policy before a step or a scope.
+    pub(super) fn ask(&mut self, policy: &Policy, frame: usize, gate: Gate) {
+        let question = policy.approve.as_ref().and_then(|question| self.eval(question, frame));
+        if let Some(question) = question {
+            let asked = self.plan.approvals.entry(gate).or_default();
+            // A task may ask for itself, and who calls it too.
+            if !asked.is_empty() {
+                asked.push_str("; ");
+            }
+            asked.push_str(&question.to_string());
+        }
     }
 
     /// Adds a finding, once for all the lanes that have it.

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 use sha2::{Digest, Sha256};
 
-use super::{Plan, ScopeKind, Step, Undo, Vertex};
+use super::{Gate, Plan, ScopeKind, Step, Undo, Vertex};
 
 /// Returns the SHA-256, in hex, of a canonical text of the plan. Spans, names given by people and
 /// the words of probes do not count; whether a step is wanted does.
@@ -41,6 +41,14 @@ pub fn digest(plan: &Plan) -> String {
     }
     for step in &plan.steps {
         describe(&mut line, step);
+        tell(&mut line);
+    }
+    for (gate, question) in &plan.approvals {
+        let (kind, id) = match gate {
+            Gate::Step(id) => ("step", id.0),
+            Gate::Scope(id) => ("scope", id.0),
+        };
+        put(&mut line, format_args!("approve {kind} {id} {question:?}"));
         tell(&mut line);
     }
     let name = |vertex| match plan.graph[vertex] {

@@ -10,7 +10,7 @@ use dsl::value::{Batch, LOCAL, Value, Window};
 use indexmap::IndexMap;
 
 use super::build::{Call, Child, Draft, Frame, Link, finding};
-use super::{Lanes, Scope, ScopeId, ScopeKind, Step, StepId, Undo, Vertex, Work};
+use super::{Gate, Lanes, Scope, ScopeId, ScopeKind, Step, StepId, Undo, Vertex, Work};
 
 /// The law whose `allow` lets an `each` over control plane nodes run more than one at a time.
 const ONE_AT_A_TIME: &str = "one-control-plane-at-a-time";
@@ -33,12 +33,15 @@ pub(super) fn pass(draft: &mut Draft<'_>) {
     let program = draft.program;
     let root = draft.scope(ScopeKind::Playbook, String::new(), None);
     draft.policies.push(Link { policy: &program.policy, around: None });
+    let frame = draft.frame(Vec::new(), None);
+    draft.ask(&program.policy, frame, Gate::Scope(root));
     for stage in &program.stages {
         let key = draft.key(stage.name.clone());
         let scope = draft.scope(ScopeKind::Stage(stage.name.clone()), key.clone(), Some(root));
         draft.stages.push(scope);
         let frame = draft.frame(vec![Value::None; stage.slots as usize], None);
         let policy = draft.link(&stage.policy, 0);
+        draft.ask(&stage.policy, frame, Gate::Scope(scope));
         draft.block(&stage.body, &At { scope, prefix: key.into(), frame, policy, depth: 0 });
     }
 }
@@ -136,8 +139,10 @@ impl<'p> Draft<'p> {
                 let mut locals = args;
                 locals.resize((*slots as usize).max(locals.len()), Value::None);
                 let here = self.frames[at.frame].here.clone();
+                self.ask(&step.policy, at.frame, Gate::Scope(scope));
                 let frame = self.frame(locals, here);
                 let policy = self.link(inner, policy);
+                self.ask(inner, frame, Gate::Scope(scope));
                 let below = At { scope, frame, policy, depth: at.depth + 1, prefix: at.prefix.clone() };
                 self.block(body, &below);
             }
@@ -187,6 +192,7 @@ impl<'p> Draft<'p> {
             vertex,
             span: said.span,
         });
+        self.ask(&said.policy, at.frame, Gate::Step(id));
         self.children[at.scope.0 as usize].push(Child::Step(id));
         self.calls.push(Call { task, step: said, args, frame: at.frame, policy });
     }
@@ -224,7 +230,7 @@ impl<'p> Draft<'p> {
         self.sort(&mut elements, &each.order);
         let policy = self.link(&each.policy, at.policy);
         let Some(lanes) = self.lanes(each, &elements, policy, at.frame) else { return };
-
+        let canaries = each.canary.as_ref().map(|_| lanes.canary);
         let key = self.key(format!("{}/each", at.prefix));
         let scope = self.scope(ScopeKind::Each(lanes), key, Some(at.scope));
         let mut ids = Vec::with_capacity(elements.len());
@@ -243,6 +249,12 @@ impl<'p> Draft<'p> {
             }
             locals[slot] = element;
             let frame = self.frame(locals, here);
+            match canaries {
+                None => self.ask(&each.policy, frame, Gate::Scope(lane)),
+                // Once, in the words of the first lane behind the canaries.
+                Some(n) if n + 1 == ids.len() => self.ask(&each.policy, frame, Gate::Scope(scope)),
+                Some(_) => {}
+            }
             let below = At { scope: lane, prefix: key.into(), frame, policy, depth: at.depth };
             self.block(&each.body, &below);
         }

@@ -4,6 +4,7 @@
 //! The vertices are steps and the two ends of scopes. `a { b }` is `Open(a) -> b -> Close(a)`, so a
 //! barrier over 500 lanes costs 500 edges and not 500 x 500.
 
+mod approval;
 mod build;
 mod claims;
 mod digest;
@@ -17,6 +18,8 @@ mod validate;
 
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use dsl::program::{Effect, OnFailure, Retry};
 use dsl::span::Span;
@@ -55,6 +58,17 @@ pub struct Plan {
     pub graph: StableDiGraph<Vertex, ()>,
     /// What to do when a step has failed for good.
     pub on_failure: OnFailure,
+    /// What somebody must say yes to, and before what.
+    pub approvals: BTreeMap<Gate, String>,
+}
+
+/// What an approval stands before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Gate {
+    /// A step's first attempt.
+    Step(StepId),
+    /// A scope's first step; of an `each`, the lanes behind its canaries.
+    Scope(ScopeId),
 }
 
 /// A vertex of [`Plan::graph`].

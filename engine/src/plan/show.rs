@@ -1,11 +1,12 @@
 //! The plan as people read it before they say yes: what happens to which node, what is left out and
 //! why, and from where on there is no way back.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use dsl::value::{Value, Version};
 
-use super::{Plan, ScopeId, ScopeKind, Step, StepId, Undo, Work};
+use super::{Gate, Plan, ScopeId, ScopeKind, Step, StepId, Undo, Work};
 use crate::inventory::{Inventory, Node};
 
 /// Returns the plan as text.
@@ -17,10 +18,12 @@ pub fn show(plan: &Plan, inventory: &Inventory) -> String {
     }
     nodes(&mut out, plan, inventory);
     let shown = Shown::new(plan);
+    shown.question(&mut out, Gate::Scope(ScopeId(0)), 0);
     for child in &shown.children[0] {
         if let Child::Scope(stage) = child {
             out.push('\n');
             line(&mut out, 0, &plan.scope(*stage).key);
+            shown.question(&mut out, Gate::Scope(*stage), 1);
             shown.scope(&mut out, *stage, 1);
         }
     }
@@ -136,6 +139,8 @@ struct Shown<'p> {
     plan: &'p Plan,
     /// What stands in each scope, in the order of the text.
     children: Vec<Vec<Child>>,
+    /// What is asked, and before what.
+    questions: BTreeMap<Gate, String>,
 }
 
 impl<'p> Shown<'p> {
@@ -160,7 +165,7 @@ impl<'p> Shown<'p> {
         for id in 0..plan.scopes.len() {
             list(&mut children, &mut listed, ScopeId(id as u32));
         }
-        Shown { plan, children }
+        Shown { plan, children, questions: plan.questions() }
     }
 
     fn scope(&self, out: &mut String, id: ScopeId, depth: usize) {
@@ -172,7 +177,13 @@ impl<'p> Shown<'p> {
         let mut rows: Vec<[String; 2]> = Vec::new();
         for child in children {
             match child {
-                Child::Step(step) => rows.push(self.step(*step)),
+                Child::Step(step) => {
+                    if self.questions.contains_key(&Gate::Step(*step)) {
+                        columns(out, depth, &std::mem::take(&mut rows));
+                        self.question(out, Gate::Step(*step), depth);
+                    }
+                    rows.push(self.step(*step));
+                }
                 Child::Scope(scope) => {
                     columns(out, depth, &std::mem::take(&mut rows));
                     self.inner(out, *scope, depth);
@@ -180,6 +191,14 @@ impl<'p> Shown<'p> {
             }
         }
         columns(out, depth, &rows);
+    }
+
+    /// Writes what is asked before a step or a scope.
+    fn question(&self, out: &mut String, gate: Gate, depth: usize) {
+        if let Some(question) = self.questions.get(&gate) {
+            let words = question.split_whitespace().collect::<Vec<_>>().join(" ");
+            line(out, depth, &format!("asks first: {words}"));
+        }
     }
 
     fn inner(&self, out: &mut String, id: ScopeId, depth: usize) {
@@ -204,6 +223,11 @@ impl<'p> Shown<'p> {
                 let number = lanes.lanes.len();
                 let lane = if number == 1 { "lane" } else { "lanes" };
                 line(out, depth, &format!("{number} {lane}, {how}"));
+                if let Some(question) = self.questions.get(&Gate::Scope(id)) {
+                    let words = question.split_whitespace().collect::<Vec<_>>().join(" ");
+                    let behind = if lanes.canary > 0 { "asks behind the canaries" } else { "asks first" };
+                    line(out, depth, &format!("{behind}: {words}"));
+                }
                 self.lanes(out, &lanes.lanes, depth);
             }
             ScopeKind::Parallel => {
@@ -212,6 +236,7 @@ impl<'p> Shown<'p> {
             }
             ScopeKind::Task(name) => {
                 line(out, depth, name);
+                self.question(out, Gate::Scope(id), depth + 1);
                 self.scope(out, id, depth + 1);
             }
             ScopeKind::Playbook | ScopeKind::Stage(_) | ScopeKind::Lane { .. } => self.scope(out, id, depth),
@@ -225,6 +250,7 @@ impl<'p> Shown<'p> {
         for lane in lanes {
             let ScopeKind::Lane { of, .. } = &self.plan.scope(*lane).kind else { continue };
             let mut text = String::new();
+            self.question(&mut text, Gate::Scope(*lane), depth + 1);
             self.scope(&mut text, *lane, depth + 1);
             let nameless = without(&text, of);
             match &shown {
@@ -293,5 +319,10 @@ fn summary(out: &mut String, plan: &Plan) {
     let left_out = count(|s| matches!(s.work, Work::NotNeeded(_)));
     let changes = plan.changes();
     let plural = if changes == 1 { "change" } else { "changes" };
+    match plan.questions().len() {
+        0 => {}
+        1 => line(out, 0, "asks once on the way"),
+        n => line(out, 0, &format!("asks {n} times on the way")),
+    }
     line(out, 0, &format!("{changes} {plural}, {looks} to look, {done} done already, {left_out} not needed"));
 }

@@ -153,7 +153,16 @@ fn plan(keys: &[&str], in_order: bool, on_failure: OnFailure) -> Plan {
     }
     let scope = Scope { kind: ScopeKind::Playbook, key: String::new(), parent: None, open, close };
     let (params, origins) = (IndexMap::new(), IndexMap::new());
-    Plan { title: "t".into(), params, origins, steps, scopes: vec![scope], graph, on_failure }
+    Plan {
+        title: "t".into(),
+        params,
+        origins,
+        steps,
+        scopes: vec![scope],
+        graph,
+        on_failure,
+        approvals: Default::default(),
+    }
 }
 
 struct Bench {

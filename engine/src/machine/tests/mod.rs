@@ -1,5 +1,6 @@
 //! The machine under a driver that is made up: plans by hand, answers by script, time by number.
 
+mod approval;
 mod simulate;
 mod stories;
 
@@ -139,6 +140,7 @@ pub(super) fn plan(on_failure: OnFailure, pieces: &[Piece]) -> Arc<Plan> {
             scopes: vec![],
             graph: StableDiGraph::new(),
             on_failure,
+            approvals: Default::default(),
         },
     };
     let root = builder.scope(ScopeKind::Playbook, String::new(), None);

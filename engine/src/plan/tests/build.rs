@@ -219,3 +219,37 @@ fn the_digest_changes_with_what_will_be_done_and_with_nothing_else() {
     }
     assert_eq!(digest(&base), digest(&plan(&upgrade(), &inventory(1, 2))));
 }
+
+#[test]
+fn a_question_stands_before_its_step_its_lanes_or_behind_the_canaries() {
+    let ask = |words: &str| Some(text(words));
+    let mut lane = each(set(Set::Workers), vec![call(DRAIN, vec![here()])]);
+    lane.policy.approve = Some(local(0));
+    let mut step = said(DRAIN, vec![here()]);
+    step.policy.approve = ask("this step?");
+    let mut canaries = each(set(Set::Workers), vec![Stmt::Step(step)]);
+    canaries.canary = Some(dsl::program::Expr { ty: dsl::value::Type::Number, ..lit(Value::Number(2)) });
+    canaries.policy.approve = Some(local(0));
+    let lane = stage("one", &[], vec![Stmt::Each(Box::new(lane))]);
+    let mut canaries = stage("two", &[], vec![Stmt::Each(Box::new(canaries))]);
+    canaries.policy.approve = ask("this stage?");
+    let plan = plan(&program(vec![lane, canaries]), &inventory(1, 3));
+    let said: Vec<String> =
+        plan.approvals.iter().map(|(g, q)| format!("{}: {q}", plan.gate_key(*g))).collect();
+    assert_eq!(
+        said,
+        [
+            "two/w1/drain: this step?",
+            "two/w2/drain: this step?",
+            "two/w3/drain: this step?",
+            "one/w1: w1",
+            "one/w2: w2",
+            "one/w3: w3",
+            "two: this stage?",
+            "two/each: w3",
+        ]
+    );
+    let asked = crate::plan::digest(&plan);
+    let silent = super::super::Plan { approvals: Default::default(), ..plan };
+    assert_ne!(asked, crate::plan::digest(&silent), "a plan that asks is another plan");
+}

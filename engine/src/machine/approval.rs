@@ -1,0 +1,66 @@
+//! What somebody must say yes to: the question is asked when all that stands before it is done, the rest
+//! of the run goes on meanwhile, and nothing behind it begins before the answer.
+
+use super::decide::Then;
+use super::state::each_of;
+use super::{Machine, Mode};
+use crate::event::Event;
+use crate::plan::{Gate, ScopeKind, Vertex};
+
+impl Machine {
+    /// Returns whether this waits for somebody's yes, and asks for it.
+    pub(super) fn must_wait(&mut self, now: u64, gate: Gate) -> bool {
+        if self.state.is_approved(gate) {
+            return false;
+        }
+        let Some(question) = self.questions.get(&gate) else { return false };
+        if !self.state.asked().contains(&gate) {
+            let question = question.clone();
+            self.emit(now, Event::ApprovalAsked { gate, question });
+        }
+        true
+    }
+
+    /// Takes an answer. What was not asked has none.
+    pub(super) fn answer(&mut self, now: u64, gate: Gate, yes: bool, by: String, when: String) {
+        if !self.state.asked().contains(&gate) {
+            return;
+        }
+        let goes = self.active && self.state.mode() == Mode::Going;
+        if !yes {
+            let story = format!("{by} said no to: {}", self.question(gate));
+            self.emit(now, Event::ApprovalRefused { gate, by: by.clone(), when });
+            if goes {
+                self.stop(now, by, Then::Pause(story));
+            }
+            return;
+        }
+        self.emit(now, Event::ApprovalGiven { gate, by, when });
+        if !goes {
+            return;
+        }
+        match gate {
+            Gate::Step(id) => self.ready.push_back(Vertex::Step(id)),
+            Gate::Scope(id) => match (&self.plan.scope(id).kind, each_of(&self.plan, id)) {
+                (ScopeKind::Each(_), _) => self.admit(now, id),
+                (_, Some(each)) => self.admit(now, each),
+                (_, None) => self.ready.push_back(Vertex::Open(id)),
+            },
+        }
+    }
+
+    /// Returns whether somebody is waited for who could answer now.
+    pub(super) fn awaits_an_answer(&self) -> bool {
+        self.attended && !self.state.asked().is_empty()
+    }
+
+    /// Says what nobody has answered, when nothing else is left to do.
+    pub(super) fn unanswered(&self) -> Option<String> {
+        let asked: Vec<&str> = self.state.asked().iter().map(|gate| self.question(*gate)).collect();
+        (!asked.is_empty()).then(|| format!("somebody must approve: {}", asked.join("; ")))
+    }
+
+    fn question(&self, gate: Gate) -> &str {
+        self.questions.get(&gate).map_or("", String::as_str)
+    }
+}

@@ -1,0 +1,81 @@
+//! Which questions of a plan are asked: those with work behind them. A second run, which finds all done,
+//! asks nobody.
+
+use std::collections::BTreeMap;
+
+use dsl::program::Effect;
+
+use super::{Gate, Plan, ScopeId, ScopeKind};
+
+/// What stands behind a gate.
+#[derive(Clone, Copy, Debug, Default)]
+struct Behind {
+    /// A step that changes something, whether or not it is wanted.
+    changes: bool,
+    /// A wanted one that changes something.
+    works: bool,
+    /// Any wanted one.
+    runs: bool,
+}
+
+impl Behind {
+    fn and(self, other: Behind) -> Behind {
+        Behind {
+            changes: self.changes || other.changes,
+            works: self.works || other.works,
+            runs: self.runs || other.runs,
+        }
+    }
+
+    /// Checks alone are asked for too; what stands beside changes that are all done is not.
+    fn is_asked(self) -> bool {
+        if self.changes { self.works } else { self.runs }
+    }
+}
+
+impl Plan {
+    /// Returns the questions that are asked on the way, and before what.
+    pub fn questions(&self) -> BTreeMap<Gate, String> {
+        if self.approvals.is_empty() {
+            return BTreeMap::new();
+        }
+        let mut scopes = vec![Behind::default(); self.scopes.len()];
+        let of_step = |step: &super::Step| Behind {
+            changes: !matches!(step.effect, Effect::Reads | Effect::Decides),
+            works: step.changes(),
+            runs: step.work.is_wanted(),
+        };
+        for step in &self.steps {
+            let behind = of_step(step);
+            let mut at = Some(step.scope);
+            while let Some(ScopeId(id)) = at {
+                scopes[id as usize] = scopes[id as usize].and(behind);
+                at = self.scopes[id as usize].parent;
+            }
+        }
+        let of_scope = |id: ScopeId| match &self.scope(id).kind {
+            ScopeKind::Each(lanes) => {
+                let rest = lanes.lanes.iter().skip(lanes.canary);
+                rest.fold(Behind::default(), |all, lane| all.and(scopes[lane.0 as usize]))
+            }
+            ScopeKind::Playbook
+            | ScopeKind::Stage(_)
+            | ScopeKind::Lane { .. }
+            | ScopeKind::Task(_)
+            | ScopeKind::Parallel => scopes[id.0 as usize],
+        };
+        let is_asked = |gate: &Gate| match *gate {
+            Gate::Step(id) => self.step(id).work.is_wanted(),
+            Gate::Scope(id) => of_scope(id).is_asked(),
+        };
+        self.approvals.iter().filter(|(gate, _)| is_asked(gate)).map(|(g, q)| (*g, q.clone())).collect()
+    }
+
+    /// Returns the durable name of what an approval stands before.
+    pub fn gate_key(&self, gate: Gate) -> &str {
+        match gate {
+            Gate::Step(id) => &self.step(id).key,
+            Gate::Scope(id) => &self.scope(id).key,
+        }
+    }
+}
