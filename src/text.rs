@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use dsl::diagnostic::{Diagnostic, Severity};
-use dsl::source::{LoadError, Loader};
+use dsl::source::{BadScript, LoadError, Loader};
 use dsl::{Checked, check_any};
+use engine::hook;
 
 use crate::diagnostics::draw;
 use crate::error::Error;
@@ -28,6 +29,10 @@ impl Loader for Files<'_> {
             true => load(path),
             false => from_library(path, self.libraries),
         }
+    }
+
+    fn script(&self, text: &str, names: &[&str]) -> Result<(), BadScript> {
+        hook::check(text, names)
     }
 }
 

@@ -66,6 +66,9 @@ const PURE: &[&str] = &[
     "crate::journal",
 ];
 
+/// Who alone may import a library, and the library.
+const ONLY: &[(&str, &str)] = &[("engine/src/hook/", "rhai::")];
+
 /// The rooms that print nothing.
 const SILENT: [&str; 4] = ["dsl/src/", "engine/src/", "stdlib/src/", "sim/src/"];
 
@@ -78,6 +81,22 @@ fn no_room_reaches_through_a_wall() {
                 for name in forbidden.iter().filter(|name| names(&line, name)) {
                     broken.push(format!("{}:{number}: {room} may not use `{name}`", short(&file)));
                 }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn what_is_fenced_has_one_door() {
+    let mut broken = Vec::new();
+    for (room, library) in ONLY {
+        for file in all_rust_files()
+            .into_iter()
+            .filter(|file| !short(file).starts_with(room) && !short(file).starts_with("tests/"))
+        {
+            for (number, _) in code(&file).iter().filter(|(_, line)| names(line, library)) {
+                broken.push(format!("{}:{number}: only {room} may use `{library}`", short(&file)));
             }
         }
     }

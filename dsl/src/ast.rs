@@ -103,7 +103,7 @@ pub(crate) enum TaskBody {
     Native(Vec<Clause>),
     /// Steps.
     Block(Block),
-    /// A script; not part of this kup yet.
+    /// A script: what stands within its quotes.
     Script(Span),
 }
 
@@ -242,6 +242,8 @@ pub(crate) enum PolicyKind {
     Allow(Span, Expr),
     /// `approve "question"`
     Approve(Expr),
+    /// `hosts "prometheus:9090", "hooks.slack.com"`
+    Hosts(Vec<Expr>),
 }
 
 /// An expression.

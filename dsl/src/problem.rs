@@ -1,5 +1,6 @@
 //! Every finding of the language, with its code, its text and its hints, so that the tone can be
-//! read in one sitting. K01 is about syntax, K02 names, K03 types, K04 structure.
+//! read in one sitting. K01 is about syntax, K02 names, K03 types, K04 structure, K05 tests, K07 scripts
+//! and hooks.
 
 use std::fmt;
 
@@ -193,6 +194,10 @@ pub(crate) enum Problem {
         ty: String,
         example: String,
     },
+    // K07: scripts and hooks
+    BadScript(String),
+    BadHost(String),
+    HostsElsewhere,
 }
 
 impl Problem {
@@ -297,6 +302,9 @@ impl Problem {
             TwoSubjects => "K0503",
             BrokenPlaybook { .. } => "K0504",
             NotSet { .. } => "K0505",
+            BadScript(_) => "K0701",
+            BadHost(_) => "K0702",
+            HostsElsewhere => "K0703",
         }
     }
 
@@ -431,6 +439,8 @@ impl Problem {
                     .to_string(),
             ),
             NoStages => Some("add `stage NAME { ... }`".to_string()),
+            BadHost(_) => Some("write the name, and a port if it is not that of the scheme: `prometheus.example:9090`".to_string()),
+            HostsElsewhere => Some("put it into the block of the playbook: `playbook \"...\" { hosts ... }`".to_string()),
             Expected { expected, found } if expected == "`{`" && found == END_OF_LINE => {
                 Some("put the `{` at the end of this line".to_string())
             }
@@ -450,7 +460,8 @@ impl Problem {
             | NotLiteral(_)
             | Recursion(_)
             | NotYet(_)
-            | UndoOfNothing => None,
+            | UndoOfNothing
+            | BadScript(_) => None,
         };
         hint.into_iter().collect()
     }
@@ -564,6 +575,9 @@ impl fmt::Display for Problem {
             BrokenPlaybook { path, why } => write!(f, "cannot test `{path}`: {why}"),
             NotSet { name, ty, .. } => write!(f, "the playbook needs `{name}`, {ty}"),
             UndoOfNothing => f.write_str("an `undo` block without a step takes nothing back"),
+            BadHost(host) => write!(f, "`{host}` is no host"),
+            HostsElsewhere => f.write_str("`hosts` counts for the whole playbook"),
+            BadScript(why) => write!(f, "the script cannot be read: {why}"),
         }
     }
 }

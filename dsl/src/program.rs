@@ -92,6 +92,8 @@ pub enum TaskBody {
         /// How many slots a call needs: parameters and loop variables.
         slots: u32,
     },
+    /// A script, as it stands within its quotes. It looks, says and decides; it changes nothing.
+    Script(String),
 }
 
 /// What a native verb declares of itself. The plan and the laws are judged by this alone.
@@ -276,6 +278,8 @@ pub struct Policy {
     /// What somebody must say yes to before the step or the scope begins; of an `each` with canaries,
     /// before the lanes behind them begin.
     pub approve: Option<Expr>,
+    /// `hosts`: whom scripts may talk to over HTTP. Only the playbook's own policy has any.
+    pub hosts: Vec<String>,
 }
 
 /// `retry N backoff A..B`

@@ -13,6 +13,22 @@ pub const LIMIT: usize = 16 << 20;
 pub trait Loader {
     /// Returns the text of `path`: `std/etcd` for a shipped module, else the path of a file.
     fn load(&self, path: &str) -> Result<String, LoadError>;
+
+    /// Reads a script, which is text in another language, and says what is wrong with it. It sees
+    /// `names`. Who cannot read scripts finds nothing wrong.
+    fn script(&self, text: &str, names: &[&str]) -> Result<(), BadScript> {
+        let _ = (text, names);
+        Ok(())
+    }
+}
+
+/// What is wrong with a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadScript {
+    /// The byte of the script at which it is noticed.
+    pub at: usize,
+    /// What is wrong: a fragment.
+    pub message: String,
 }
 
 /// Why a text could not be had.

@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod event;
+pub mod hook;
 pub mod inputs;
 pub mod inventory;
 pub mod journal;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
+use crate::hook::Answer;
+
 /// All ports of one run.
 #[derive(Clone)]
 pub struct Ports {
@@ -16,6 +18,16 @@ pub struct Ports {
     pub shells: Arc<dyn Shells>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Where scripts send HTTP requests; `None`: nothing is sent, in a simulation and before a run.
+    pub web: Option<Arc<dyn Web>>,
+}
+
+/// Sends the HTTP requests of scripts.
+#[async_trait]
+pub trait Web: Send + Sync {
+    /// Sends a request and waits for its answer, within a deadline of its own. Redirects are not followed:
+    /// they may lead to a host that nobody listed.
+    async fn send(&self, post: bool, url: &str, headers: &[(String, String)], body: &str) -> Answer;
 }
 
 /// Finds the shell of a node.

@@ -12,7 +12,12 @@ use crate::port::{Command, Output, Ports, Shell, ShellError, Shells};
 
 /// Returns the same ports without the power to change anything. Needs a runtime, as every client does.
 pub fn read_only(ports: Ports) -> Ports {
-    Ports { kube: ports.kube.map(looking), shells: Arc::new(Looking(ports.shells)), clock: ports.clock }
+    Ports {
+        kube: ports.kube.map(looking),
+        shells: Arc::new(Looking(ports.shells)),
+        clock: ports.clock,
+        web: None,
+    }
 }
 
 /// Wraps a client in a guard. What is refused never leaves this process.
@@ -136,7 +141,15 @@ mod tests {
             async move { Ok::<_, std::convert::Infallible>(Response::new(body)) }
         });
         let kube = Some(kube::Client::new(api, "default"));
-        (read_only(Ports { kube, shells: Arc::new(Here), clock: Arc::new(SystemClock::default()) }), sent)
+        (
+            read_only(Ports {
+                kube,
+                shells: Arc::new(Here),
+                clock: Arc::new(SystemClock::default()),
+                web: None,
+            }),
+            sent,
+        )
     }
 
     #[tokio::test]

@@ -63,6 +63,7 @@ impl Cluster {
             kube: Some(self.client()),
             shells: Arc::new(Machines::new(&self.world)),
             clock: Arc::new(self.clock()),
+            web: None,
         }
     }
 

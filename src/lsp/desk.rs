@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dsl::ask::Page;
-use dsl::source::{LoadError, Loader};
+use dsl::source::{BadScript, LoadError, Loader};
+use engine::hook;
 use lsp_types::{
     Diagnostic, DidChangeTextDocumentParams, PublishDiagnosticsParams, TextDocumentIdentifier,
     TextDocumentItem, Uri,
@@ -43,6 +44,10 @@ impl Loader for Texts<'_> {
             Some(document) => Ok(document.text().to_string()),
             None => text::load(path),
         }
+    }
+
+    fn script(&self, text: &str, names: &[&str]) -> Result<(), BadScript> {
+        hook::check(text, names)
     }
 }
 

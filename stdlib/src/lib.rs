@@ -59,6 +59,10 @@ mod tests {
             let text = modules().iter().find(|(known, _)| *known == path).map(|(_, text)| text.to_string());
             text.ok_or(dsl::source::LoadError::NotFound)
         }
+
+        fn script(&self, text: &str, names: &[&str]) -> Result<(), dsl::source::BadScript> {
+            engine::hook::check(text, names)
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod lsp;
 mod new;
 mod roads;
 mod run;
+mod scripts;
 mod simulation;
 mod space;
 mod target;

@@ -101,7 +101,7 @@ fn listening(ports: Ports, heard: Heard) -> Ports {
         async move { client.send(request).await }.boxed()
     });
     let kube = Some(kube::Client::new(service, "default"));
-    Ports { kube, shells: Arc::new(Listening(ports.shells, heard)), clock: ports.clock }
+    Ports { kube, shells: Arc::new(Listening(ports.shells, heard)), clock: ports.clock, web: ports.web }
 }
 
 struct Listening(Arc<dyn Shells>, Heard);

@@ -219,7 +219,7 @@ fn statement<'t>(text: &'t str, line: &[Token], start: usize, block: Block) -> P
         ["else", "if", ..] => expression(text, &line[2..], For::Any),
         ["allow"] => Place::Law,
         ["retry", _] => Place::Words(&["backoff"]),
-        ["timeout" | "retry" | "allow" | "approve" | "name" | "undo" | "long" | "parallel", ..] => {
+        ["timeout" | "retry" | "allow" | "approve" | "hosts" | "name" | "undo" | "long" | "parallel", ..] => {
             Place::Nothing
         }
         _ => step(text, line, words, start),

@@ -15,7 +15,7 @@ pub struct Hover {
 }
 
 /// The words of the language, and what they do.
-pub(super) const WORDS: [(&str, &str); 47] = [
+pub(super) const WORDS: [(&str, &str); 48] = [
     ("use", "brings in the verbs of modules: `use std/etcd, ./announce`"),
     ("playbook", "what the file does; policy in its block counts everywhere"),
     ("param", "an input: `param target: version = v1.34.2`"),
@@ -56,6 +56,7 @@ pub(super) const WORDS: [(&str, &str); 47] = [
         "approve",
         "somebody must say yes before it begins; in an `each` with `canary=`, before the lanes behind the canaries",
     ),
+    ("hosts", "whom scripts may talk to over HTTP: `hosts \"hooks.slack.com\", \"prometheus:9090\"`"),
     ("where", "the nodes of a set for which a condition holds"),
     ("and", "both"),
     ("or", "one of both"),

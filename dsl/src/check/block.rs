@@ -216,6 +216,19 @@ impl<'a> Checker<'a> {
                     std::mem::replace(&mut policy.approve, question).is_some()
                 }
                 PolicyKind::Long => std::mem::replace(&mut policy.long, true),
+                PolicyKind::Hosts(hosts) => {
+                    if !self.outermost {
+                        self.found.push(Problem::HostsElsewhere.at(line.span));
+                    }
+                    for host in hosts {
+                        let Some(name) = self.plain(host, "a host") else { continue };
+                        match is_host(&name) {
+                            true => policy.hosts.push(name),
+                            false => self.found.push(Problem::BadHost(name).at(host.span)),
+                        }
+                    }
+                    false
+                }
                 PolicyKind::Allow(law, reason) => {
                     let name = self.noted(*law, Meaning::Law);
                     if !LAWS.contains(&name) {
@@ -357,4 +370,15 @@ impl<'a> Checker<'a> {
 
 fn holds_policy(block: &ast::Block) -> bool {
     block.stmts.iter().all(|stmt| matches!(stmt, Written::Policy(_)))
+}
+
+/// Whether a text is the name or the address of a machine, with or without a port.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    let port = port.is_none_or(|p| p.parse::<u16>().is_ok_and(|p| p > 0));
+    !name.is_empty() && name.chars().all(fits) && port
 }

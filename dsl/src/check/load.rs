@@ -6,7 +6,7 @@ use crate::ast;
 use crate::diagnostic::Diagnostic;
 use crate::nearest::{nearest, surely};
 use crate::problem::Problem;
-use crate::source::{LoadError, Loader, Sources};
+use crate::source::{BadScript, LoadError, Loader, Sources};
 use crate::span::{FileId, Span};
 
 /// A file with its tree.
@@ -101,6 +101,7 @@ pub(super) fn load(root: &str, loader: &dyn Loader, prelude: &[&str], parse: Par
         next += 1;
     }
     l.cycles();
+    l.scripts(loader);
     for module in SHIPPED {
         if let (None, Ok(text)) = (known.get(module), loader.load(module)) {
             l.unused.extend(verbs(&text).map(|verb| (verb, module)));
@@ -138,6 +139,22 @@ impl Loaded {
         let near = nearest(&path, SHIPPED).map(str::to_string);
         let sure = surely(&path, SHIPPED);
         self.found.push(Problem::UnknownModule { path, why, near }.at(span).rather(sure));
+    }
+
+    /// Has the scripts read by whom can read them.
+    fn scripts(&mut self, loader: &dyn Loader) {
+        for module in &self.modules {
+            for item in &module.ast.items {
+                let ast::Item::Task(task) = item else { continue };
+                let ast::TaskBody::Script(within) = &task.body else { continue };
+                let text = self.sources.slice(*within);
+                let params = task.positional.iter().chain(&task.named);
+                let names: Vec<&str> = params.map(|p| self.sources.slice(p.name)).collect();
+                if let Err(BadScript { at, message }) = loader.script(text, &names) {
+                    self.found.push(Problem::BadScript(message).at(underlined(*within, text, at)));
+                }
+            }
+        }
     }
 
     /// Finds files that use each other in a circle, once a circle.
@@ -198,6 +215,19 @@ pub(super) fn target(from: &str, used: &str, library: bool) -> String {
     }
     let path = parts.join("/");
     if path.ends_with(".kup") || library { path } else { format!("{path}.kup") }
+}
+
+/// Returns the word or the mark of a script that stands at a byte; at its end, what stands last.
+fn underlined(within: Span, text: &str, at: usize) -> Span {
+    let last = text.trim_end().char_indices().next_back().map_or(0, |(i, _)| i);
+    let mut start = at.min(last);
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    let rest = &text[start..];
+    let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    let end = start + if word > 0 { word } else { rest.chars().next().map_or(0, char::len_utf8) };
+    Span { start: within.start + start as u32, end: within.start + end as u32, ..within }
 }
 
 #[cfg(test)]

@@ -74,10 +74,10 @@ pub(crate) static FACTS: [(&str, Type); 15] = [
 ];
 
 /// Words that no verb begins with.
-pub(crate) const KEYWORDS: [&str; 24] = [
+pub(crate) const KEYWORDS: [&str; 25] = [
     "use", "playbook", "param", "stage", "task", "native", "on", "test", "each", "if", "else", "parallel",
-    "timeout", "retry", "undo", "name", "long", "allow", "when", "let", "window", "approve", "before",
-    "after",
+    "timeout", "retry", "undo", "name", "long", "allow", "hosts", "when", "let", "window", "approve",
+    "before", "after",
 ];
 
 /// What a check has found.
@@ -214,6 +214,8 @@ struct Checker<'a> {
     played: Option<Played>,
     /// The tests, without their programs.
     halves: Vec<Half>,
+    /// Whether the policy that is read is that of the playbook.
+    outermost: bool,
     /// Whom each word means, if anybody will ask.
     trace: Trace,
 }
@@ -236,6 +238,7 @@ impl<'a> Checker<'a> {
             calls: Vec::new(),
             played: None,
             halves: Vec::new(),
+            outermost: false,
             trace: Trace::default(),
         }
     }
@@ -286,7 +289,9 @@ impl<'a> Checker<'a> {
                     }
                     title = Some(self.plain(text, "the title").unwrap_or_default());
                     if let Some(block) = block {
+                        self.outermost = true;
                         policy = self.only_policy(&mut Frame::playbook(), block);
+                        self.outermost = false;
                     }
                 }
                 ast::Item::Stage { name, after, block } => {

@@ -128,7 +128,7 @@ impl<'a> Checker<'a> {
                     self.tasks[id].header = Header { effect, ..self.header(id, clauses) };
                 }
                 ast::TaskBody::Script(span) => {
-                    self.found.push(Problem::NotYet("script".to_string()).at(*span));
+                    self.tasks[id].body = TaskBody::Script(self.text(*span).to_string());
                 }
                 ast::TaskBody::Block(block) => {
                     let mut frame = self.frame(id);

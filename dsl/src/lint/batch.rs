@@ -38,6 +38,7 @@ fn disrupts(tasks: &[Task], block: &Block) -> bool {
             match &task.body {
                 TaskBody::Native => task.header.effect == Effect::DisruptsNode,
                 TaskBody::Steps { body, .. } => disrupts(tasks, body),
+                TaskBody::Script(_) => false,
             }
         }
         Stmt::Each(each) => disrupts(tasks, &each.body),

@@ -34,7 +34,8 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
                 | PolicyKind::Retry(..)
                 | PolicyKind::Undo(_)
                 | PolicyKind::Name(_)
-                | PolicyKind::Long => {}
+                | PolicyKind::Long
+                | PolicyKind::Hosts(_) => {}
             }
         }
     });

@@ -23,11 +23,11 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
                 );
                 found.add(step.span, message, "put the `undo` block behind the step that it takes back");
             }
-            TaskBody::Native if task.header.effect == Effect::Reads => {
+            TaskBody::Native | TaskBody::Script(_) if task.header.effect == Effect::Reads => {
                 let message = format!("`{}` changes nothing, so there is nothing to take back", task.name);
                 found.add(step.span, message, "put the `undo` block behind the step that it takes back");
             }
-            TaskBody::Native => {}
+            TaskBody::Native | TaskBody::Script(_) => {}
         }
     });
 }

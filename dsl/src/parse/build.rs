@@ -159,7 +159,11 @@ impl Builder {
                     }
                 }
                 Rule::block => task.body = TaskBody::Block(self.block(pair)),
-                Rule::script => task.body = TaskBody::Script(first_word(self.place(&pair), pair.as_str())),
+                Rule::script => {
+                    let raw = self.place(&next(&mut pair.into_inner()));
+                    let within = Span { start: raw.start + 3, end: raw.end - 3, ..raw };
+                    task.body = TaskBody::Script(within);
+                }
                 Rule::junk_clause => {
                     let at = pair.as_span().start();
                     self.found.push(junk::clause(self.file, pair.as_str(), self.offset + at));
@@ -329,10 +333,11 @@ impl Builder {
         let span = self.place(&pair);
         let rule = pair.as_rule();
         let mut inner = pair.into_inner().filter(|p| !matches!(p.as_rule(), Rule::backoff | Rule::range));
-        let mut part = || inner.next();
         let kind = match rule {
             Rule::long_policy => PolicyKind::Long,
+            Rule::hosts => PolicyKind::Hosts(inner.map(|p| self.atom(p)).collect()),
             _ => {
+                let mut part = || inner.next();
                 let first = part().expect("this policy has a value");
                 match rule {
                     Rule::timeout => PolicyKind::Timeout(self.place(&first)),

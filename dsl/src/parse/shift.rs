@@ -208,6 +208,7 @@ impl Shift for PolicyKind {
             PolicyKind::Undo(block) => block.shift(way),
             PolicyKind::Name(text) | PolicyKind::Approve(text) => text.shift(way),
             PolicyKind::Long => {}
+            PolicyKind::Hosts(hosts) => hosts.shift(way),
             PolicyKind::Allow(law, reason) => {
                 law.shift(way);
                 reason.shift(way);

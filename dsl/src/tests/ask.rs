@@ -76,7 +76,8 @@ fn verbs_are_proposed_with_the_words_that_stand_there() {
     }
     assert!(!begin.contains("pause"), "only handlers decide: {begin}");
     expect!["abort, continue, pause, rollback"].assert_eq(&proposed("playbook \"p\"\non failure { ¦ }"));
-    expect!["timeout, retry, undo, name, long, allow, approve"].assert_eq(&proposed(&lane("drain { ¦ }")));
+    expect!["timeout, retry, undo, name, long, allow, approve, hosts"]
+        .assert_eq(&proposed(&lane("drain { ¦ }")));
 }
 
 #[test]

@@ -346,11 +346,10 @@ fn what_is_planned_for_later_is_said_so() {
     "#]],
     );
     check(
-        "playbook \"p\"\nstage s { run command \"x\" on=local }\non stage s done { pause }\ntask t () script \"\"\"x\"\"\"",
+        "playbook \"p\"\nstage s { run command \"x\" on=local }\non stage s done { pause }",
         expect![[r#"
             3:4 `stage s done` K0210 `on stage s done` is not part of this kup yet
                 this kup knows `on failure { ... }`
-            4:11 `script` K0413 `script` is not part of this kup yet
         "#]],
     );
 }

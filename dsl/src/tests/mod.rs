@@ -14,7 +14,7 @@ mod words;
 use expect_test::Expect;
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::source::{LoadError, Loader, Sources};
+use crate::source::{BadScript, LoadError, Loader, Sources};
 use crate::{Checked, check as check_program};
 
 /// The shipped modules, and files of a test.
@@ -38,6 +38,15 @@ impl Loader for Files<'_> {
             .find(|(name, _)| *name == path)
             .map(|(_, text)| (*text).to_string())
             .ok_or(LoadError::NotFound)
+    }
+
+    /// Knows of scripts only that brackets must be closed.
+    fn script(&self, text: &str, _: &[&str]) -> Result<(), BadScript> {
+        let open = text.matches('(').count().checked_sub(text.matches(')').count());
+        match (open, text.find(';')) {
+            (Some(1..), Some(at)) => Err(BadScript { at, message: "`)` is missing".to_string() }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kup_dsl::diagnostic::{Diagnostic, Severity};
-use kup_dsl::source::{LoadError, Loader, Sources};
+use kup_dsl::source::{BadScript, LoadError, Loader, Sources};
 
 /// One case.
 pub(crate) struct Case {
@@ -245,5 +245,14 @@ impl Loader for Files {
             None => self.folder.join(path),
         };
         fs::read_to_string(file).map_err(|_| LoadError::NotFound)
+    }
+
+    /// Knows of scripts only that brackets must be closed.
+    fn script(&self, text: &str, _: &[&str]) -> Result<(), BadScript> {
+        let open = text.matches('(').count().checked_sub(text.matches(')').count());
+        match (open, text.find(';')) {
+            (Some(1..), Some(at)) => Err(BadScript { at, message: "`)` is missing".to_string() }),
+            _ => Ok(()),
+        }
     }
 }

@@ -26,6 +26,11 @@ pub(super) struct WirePlan {
     on_failure: WireOnFailure,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     approvals: Vec<WireApproval>,
+    // Plans of a kup that knew no scripts have neither.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    scripts: IndexMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    hosts: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -172,6 +177,8 @@ impl WirePlan {
                     question: question.clone(),
                 })
                 .collect(),
+            scripts: plan.scripts.clone(),
+            hosts: plan.hosts.clone(),
         }
     }
 
@@ -284,6 +291,8 @@ impl WirePlan {
                     Ok((gate, approval.question))
                 })
                 .collect::<Result<_, _>>()?,
+            scripts: self.scripts,
+            hosts: self.hosts,
         })
     }
 }

@@ -83,6 +83,8 @@ pub(crate) fn plan() -> Plan {
             (Gate::Scope(ScopeId(0)), "begin?".to_string()),
         ]
         .into(),
+        scripts: IndexMap::from([("announce".to_string(), "say(text)".to_string())]),
+        hosts: vec!["hooks.slack.com".to_string()],
     }
 }
 

@@ -8,6 +8,7 @@ mod local;
 mod quote;
 mod session;
 mod ssh;
+mod web;
 
 use std::sync::Arc;
 
@@ -15,10 +16,12 @@ pub use clock::SystemClock;
 pub use connect::{Cluster, Connect, ConnectError, connect};
 pub use local::Local;
 pub use ssh::{Ssh, SshOptions};
+pub use web::Http;
 
-use crate::port::Ports;
+use crate::port::{Ports, Web};
 
 /// Puts the live ports together.
 pub fn ports(kube: Option<kube::Client>, ssh: SshOptions) -> Ports {
-    Ports { kube, shells: Arc::new(Ssh::new(ssh)), clock: Arc::new(SystemClock::default()) }
+    let web = Some(Arc::new(Http) as Arc<dyn Web>);
+    Ports { kube, shells: Arc::new(Ssh::new(ssh)), clock: Arc::new(SystemClock::default()), web }
 }

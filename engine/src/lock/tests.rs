@@ -94,7 +94,7 @@ impl Cluster {
             }
         });
         let kube = Some(kube::Client::new(api, "default"));
-        Ports { kube, shells: Arc::new(NoShells), clock: Arc::new(Leaping(start, ahead)) }
+        Ports { kube, shells: Arc::new(NoShells), clock: Arc::new(Leaping(start, ahead)), web: None }
     }
 
     fn spec(&self) -> Value {

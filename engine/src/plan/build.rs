@@ -89,6 +89,8 @@ impl<'p> Draft<'p> {
                 graph: StableDiGraph::new(),
                 on_failure: program.on_failure.clone(),
                 approvals: BTreeMap::new(),
+                scripts: IndexMap::new(),
+                hosts: program.policy.hosts.clone(),
             },
             children: Vec::new(),
             stages: Vec::new(),

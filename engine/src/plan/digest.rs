@@ -23,6 +23,14 @@ pub fn digest(plan: &Plan) -> String {
     put(&mut line, format_args!("plan 1 {:?}", plan.on_failure));
     arguments(&mut line, &plan.params);
     tell(&mut line);
+    for (name, script) in &plan.scripts {
+        put(&mut line, format_args!("script {name:?} {script:?}"));
+        tell(&mut line);
+    }
+    if !plan.hosts.is_empty() {
+        put(&mut line, format_args!("hosts {:?}", plan.hosts));
+        tell(&mut line);
+    }
     for scope in &plan.scopes {
         put(&mut line, format_args!("scope {:?} {:?} ", scope.key, scope.parent.map(|p| p.0)));
         match &scope.kind {

@@ -121,7 +121,7 @@ impl<'p> Draft<'p> {
         let Some(args) = args.into_iter().collect::<Option<Vec<Value>>>() else { return };
         let policy = self.link(&step.policy, at.policy);
         match &task.body {
-            TaskBody::Native => self.step(task, step, args, policy, at),
+            TaskBody::Native | TaskBody::Script(_) => self.step(task, step, args, policy, at),
             TaskBody::Steps { policy: inner, body, slots } => {
                 if at.depth >= DEEPEST {
                     let text = format!("`{}` calls itself, or is nested too deeply", task.name);
@@ -157,7 +157,12 @@ impl<'p> Draft<'p> {
 
     fn step(&mut self, task: &'p Task, said: &'p Said, args: Vec<Value>, policy: usize, at: &At) {
         let here = self.frames[at.frame].here.clone();
-        let node = node_of(task, &args);
+        let action = self.action(task);
+        let mut node = node_of(task, &args);
+        if matches!(task.body, TaskBody::Script(_)) {
+            // A script sees the node around it, also if its task does not ask for one.
+            node = node.or_else(|| here.clone());
+        }
         if let Some(name) = &node
             && !self.cluster.inventory.nodes.contains_key(name)
         {
@@ -173,7 +178,7 @@ impl<'p> Draft<'p> {
         let vertex = self.plan.graph.add_node(Vertex::Step(id));
         self.plan.steps.push(Step {
             key,
-            action: task.name.clone(),
+            action,
             text,
             node,
             args: named(task, &args),
@@ -195,6 +200,24 @@ impl<'p> Draft<'p> {
         self.ask(&said.policy, at.frame, Gate::Step(id));
         self.children[at.scope.0 as usize].push(Child::Step(id));
         self.calls.push(Call { task, step: said, args, frame: at.frame, policy });
+    }
+
+    /// Returns the name of the action that a task is; a script is kept under it.
+    pub(super) fn action(&mut self, task: &Task) -> String {
+        let TaskBody::Script(text) = &task.body else { return task.name.clone() };
+        let native = |name: &str| {
+            let mut tasks = self.program.tasks.iter();
+            tasks.any(|t| t.name == name && matches!(t.body, TaskBody::Native))
+        };
+        // Two modules may have a verb of one name.
+        let mut name = task.name.clone();
+        let mut n = 1;
+        while native(&name) || self.plan.scripts.get(&name).is_some_and(|other| other != text) {
+            n += 1;
+            name = format!("{}#{n}", task.name);
+        }
+        self.plan.scripts.insert(name.clone(), text.clone());
+        name
     }
 
     /// Writes a step as one would in kup, without what goes without saying.

@@ -60,6 +60,10 @@ pub struct Plan {
     pub on_failure: OnFailure,
     /// What somebody must say yes to, and before what.
     pub approvals: BTreeMap<Gate, String>,
+    /// The scripts, by the names of the actions that they are.
+    pub scripts: IndexMap<String, String>,
+    /// Whom scripts may talk to: `hooks.slack.com`, `prometheus:9090`.
+    pub hosts: Vec<String>,
 }
 
 /// What an approval stands before.

@@ -21,17 +21,18 @@ pub(super) fn pass(draft: &mut Draft<'_>) {
     }
 }
 
-fn undo(draft: &Draft<'_>, call: usize) -> Result<Undo, Diagnostic> {
+fn undo(draft: &mut Draft<'_>, call: usize) -> Result<Undo, Diagnostic> {
     let call = &draft.calls[call];
-    let frame = &draft.frames[call.frame];
+    let (task, args) = (call.task, call.args.clone());
+    let frame = draft.frames[call.frame].clone();
     if let Some(block) = &call.step.policy.undo {
         let mut steps = Vec::new();
-        flatten(draft, block, frame, 0, &mut steps)?;
+        flatten(draft, block, &frame, 0, &mut steps)?;
         return Ok(if steps.is_empty() { Undo::Nothing } else { Undo::Steps(steps) });
     }
-    for (class, when) in &call.task.header.undo {
+    for (class, when) in &task.header.undo {
         let holds = match when {
-            Some(when) => draft.eval_with(when, &call.args, frame.here.as_deref())? == Value::Bool(true),
+            Some(when) => draft.eval_with(when, &args, frame.here.as_deref())? == Value::Bool(true),
             None => true,
         };
         if !holds {
@@ -42,7 +43,7 @@ fn undo(draft: &Draft<'_>, call: usize) -> Result<Undo, Diagnostic> {
             UndoClass::Itself => Undo::Itself,
             UndoClass::OneWay(why) => Undo::OneWay(why.clone()),
             UndoClass::By(step) => {
-                let inner = Frame { locals: call.args.clone(), here: frame.here.clone() };
+                let inner = Frame { locals: args.clone(), here: frame.here.clone() };
                 let mut steps = Vec::new();
                 self::step(draft, step, &inner, 0, &mut steps)?;
                 Undo::Steps(steps)
@@ -53,9 +54,9 @@ fn undo(draft: &Draft<'_>, call: usize) -> Result<Undo, Diagnostic> {
 }
 
 /// Unrolls an undo block into one sequence.
-fn flatten(
-    draft: &Draft<'_>,
-    block: &Block,
+pub(super) fn flatten<'p>(
+    draft: &mut Draft<'p>,
+    block: &'p Block,
     frame: &Frame,
     depth: usize,
     into: &mut Vec<UndoStep>,
@@ -93,9 +94,9 @@ fn flatten(
     Ok(())
 }
 
-fn step(
-    draft: &Draft<'_>,
-    said: &Said,
+fn step<'p>(
+    draft: &mut Draft<'p>,
+    said: &'p Said,
     frame: &Frame,
     depth: usize,
     into: &mut Vec<UndoStep>,
@@ -105,10 +106,10 @@ fn step(
     let args: Vec<Value> =
         said.args.iter().map(|arg| draft.eval_with(arg, &frame.locals, here)).collect::<Result<_, _>>()?;
     match &task.body {
-        TaskBody::Native => {
+        TaskBody::Native | TaskBody::Script(_) => {
             let (timeout, retry) = policy::settle(&[&said.policy], &task.header.policy);
             into.push(UndoStep {
-                action: task.name.clone(),
+                action: draft.action(task),
                 text: draft.text(task, &args, here),
                 node: node_of(task, &args),
                 args: named(task, &args),

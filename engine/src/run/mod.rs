@@ -10,6 +10,8 @@
 //! ```
 
 mod probe;
+mod script;
+mod sight;
 mod task;
 
 #[cfg(test)]

@@ -17,6 +17,9 @@ use crate::machine::{Effect, Input};
 use crate::plan::{Plan, StepId, Undo};
 use crate::port::Ports;
 
+use super::script::Script;
+use super::sight::Sight;
+
 /// What all tasks of a run share.
 pub(super) struct Performer {
     pub(super) plan: Arc<Plan>,
@@ -91,7 +94,8 @@ impl Performer {
                 for (i, undo) in steps.iter().enumerate() {
                     // A key of its own: what it leaves on nodes must not be taken for the step's work.
                     let key = format!("{}/undo/{}", what.key, i + 1);
-                    let action = self.action(&undo.action)?;
+                    let sight = Sight { step: Some(step), node: undo.node.as_deref(), ..Sight::default() };
+                    let action = self.action(&undo.action, &undo.args, sight)?;
                     let cx = self.context(key, attempt, undo.node.as_deref(), &undo.args, undo.long);
                     self.whole(&*action, &cx).await?;
                 }
@@ -117,14 +121,34 @@ impl Performer {
 
     fn step(&self, id: StepId, attempt: u32) -> Result<(Arc<dyn Action>, Context), Failure> {
         let step = self.plan.step(id);
-        let action = self.action(&step.action)?;
+        let sight = Sight { step: Some(id), attempt, ..Sight::default() };
+        let action = self.action(&step.action, &step.args, sight)?;
         Ok((action, self.context(step.key.clone(), attempt, step.node.as_deref(), &step.args, step.long)))
     }
 
-    fn action(&self, name: &str) -> Result<Arc<dyn Action>, Failure> {
+    /// Returns an action by its name: a script with what it sees, or a verb done in Rust.
+    fn action(
+        &self,
+        name: &str,
+        args: &IndexMap<String, Value>,
+        sight: Sight<'_>,
+    ) -> Result<Arc<dyn Action>, Failure> {
+        if let Some(script) = self.script(name, args, sight) {
+            return Ok(Arc::new(script));
+        }
         self.actions.get(name).cloned().ok_or_else(|| {
             Failure::last(format!("this kup has no verb `{name}`"))
                 .with_hint("go on with the kup that began the run")
+        })
+    }
+
+    fn script(&self, name: &str, args: &IndexMap<String, Value>, sight: Sight<'_>) -> Option<Script> {
+        let text = self.plan.scripts.get(name)?;
+        let sight = Sight { run: &self.run, simulated: self.ports.web.is_none(), ..sight };
+        Some(Script {
+            text: text.as_str().into(),
+            sees: sight.values(&self.plan, &self.inventory, args),
+            hosts: self.plan.hosts.as_slice().into(),
         })
     }
 

@@ -162,6 +162,8 @@ fn plan(keys: &[&str], in_order: bool, on_failure: OnFailure) -> Plan {
         graph,
         on_failure,
         approvals: Default::default(),
+        scripts: IndexMap::new(),
+        hosts: vec![],
     }
 }
 
@@ -212,7 +214,7 @@ impl Bench {
             machine,
             journal,
             actions: Actions::new([work]),
-            ports: Ports { kube: None, shells: Arc::new(NoShells), clock },
+            ports: Ports { kube: None, shells: Arc::new(NoShells), clock, web: None },
             inventory: Arc::default(),
             id: "r".into(),
             folder: "/".into(),

@@ -99,6 +99,7 @@ impl Bench {
                 kube: Some(self.cluster.client()),
                 shells: Arc::new(self.clone()),
                 clock: Arc::new(self.clone()),
+                web: None,
             },
             inventory: Arc::new(inventory),
             run: "r1".into(),

@@ -114,7 +114,12 @@ impl Shell for Machine {
 
 /// Makes the ports of a test.
 pub(crate) fn ports(cluster: Option<&Cluster>, shells: &Scripted, clock: &Arc<Still>) -> Ports {
-    Ports { kube: cluster.map(Cluster::client), shells: Arc::new(shells.clone()), clock: clock.clone() }
+    Ports {
+        kube: cluster.map(Cluster::client),
+        shells: Arc::new(shells.clone()),
+        clock: clock.clone(),
+        web: None,
+    }
 }
 
 /// Makes the context of a step about a node of a cluster.

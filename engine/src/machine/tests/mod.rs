@@ -141,6 +141,8 @@ pub(super) fn plan(on_failure: OnFailure, pieces: &[Piece]) -> Arc<Plan> {
             graph: StableDiGraph::new(),
             on_failure,
             approvals: Default::default(),
+            scripts: IndexMap::new(),
+            hosts: vec![],
         },
     };
     let root = builder.scope(ScopeKind::Playbook, String::new(), None);
