@@ -59,6 +59,7 @@ fn cluster(workers: usize) -> Inventory {
         cluster: "bench".into(),
         version: "v1.33.13".parse().ok(),
         nodes: nodes.map(|n| (n.name.clone(), n)).collect(),
+        ..Inventory::default()
     }
 }
 

@@ -29,6 +29,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("dsl/src/parse.rs", &["crate::program", "crate::catalog"]),
     ("dsl/src/format/", &["crate::program", "crate::check", "crate::lint"]),
     // The pure core: no runtime, no cluster, no clock, no chance.
+    ("engine/src/hops.rs", PURE),
     ("engine/src/inventory.rs", PURE),
     ("engine/src/event.rs", PURE),
     ("engine/src/retry.rs", PURE),

@@ -102,6 +102,11 @@ fn names(value: Value) -> Vec<String> {
 }
 
 fn call(func: Func, args: &[Expr], expr: &Expr, env: &Env<'_>) -> Result<Value, Diagnostic> {
+    if let (Func::Label, [key, of]) = (func, args) {
+        let (key, of) = (eval(key, env)?, eval(of, env)?);
+        let label = key.as_text().zip(of.as_text()).and_then(|(key, node)| env.facts.label(node, key));
+        return Ok(Value::Text(label.unwrap_or_default()));
+    }
     let [arg] = args else {
         let problem = Problem::Arity { func: func.name(), takes: "one value" };
         return Err(problem.at(expr.span));

@@ -543,7 +543,9 @@ impl fmt::Display for Problem {
             OutOfRange(why) => f.write_str(why),
             Arity { func, takes } => write!(f, "`{func}` takes {takes}"),
             NotIterable(found) => write!(f, "`each` cannot go over {found}"),
-            LabelOutsideWhere => f.write_str("`label` looks at the node of a `where`, and there is none"),
+            LabelOutsideWhere => {
+                f.write_str("`label` looks at the node of a `where` or of an `each`, and there is none")
+            }
             EmptyList => f.write_str("the list is empty"),
             EmptySet => f.write_str("this set has no node"),
             NotLiteral(what) => write!(f, "{what} must be written out: it cannot depend on anything"),

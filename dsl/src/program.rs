@@ -370,7 +370,7 @@ pub enum Func {
     Rest,
     /// `count(nodes) -> number`
     Count,
-    /// `label("name") -> string`, of the node that `where` looks at
+    /// `label("name") -> string`, of the node that `where` looks at, or of a second argument
     Label,
     /// `minor(version) -> minor`
     Minor,

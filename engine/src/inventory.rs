@@ -5,6 +5,8 @@ use dsl::program::Set;
 use dsl::value::{Value, Version};
 use indexmap::IndexMap;
 
+use crate::hops::Roads;
+
 /// What is known of a cluster, or of a bare list of hosts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inventory {
@@ -13,6 +15,8 @@ pub struct Inventory {
     pub cluster: String,
     /// The lowest version of all apiservers, if there is a cluster.
     pub version: Option<Version>,
+    /// Where the cluster may stop on its way up; not stored with a plan, which has its hops.
+    pub roads: Roads,
     /// The nodes by name, control planes first, each group in the order of their names.
     pub nodes: IndexMap<String, Node>,
 }
@@ -50,6 +54,8 @@ pub struct Node {
     pub kernel: String,
     /// `containerd://1.7.27`
     pub runtime: String,
+    /// The version of control groups, `v1` or `v2`; empty until the node has been asked.
+    pub cgroup: String,
     /// Who installs packages there, once the node has been asked.
     pub packages: Option<PackageManager>,
     /// `status.nodeInfo.machineID`: held against the host's own, so that no command ever runs on the wrong machine.
@@ -66,6 +72,15 @@ pub enum PackageManager {
 }
 
 impl Node {
+    /// Returns what the node is for: `control_plane`, `etcd` without an apiserver, or `worker`.
+    pub fn role(&self) -> &'static str {
+        match (self.control_plane, self.etcd) {
+            (true, _) => "control_plane",
+            (false, true) => "etcd",
+            (false, false) => "worker",
+        }
+    }
+
     /// Returns the pool by the labels that the usual installers set; empty if there is none.
     pub fn pool(&self) -> &str {
         const LABELS: [&str; 6] = [
@@ -98,16 +113,22 @@ impl Facts for Inventory {
         let text = |s: &str| Value::Text(s.to_string());
         Some(match fact {
             "name" => text(&n.name),
+            "role" => Value::Word(n.role().to_string()),
             "control_plane" => Value::Bool(n.control_plane),
             "etcd" => Value::Bool(n.etcd),
+            "stacked" => Value::Bool(n.control_plane && n.etcd),
             "worker" => Value::Bool(!n.control_plane),
+            "taints" => Value::List(n.taints.iter().map(|taint| text(taint)).collect()),
             "gpu" => Value::Number(i64::try_from(n.gpu).unwrap_or(i64::MAX)),
             "zone" => text(n.labels.get("topology.kubernetes.io/zone").map_or("", String::as_str)),
             "pool" => text(n.pool()),
             "os" => text(&n.os),
             "arch" => text(&n.arch),
             "kernel" => text(&n.kernel),
+            "cgroup" if n.cgroup.is_empty() => return None,
+            "cgroup" => Value::Word(n.cgroup.clone()),
             "runtime" => text(&n.runtime),
+            "runtime_version" => Value::Version(n.runtime.split_once("://")?.1.parse().ok()?),
             "ready" => Value::Bool(n.ready),
             "kubelet" => Value::Version(n.kubelet.clone()?),
             "apiserver" => Value::Version(n.apiserver.clone()?),
@@ -121,5 +142,34 @@ impl Facts for Inventory {
 
     fn label(&self, node: &str, key: &str) -> Option<String> {
         self.nodes.get(node)?.labels.get(key).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_a_node_is_a_fact_and_what_is_not_known_is_none() {
+        let taints = vec!["nvidia.com/gpu=present:NoSchedule".to_string()];
+        let known = Node {
+            name: "cp1".to_string(),
+            control_plane: true,
+            etcd: true,
+            taints,
+            runtime: "containerd://1.7.27".to_string(),
+            cgroup: "v2".to_string(),
+            ..Node::default()
+        };
+        let unknown = Node { name: "e1".to_string(), etcd: true, ..Node::default() };
+        let nodes = [known, unknown].map(|node| (node.name.clone(), node));
+        let inventory = Inventory { nodes: nodes.into_iter().collect(), ..Inventory::default() };
+        let fact = |node, fact| inventory.fact(node, fact).map_or("unknown".to_string(), |v| v.to_string());
+        let both = |name| [fact("cp1", name), fact("e1", name)];
+        assert_eq!(both("role"), ["control_plane", "etcd"]);
+        assert_eq!(both("stacked"), ["true", "false"]);
+        assert_eq!(both("taints"), ["nvidia.com/gpu=present:NoSchedule", ""]);
+        assert_eq!(both("runtime_version"), ["v1.7.27", "unknown"]);
+        assert_eq!(both("cgroup"), ["v2", "unknown"]);
     }
 }

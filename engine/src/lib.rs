@@ -5,6 +5,7 @@
 pub mod action;
 pub mod event;
 pub mod hook;
+pub mod hops;
 pub mod inputs;
 pub mod inventory;
 pub mod journal;

@@ -15,9 +15,15 @@ use thiserror::Error;
 
 use crate::api;
 use crate::hosts::{self, Host, Role};
+use crate::release::Table;
 
 /// How many machines are asked at once.
 const AT_ONCE: usize = 32;
+
+/// The files in which a machine says who it is. The last one is the only one that people write, and may
+/// lack the end of its last line.
+const WHO: [&str; 4] =
+    ["/etc/machine-id", "/proc/sys/kernel/osrelease", "/proc/self/cgroup", "/etc/os-release"];
 
 /// How long a machine may take to say who it is.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -125,8 +131,11 @@ pub(crate) async fn cluster(kube: &kube::Client) -> Result<Inventory, Failure> {
         api::static_pods(kube),
         api::call("read namespace kube-system", namespaces.get(api::SYSTEM)),
     )?;
-    let mut inventory =
-        Inventory { cluster: system.metadata.uid.unwrap_or_default(), ..Inventory::default() };
+    let mut inventory = Inventory {
+        cluster: system.metadata.uid.unwrap_or_default(),
+        roads: Table::get().roads(),
+        ..Inventory::default()
+    };
     for node in nodes {
         let node = from_api(node);
         inventory.nodes.insert(node.name.clone(), node);
@@ -184,6 +193,7 @@ fn from_api(node: core::Node) -> Node {
         arch: info.architecture,
         kernel: info.kernel_version,
         runtime: info.container_runtime_version,
+        cgroup: String::new(),
         packages: None,
         machine_id: info.machine_id,
     }
@@ -232,6 +242,8 @@ fn nearest(host: &str, nodes: &IndexMap<String, Node>) -> Option<String> {
 /// What a machine says of itself.
 struct Machine {
     id: String,
+    kernel: String,
+    cgroup: String,
     os: String,
     packages: Option<PackageManager>,
 }
@@ -258,8 +270,13 @@ async fn ask_machines(ports: &Ports, inventory: &mut Inventory) -> Result<(), In
         }
         node.machine_id = machine.id;
         node.packages = machine.packages;
+        node.cgroup = machine.cgroup;
+        // Where there is an API, it has said these.
         if node.os.is_empty() {
             node.os = machine.os;
+        }
+        if node.kernel.is_empty() {
+            node.kernel = machine.kernel;
         }
     }
     // A wrong machine is the graver finding: every command would go there.
@@ -272,7 +289,7 @@ async fn ask_machines(ports: &Ports, inventory: &mut Inventory) -> Result<(), In
 
 async fn ask(ports: &Ports, name: String, ssh: String) -> (String, Result<Machine, String>) {
     let shell = ports.shells.on(&ssh);
-    let command = Command::read(["cat", "/etc/machine-id", "/etc/os-release"]);
+    let command = Command::read(["cat"].into_iter().chain(WHO));
     let answer = match tokio::time::timeout(PATIENCE, shell.run(&command)).await {
         Ok(Ok(output)) if output.ok() => Ok(machine(&output.stdout)),
         Ok(Ok(output)) => Err(output.stderr.trim().to_string()),
@@ -284,8 +301,19 @@ async fn ask(ports: &Ports, name: String, ssh: String) -> (String, Result<Machin
 }
 
 fn machine(text: &str) -> Machine {
-    let mut lines = text.lines();
+    let mut lines = text.lines().peekable();
     let id = lines.next().unwrap_or_default().trim().to_string();
+    let kernel = lines.next().unwrap_or_default().trim().to_string();
+    // One group `0::/...` and no other: the unified hierarchy. cgroups(7)
+    let mut groups = Vec::new();
+    while let Some(group) = lines.next_if(|line| line.starts_with(|c: char| c.is_ascii_digit())) {
+        groups.push(group);
+    }
+    let cgroup = match groups.as_slice() {
+        [] => "",
+        [one] if one.starts_with("0::") => "v2",
+        _ => "v1",
+    };
     let fields: IndexMap<&str, &str> = lines
         .filter_map(|line| line.split_once('='))
         .map(|(key, value)| (key.trim(), value.trim().trim_matches(['"', '\''])))
@@ -297,7 +325,7 @@ fn machine(text: &str) -> Machine {
         "fedora" | "rhel" | "centos" | "rocky" | "almalinux" | "amzn" | "ol" => Some(PackageManager::Dnf),
         _ => None,
     });
-    Machine { id, os: field("PRETTY_NAME").to_string(), packages }
+    Machine { id, kernel, cgroup: cgroup.to_string(), os: field("PRETTY_NAME").to_string(), packages }
 }
 
 #[cfg(test)]
@@ -305,10 +333,11 @@ mod tests {
     use super::*;
     use crate::testing::{Cluster, Scripted, ports};
 
-    const ASK: &str = "cat /etc/machine-id /etc/os-release";
+    const ASK: &str = "cat /etc/machine-id /proc/sys/kernel/osrelease /proc/self/cgroup /etc/os-release";
 
     fn machine_of(name: &str) -> String {
-        format!("id-{name}\nNAME=Debian\nID=debian\nPRETTY_NAME=\"Debian 13\"\n")
+        let system = "NAME=Debian\nID=debian\nPRETTY_NAME=\"Debian 13\"\n";
+        format!("id-{name}\n6.12.38\n0::/user.slice\n{system}")
     }
 
     fn cluster() -> (Cluster, Scripted) {
@@ -342,7 +371,7 @@ mod tests {
         assert!(cp1.control_plane && cp1.etcd && cp1.ready);
         assert_eq!(cp1.apiserver, Some("v1.34.2".parse().unwrap()));
         assert_eq!(cp1.kubelet, Some("v1.33.4".parse().unwrap()));
-        assert_eq!(cp1.packages, Some(PackageManager::Apt));
+        assert_eq!((cp1.packages, cp1.cgroup.as_str()), (Some(PackageManager::Apt), "v2"));
         assert_eq!(inventory.nodes["w2"].ssh, "w2");
     }
 
@@ -380,12 +409,13 @@ mod tests {
 
     #[tokio::test]
     async fn hosts_alone_are_nodes_without_a_cluster() {
-        let shells =
-            Scripted::default().says("root@a", ASK, "id-a\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n");
+        let says = "id-a\n4.18.0-553\n2:cpu,cpuacct:/\n1:name=systemd:/\n0::/\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"";
+        let shells = Scripted::default().says("root@a", ASK, says);
         let hosts = hosts::parse("[[host]]\nname = \"a\"\nssh = \"root@a\"\nroles = [\"etcd\"]").unwrap();
         let inventory = read(&ports(None, &shells, &Default::default()), Some(&hosts)).await.unwrap();
         let a = &inventory.nodes["a"];
         assert_eq!((a.packages, a.etcd, a.control_plane), (Some(PackageManager::Dnf), true, false));
+        assert_eq!((a.kernel.as_str(), a.cgroup.as_str()), ("4.18.0-553", "v1"));
         assert_eq!((inventory.cluster.as_str(), inventory.version), ("", None));
         let nothing = read(&ports(None, &shells, &Default::default()), None).await;
         assert_eq!(nothing, Err(InventoryError::Nothing));

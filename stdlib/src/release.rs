@@ -3,7 +3,8 @@
 
 use std::sync::LazyLock;
 
-use dsl::value::Minor;
+use dsl::value::{Minor, Version};
+use engine::hops::Roads;
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer};
 
@@ -18,6 +19,8 @@ pub(crate) struct Release {
     released: Date,
     /// When its support ends.
     pub(crate) eol: Date,
+    /// The newest patch that was seen to be good.
+    newest: u32,
     /// The tag of the etcd image that kubeadm runs with it.
     pub(crate) etcd: String,
 }
@@ -27,6 +30,8 @@ pub(crate) struct Release {
 pub(crate) struct Table {
     /// The day on which it was last compared with its sources.
     pub(crate) known_until: Date,
+    /// How many minors a kubelet may be older than an apiserver.
+    kubelets_behind: u32,
     release: Vec<Release>,
 }
 
@@ -39,6 +44,16 @@ impl Table {
     /// Returns the table.
     pub(crate) fn get() -> &'static Table {
         &TABLE
+    }
+
+    /// Returns where a cluster may stop on its way up.
+    pub(crate) fn roads(&self) -> Roads {
+        let stop = |release: &Release| {
+            let Minor { major, minor } = release.minor;
+            let (pre, vendor) = (String::new(), String::new());
+            Version { major, minor, patch: release.newest, pre, vendor }
+        };
+        Roads { stops: self.release.iter().map(stop).collect(), behind: self.kubelets_behind }
     }
 
     /// Returns what is known of a minor release.

@@ -121,3 +121,46 @@ fn where_nobody_is_at_a_terminal_nothing_is_asked() {
     assert!(!ran.stderr.contains("the version to reach: "), "{}", ran.stderr);
     ran.says("`target` has no value; it is a version: the version to reach");
 }
+
+const LATE: &str = r#"use std/kubeadm
+playbook "Late"
+param target: version = v1.34.2
+stage workers { each node in workers { upgrade worker to=target } }
+stage more {
+  if first(workers).kubelet < target {
+    run command "echo old" on=local
+  }
+  each node in nodes where kernel == "6.1.0-37-amd64" { run command "echo ${node}" }
+}
+"#;
+
+#[test]
+fn a_choice_by_a_fact_that_an_earlier_step_changes_is_refused() {
+    let kup = Kup::new().with("late.kup", LATE);
+    let ran = kup.run("plan late.kup --sim 1+1@v1.33.4").exits(4);
+    let ran = ran.says("K0605").says("this asks the `kubelet` of w1, which `restart kubelet` changes before");
+    assert_eq!(ran.stderr.matches("K0605").count(), 2, "the heading and the way to the page: {}", ran.stderr);
+    // Asked before the change it may stand, also in a stage that is written below.
+    let none = "stage none { run command \"echo none\" on=local }\nstage workers after more {";
+    let text = LATE.replace("stage workers {", none).replace("stage more {", "stage more after none {");
+    let kup = kup.with("early.kup", text);
+    kup.run("plan early.kup --sim 1+1@v1.33.4").exits(0).prints("echo old");
+}
+
+const FACTS: &str = r#"playbook "Facts"
+stage one {
+  each node in nodes where role == worker and cgroup == v2 and runtime_version >= v1.7.0 {
+    if label("size") == "xl" { run command "echo ${node} ${count(node.taints)}" }
+  }
+  each node in control_plane where stacked and count(taints) == 1 { run command "echo stacked" }
+}
+"#;
+
+#[test]
+fn facts_of_a_simulated_cluster_are_those_of_a_real_one() {
+    let shape = "version = \"v1.33.4\"\ncontrol_plane = 1\n[[pool]]\nname = \"big\"\ncount = 1\n\
+                 labels = { size = \"xl\" }\ntaints = [\"a=b:NoSchedule\", \"c=d:NoExecute\"]\n";
+    let kup = Kup::new().with("facts.kup", FACTS).with("shape.toml", shape);
+    let plan = kup.run("plan facts.kup --sim shape.toml").exits(0);
+    plan.prints("\"echo big1 2\"").prints("\"echo stacked\"");
+}

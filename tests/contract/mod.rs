@@ -52,7 +52,10 @@ fn before() -> Vec<Case> {
     use Alike::{Code, Json, Lines, Words};
     let cp = |line: &str, alike| case("cp1", line, alike);
     vec![
-        cp("cat /etc/machine-id /etc/os-release", Words(&["ID=debian", "VERSION_ID=\"12\""])),
+        cp(
+            "cat /etc/machine-id /proc/sys/kernel/osrelease /proc/self/cgroup /etc/os-release",
+            Words(&["ID=debian", "VERSION_ID=\"12\""]),
+        ),
         cp("cat /proc/sys/kernel/random/boot_id", Lines),
         cp("kubelet --version", Lines),
         cp("kubeadm version -o short", Lines),

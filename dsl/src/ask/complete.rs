@@ -311,7 +311,7 @@ impl List {
     }
 
     fn facts(&mut self) {
-        for (name, ty) in &FACTS {
+        for (name, ty) in FACTS.iter() {
             self.add(name, Sort::Fact, &spell::ty(ty), "");
         }
     }

@@ -381,13 +381,18 @@ impl<'a> Checker<'a> {
         let [arg] = args else {
             return Err(Problem::Arity { func: func.name(), takes }.at(span));
         };
-        if func == Func::Label && !frame.it {
-            return Err(Problem::LabelOutsideWhere.at(span));
-        }
+        // Outside a `where` it is about the node of the loop.
+        let of = match (func, frame.it) {
+            (Func::Label, false) => {
+                let node = here(frame.here, span, false);
+                Some(node.ok_or_else(|| Problem::LabelOutsideWhere.at(span))?)
+            }
+            _ => None,
+        };
         let arg = match (func, want) {
             // A set's name means the set here, also where facts have the same names.
             (Func::Count, _) => {
-                let outside = Frame { it: false, ..frame.clone() };
+                let outside = Frame { it: frame.it && self.is_listed(arg), ..frame.clone() };
                 let arg = self.expr(&outside, arg, None)?;
                 match arg.ty {
                     Type::Nodes | Type::List(_) => arg,
@@ -396,7 +401,13 @@ impl<'a> Checker<'a> {
             }
             (_, want) => self.expr(frame, arg, want.as_ref())?,
         };
-        Ok(Expr { kind: ExprKind::Call(func, vec![arg]), ty, span })
+        Ok(Expr { kind: ExprKind::Call(func, std::iter::once(arg).chain(of).collect()), ty, span })
+    }
+
+    /// Returns whether a word is a fact that is a list.
+    fn is_listed(&self, written: &ast::Expr) -> bool {
+        let is_list = |ty| matches!(ty, Type::List(_));
+        matches!(written.kind, ast::ExprKind::Word) && fact(self.text(written.span)).is_some_and(is_list)
     }
 
     fn binary(
@@ -428,7 +439,7 @@ impl<'a> Checker<'a> {
             }
             Written::In => {
                 // The right side is always a set or a list, so a set's name is no fact there.
-                let outside = Frame { it: false, ..frame.clone() };
+                let outside = Frame { it: frame.it && self.is_listed(right), ..frame.clone() };
                 let right = self.expr(&outside, right, None)?;
                 let of = match &right.ty {
                     Type::Nodes => Type::Node,

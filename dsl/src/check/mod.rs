@@ -11,6 +11,7 @@ mod test;
 mod trace;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
 use crate::ast;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -55,23 +56,31 @@ pub(crate) const LAWS: [&str; 8] = [
 ];
 
 /// Facts of a node and their types.
-pub(crate) static FACTS: [(&str, Type); 15] = [
-    ("name", Type::Text),
-    ("control_plane", Type::Bool),
-    ("etcd", Type::Bool),
-    ("worker", Type::Bool),
-    ("gpu", Type::Number),
-    ("zone", Type::Text),
-    ("pool", Type::Text),
-    ("os", Type::Text),
-    ("arch", Type::Text),
-    ("kernel", Type::Text),
-    ("runtime", Type::Text),
-    ("ready", Type::Bool),
-    ("kubelet", Type::Version),
-    ("apiserver", Type::Version),
-    ("package_manager", Type::Text),
-];
+pub(crate) static FACTS: LazyLock<[(&str, Type); 20]> = LazyLock::new(|| {
+    let one_of = |words: &[&str]| Type::Word(words.iter().map(|word| (*word).to_string()).collect());
+    [
+        ("name", Type::Text),
+        ("role", one_of(&["control_plane", "etcd", "worker"])),
+        ("control_plane", Type::Bool),
+        ("etcd", Type::Bool),
+        ("stacked", Type::Bool),
+        ("worker", Type::Bool),
+        ("taints", Type::List(Box::new(Type::Text))),
+        ("gpu", Type::Number),
+        ("zone", Type::Text),
+        ("pool", Type::Text),
+        ("os", Type::Text),
+        ("arch", Type::Text),
+        ("kernel", Type::Text),
+        ("cgroup", one_of(&["v1", "v2"])),
+        ("runtime", Type::Text),
+        ("runtime_version", Type::Version),
+        ("ready", Type::Bool),
+        ("kubelet", Type::Version),
+        ("apiserver", Type::Version),
+        ("package_manager", Type::Text),
+    ]
+});
 
 /// Words that no verb begins with.
 pub(crate) const KEYWORDS: [&str; 25] = [

@@ -462,16 +462,16 @@ fn facts_and_functions_are_compared_with_the_known_ones() {
     steps(
         "each n in nodes where zne == \"a\" { drain n }\neach n in firs(nodes) { drain n }\neach n in workers { if n.kublet == v1.34.2 { drain }\n}\nif label(\"x\") == \"y\" { }\nif first(nodes, workers) == local { }",
         expect![[r#"
-        3:23 `zne` K0202 unknown name `zne`
-            did you mean `zone`?
-        4:11 `firs` K0208 unknown function `firs`
-            did you mean `first`?
-        5:26 `kublet` K0207 a node has no fact `kublet`
-            did you mean `kubelet`?
-        7:4 `label("x")` K0314 `label` looks at the node of a `where`, and there is none
-            write `nodes where label("pool") == "gpu"`
-        8:4 `first(nodes, workers)` K0312 `first` takes one set of nodes
-    "#]],
+            3:23 `zne` K0202 unknown name `zne`
+                did you mean `zone`?
+            4:11 `firs` K0208 unknown function `firs`
+                did you mean `first`?
+            5:26 `kublet` K0207 a node has no fact `kublet`
+                did you mean `kubelet`?
+            7:4 `label("x")` K0314 `label` looks at the node of a `where` or of an `each`, and there is none
+                write `nodes where label("pool") == "gpu"`
+            8:4 `first(nodes, workers)` K0312 `first` takes one set of nodes
+        "#]],
     );
 }
 

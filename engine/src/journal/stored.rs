@@ -64,6 +64,8 @@ struct WireNode {
     arch: String,
     kernel: String,
     runtime: String,
+    #[serde(default)]
+    cgroup: String,
     packages: Option<WirePackages>,
     machine_id: String,
 }
@@ -133,6 +135,7 @@ impl WireInventory {
             arch: n.arch.clone(),
             kernel: n.kernel.clone(),
             runtime: n.runtime.clone(),
+            cgroup: n.cgroup.clone(),
             packages: n.packages.map(|p| match p {
                 PackageManager::Apt => WirePackages::Apt,
                 PackageManager::Dnf => WirePackages::Dnf,
@@ -165,6 +168,7 @@ impl WireInventory {
                 arch: n.arch,
                 kernel: n.kernel,
                 runtime: n.runtime,
+                cgroup: n.cgroup,
                 packages: n.packages.map(|p| match p {
                     WirePackages::Apt => PackageManager::Apt,
                     WirePackages::Dnf => PackageManager::Dnf,
@@ -174,6 +178,11 @@ impl WireInventory {
             };
             nodes.insert(n.name, node);
         }
-        Ok(Inventory { cluster: self.cluster, version: version(self.version)?, nodes })
+        Ok(Inventory {
+            cluster: self.cluster,
+            version: version(self.version)?,
+            nodes,
+            ..Inventory::default()
+        })
     }
 }

@@ -101,6 +101,7 @@ fn stored() -> Stored {
         cluster: "u-1".into(),
         version: Some("v1.33.4".parse().unwrap()),
         nodes: [("w1".to_string(), node)].into(),
+        ..Inventory::default()
     };
     Stored { digest: "d1".into(), folder: "/srv/playbooks".into(), plan: plan(), inventory }
 }

@@ -1,7 +1,8 @@
 //! Makes a plan of a program, an inventory and the values of the parameters: a list of passes, each
 //! of which adds one kind of knowledge. Pure: the same inputs give the same plan.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use dsl::diagnostic::{Diagnostic, Severity};
 use dsl::eval::{Env, Facts, eval};
@@ -11,7 +12,7 @@ use dsl::value::Value;
 use indexmap::IndexMap;
 use petgraph::stable_graph::StableDiGraph;
 
-use super::{Gate, Plan, ScopeId, StepId, claims, expand, order, policy, undo, validate};
+use super::{Gate, Plan, ScopeId, StepId, claims, expand, order, policy, stale, undo, validate};
 use crate::inventory::Inventory;
 
 /// Unrolls a program over an inventory. What is wrong comes out all at once.
@@ -20,6 +21,7 @@ pub fn build(program: &Program, inventory: &Inventory, params: &[Value]) -> Resu
     expand::pass(&mut draft); // loops, choices and tasks become scopes and steps
     order::pass(&mut draft); // the order of the text becomes edges
     claims::pass(&mut draft); // what each verb needs, ensures and follows, about real nodes
+    stale::pass(&mut draft); // no choice by what an earlier step changes
     policy::pass(&mut draft); // timeouts and retries, the nearest first
     undo::pass(&mut draft); // how each change is taken back
     validate::pass(&mut draft); // what no plan may be
@@ -40,6 +42,8 @@ pub(super) struct Draft<'p> {
     pub(super) calls: Vec<Call<'p>>,
     pub(super) frames: Vec<Frame>,
     pub(super) policies: Vec<Link<'p>>,
+    /// What the conditions and the sets of the plan have asked, in the order of the plan.
+    pub(super) asked: Vec<Asked>,
     keys: HashMap<String, u32>,
     findings: Vec<Diagnostic>,
 }
@@ -67,6 +71,18 @@ pub(super) struct Frame {
     pub(super) here: Option<String>,
 }
 
+/// What a condition or a set has asked about the nodes.
+pub(super) struct Asked {
+    /// The steps before it, in the order of the plan.
+    pub(super) steps: usize,
+    /// The stage it stands in.
+    pub(super) stage: ScopeId,
+    /// Nodes and their facts.
+    pub(super) facts: Vec<(String, String)>,
+    /// Where it was written.
+    pub(super) span: Span,
+}
+
 /// A policy and the ones around it.
 pub(super) struct Link<'p> {
     pub(super) policy: &'p Policy,
@@ -79,7 +95,7 @@ impl<'p> Draft<'p> {
         Draft {
             program,
             params,
-            cluster: Cluster::new(inventory),
+            cluster: Cluster::new(program, inventory),
             plan: Plan {
                 title: program.title.clone(),
                 params: named.collect::<IndexMap<_, _>>(),
@@ -97,6 +113,7 @@ impl<'p> Draft<'p> {
             calls: Vec::new(),
             frames: Vec::new(),
             policies: Vec::new(),
+            asked: Vec::new(),
             keys: HashMap::new(),
             findings: Vec::new(),
         }
@@ -111,6 +128,18 @@ impl<'p> Draft<'p> {
         let frame = &self.frames[frame];
         let result = self.eval_with(expr, &frame.locals, frame.here.as_deref());
         self.keep(result)
+    }
+
+    /// Evaluates what decides about the shape of the plan, and notes what it asks about nodes.
+    pub(super) fn decide(&mut self, expr: &Expr, frame: usize, stage: ScopeId) -> Option<Value> {
+        self.cluster.asked.borrow_mut().clear();
+        let value = self.eval(expr, frame);
+        let facts: Vec<(String, String)> = self.cluster.asked.borrow_mut().drain().collect();
+        if !facts.is_empty() {
+            let steps = self.plan.steps.len();
+            self.asked.push(Asked { steps, stage, facts, span: expr.span });
+        }
+        value
     }
 
     /// Evaluates an expression over values.
@@ -185,11 +214,18 @@ pub(super) struct Cluster<'p> {
     control_plane: Vec<String>,
     workers: Vec<String>,
     etcd: Vec<String>,
+    /// Facts that some verb of the program changes.
+    changing: HashSet<&'p str>,
+    /// Which of those were asked since somebody looked.
+    asked: RefCell<HashSet<(String, String)>>,
 }
 
 impl<'p> Cluster<'p> {
-    fn new(inventory: &'p Inventory) -> Cluster<'p> {
+    fn new(program: &'p Program, inventory: &'p Inventory) -> Cluster<'p> {
+        let ensured = program.tasks.iter().flat_map(|task| &task.header.ensures);
         Cluster {
+            changing: ensured.map(|claim| claim.fact.as_str()).collect(),
+            asked: RefCell::default(),
             inventory,
             nodes: inventory.set(Set::Nodes),
             control_plane: inventory.set(Set::ControlPlane),
@@ -210,6 +246,9 @@ impl Facts for Cluster<'_> {
     }
 
     fn fact(&self, node: &str, fact: &str) -> Option<Value> {
+        if self.changing.contains(fact) {
+            self.asked.borrow_mut().insert((node.to_string(), fact.to_string()));
+        }
         self.inventory.fact(node, fact)
     }
 

@@ -59,6 +59,17 @@ impl<'p> Draft<'p> {
         id
     }
 
+    /// Returns the stage around a scope.
+    pub(super) fn stage(&self, scope: ScopeId) -> ScopeId {
+        let mut at = scope;
+        while let (false, Some(parent)) =
+            (matches!(self.plan.scope(at).kind, ScopeKind::Stage(_)), self.plan.scope(at).parent)
+        {
+            at = parent;
+        }
+        at
+    }
+
     fn frame(&mut self, locals: Vec<Value>, here: Option<String>) -> usize {
         self.frames.push(Frame { locals, here });
         self.frames.len() - 1
@@ -95,7 +106,8 @@ impl<'p> Draft<'p> {
             Stmt::Step(step) => self.call(step, at),
             Stmt::Each(each) => self.each(each, at),
             Stmt::If(choice) => {
-                let Some(holds) = self.eval(&choice.cond, at.frame) else { return };
+                let stage = self.stage(at.scope);
+                let Some(holds) = self.decide(&choice.cond, at.frame, stage) else { return };
                 let block = if holds == Value::Bool(true) { &choice.then } else { &choice.other };
                 let in_parallel = matches!(self.plan.scope(at.scope).kind, ScopeKind::Parallel);
                 if in_parallel && block.0.len() > 1 {
@@ -244,7 +256,8 @@ impl<'p> Draft<'p> {
     }
 
     fn each(&mut self, each: &'p Each, at: &At) {
-        let Some(over) = self.eval(&each.over, at.frame) else { return };
+        let stage = self.stage(at.scope);
+        let Some(over) = self.decide(&each.over, at.frame, stage) else { return };
         let mut elements = match over {
             Value::Nodes(names) => names.into_iter().map(Value::Node).collect(),
             Value::List(values) => values,
@@ -355,6 +368,7 @@ fn has(fact: &Option<Value>) -> bool {
         Some(Value::Bool(b)) => *b,
         Some(Value::Number(n)) => *n != 0,
         Some(Value::Text(text)) => !text.is_empty(),
+        Some(Value::List(items)) => !items.is_empty(),
         Some(_) => true,
     }
 }

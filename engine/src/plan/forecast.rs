@@ -6,6 +6,8 @@
 //! other's. So a fact is noted once for each scope around a step, and a question about it costs one
 //! look for each scope around the step that asks; no search of the graph for each pair.
 
+mod again;
+
 use std::collections::HashMap;
 
 use dsl::program::Effect;
@@ -25,24 +27,38 @@ pub enum Probe {
 
 /// Writes into each step whether it has work. Steps that were not probed run.
 pub fn forecast(plan: &mut Plan, probes: &HashMap<StepId, Probe>) {
-    let wanted = {
-        let places = Places::new(plan);
+    let places = Places::new(plan);
+    let (wanted, before, later) = {
         let facts = Facts::new(plan);
+        let before = again::before(plan, &places);
         let mut wanted: Vec<bool> =
             plan.ids().map(|id| stands_alone(plan.step(id)) && !is_done(probes, id)).collect();
         // What follows may need a preparation, and what prepares may be followed: each round can
         // only add work, and two or three rounds add all of it.
         loop {
-            let more = follow(plan, &places, &facts, &mut wanted);
+            let more = again::undone(plan, &places, &before, &mut wanted);
+            let more = follow(plan, &places, &facts, &mut wanted) || more;
             let still_more = prepare(plan, &places, &facts, probes, &mut wanted);
             if !more && !still_more {
-                break wanted;
+                break;
             }
         }
+        let later = again::behind_changes(plan, &places, &wanted);
+        (wanted, before, later)
     };
-    for id in plan.ids() {
-        let work = verdict(plan.step(id), probes.get(&id), wanted[id.0 as usize]);
-        plan.steps[id.0 as usize].work = work;
+    for id in places.order.iter().copied() {
+        let i = id.0 as usize;
+        let mut work = verdict(plan.step(id), probes.get(&id), wanted[i]);
+        // What is now, when the step's turn comes, is what the one before it leaves.
+        if let (Work::Change { now, .. }, Some(before)) = (&mut work, before[i])
+            && let Work::Change { then, .. } = &plan.step(before).work
+            && !then.is_empty()
+        {
+            now.clone_from(then);
+        }
+        plan.steps[i].work = work;
+        // What is judged behind a change is judged in its turn.
+        plan.steps[i].preflight &= !later[i];
     }
 }
 

@@ -13,6 +13,7 @@ mod forecast;
 mod order;
 mod policy;
 mod show;
+mod stale;
 mod undo;
 mod validate;
 

@@ -51,7 +51,7 @@ fn line(out: &mut String, depth: usize, text: &str) {
 
 #[derive(PartialEq)]
 struct Row {
-    role: &'static str,
+    role: String,
     now: String,
     target: String,
     steps: String,
@@ -98,7 +98,7 @@ fn nodes(out: &mut String, plan: &Plan, inventory: &Inventory) {
     let mut table = vec![["node".into(), "role".into(), "now -> target".into(), "steps".into()]];
     for (names, row) in rows {
         let way = if row.target.is_empty() { row.now } else { format!("{} -> {}", row.now, row.target) };
-        table.push([names, row.role.to_string(), way, row.steps]);
+        table.push([names, row.role, way, row.steps]);
     }
     columns(out, 0, &table);
 }
@@ -106,11 +106,7 @@ fn nodes(out: &mut String, plan: &Plan, inventory: &Inventory) {
 fn row(node: &Node, all: usize, work: usize, target: Option<&Version>) -> Row {
     let now = node.kubelet.as_ref().map_or("?".to_string(), Version::to_string);
     let target = target.map_or(String::new(), Version::to_string);
-    let role = match (node.control_plane, node.etcd) {
-        (true, _) => "control plane",
-        (false, true) => "etcd",
-        (false, false) => "worker",
-    };
+    let role = node.role().replace('_', " ");
     Row { role, now, target, steps: format!("{work} of {all}") }
 }
 

@@ -122,6 +122,8 @@ impl Node {
         let (path, text) = Repository::file(manager, release.minor);
         node.files.write(path, text, 0o644);
         node.files.write("/etc/os-release", os_release(manager), 0o644);
+        node.files.write("/proc/sys/kernel/osrelease", "6.1.0-37-amd64\n", 0o444);
+        node.files.write("/proc/self/cgroup", "0::/user.slice/user-0.slice/session-1.scope\n", 0o444);
         node.new_boot_id();
         node.files.write("/etc/machine-id", format!("{}\n", node.machine_id), 0o444);
         node.files.write("/var/lib/kubelet/config.yaml", kubelet::config(release), 0o644);

@@ -2,6 +2,7 @@
 
 mod build;
 mod forecast;
+mod longer;
 mod playbook;
 mod show;
 

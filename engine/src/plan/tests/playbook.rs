@@ -6,7 +6,7 @@ use expect_test::expect;
 use super::*;
 
 /// Reads the repository's own folders.
-struct Folders;
+pub(super) struct Folders;
 
 impl Loader for Folders {
     fn load(&self, path: &str) -> Result<String, LoadError> {
