@@ -189,6 +189,9 @@ pub(crate) enum Command {
         /// Prints the text of the module.
         #[arg(long)]
         source: bool,
+        /// Writes language, verbs, playbooks and findings as pages into a folder.
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["words", "source", "json"])]
+        site: Option<PathBuf>,
     },
     /// Explains a finding of a check, with an example; without a code, lists all.
     Explain {

@@ -8,6 +8,7 @@ mod config;
 mod console;
 mod diagnostics;
 mod diff;
+mod doc;
 mod drive;
 mod error;
 mod exit;

@@ -33,11 +33,6 @@ impl Shipped {
     pub(crate) fn path(&self) -> String {
         format!("{STD}{}.kup", self.name)
     }
-
-    /// Returns the first line of its head: what it does.
-    pub(crate) fn about(&self) -> &'static str {
-        self.text.lines().next().unwrap_or_default().trim_start_matches('#').trim()
-    }
 }
 
 /// Returns all of them by name.
@@ -88,7 +83,7 @@ mod tests {
     fn every_playbook_says_in_its_head_what_it_does_and_how_to_run_it() {
         for playbook in all() {
             let head: Vec<&str> = playbook.text.lines().take_while(|line| line.starts_with('#')).collect();
-            assert!(head.len() >= 2 && playbook.about().ends_with('.'), "{}", playbook.name);
+            assert!(head.len() >= 2 && head[0].ends_with('.'), "{}", playbook.name);
             assert!(head.iter().any(|line| line.starts_with("#   kup run ")), "{}", playbook.name);
         }
     }

@@ -1,70 +1,72 @@
-//! `kup doc [WORDS]`: the header and the doc comment of a verb, as its module has them; the verbs of a
-//! module, and with `--source` its text; or the text of a playbook of the binary.
+//! `kup doc [WORDS]`: a verb, the verbs of a module, or the text of a playbook of the binary; for
+//! people, as JSON, or all of it as pages with `--site`.
 
+use std::fs;
 use std::path::Path;
 
-use crate::console::{BOLD, Console, DIM, RESET};
+use crate::console::{BOLD, Console, DIM, GREEN, RESET, Style};
+use crate::doc::json::{PlaybookLine, VerbLine, WordLine};
+use crate::doc::{Reference, Verb, site};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::loader::nearest;
+use crate::loader::{nearest, reason};
+use crate::printable::printable;
+use crate::report::{count, line};
 use crate::shipped;
 
-/// A verb as its module's text has it.
-struct Verb<'a> {
-    module: &'a str,
-    name: String,
-    /// The doc comment's lines, without their marks.
-    doc: Vec<&'a str>,
-    /// The header's lines.
-    header: Vec<&'a str>,
-}
-
 /// Prints one verb, or a line for each.
-pub(crate) fn doc(console: Console, words: &[String], source: bool) -> Result<Exit, Error> {
-    let verbs: Vec<Verb<'_>> = stdlib::modules().iter().flat_map(|(m, text)| verbs(m, text)).collect();
+pub(crate) fn doc(
+    console: Console,
+    words: &[String],
+    source: bool,
+    pages: Option<&Path>,
+) -> Result<Exit, Error> {
+    let reference = Reference::shipped();
+    if let Some(folder) = pages {
+        return write(console, &reference, folder);
+    }
     if words.is_empty() {
-        list(console, &verbs.iter().collect::<Vec<_>>());
-        console.result(
-            "\nplaybooks, to be run by their names; `kup doc std/NAME` prints one, to begin your own with:\n",
-        );
-        for playbook in shipped::all() {
-            console.result(&format!(
-                "{BOLD}{:<24}{RESET} {}",
-                format!("std/{}", playbook.name),
-                playbook.about()
-            ));
-        }
+        all(console, &reference);
         return Ok(Exit::Done);
     }
     let wanted = words.join(" ");
-    if let Some((_, text)) = stdlib::modules().iter().find(|(module, _)| *module == wanted) {
+    if let Some(module) = reference.modules.iter().find(|module| module.name == wanted) {
         match source {
-            true => console.result(text.trim_end()),
-            false => list(console, &verbs.iter().filter(|v| v.module == wanted).collect::<Vec<_>>()),
+            true => console.result(module.text.trim_end()),
+            false => verbs(console, &module.verbs.iter().collect::<Vec<_>>()),
         }
         return Ok(Exit::Done);
     }
     if let Some(found) = shipped::find(Path::new(&wanted)) {
         let playbook = found.map_err(|e| Error::usage(e.message).hint(e.hint))?;
-        console.result(playbook.text.trim_end());
+        match reference.playbooks.iter().find(|p| p.name == wanted) {
+            Some(playbook) if console.style == Style::Json => {
+                console.result(&line(&PlaybookLine::from(playbook)));
+            }
+            Some(_) | None => console.result(playbook.text.trim_end()),
+        }
         return Ok(Exit::Done);
     }
-    let Some(verb) = verbs.iter().find(|v| v.name == wanted) else {
+    let Some(verb) = reference.verbs().find(|v| v.name == wanted) else {
         let longer = format!("{wanted} ");
-        let longer: Vec<&Verb<'_>> = verbs.iter().filter(|v| v.name.starts_with(&longer)).collect();
+        let longer: Vec<&Verb> = reference.verbs().filter(|v| v.name.starts_with(&longer)).collect();
         if !longer.is_empty() {
-            list(console, &longer);
+            verbs(console, &longer);
             return Ok(Exit::Done);
         }
         let error = Error::usage(format!("there is no verb `{wanted}`"));
-        return Err(match nearest(&wanted, verbs.iter().map(|v| v.name.clone())) {
+        return Err(match nearest(&wanted, reference.verbs().map(|v| v.name.clone())) {
             Some(name) => error.hint(format!("did you mean `{name}`?")),
             None => error.hint("`kup doc` lists them all"),
         });
     };
     if source {
-        let module = stdlib::modules().iter().find(|(module, _)| *module == verb.module);
-        module.into_iter().for_each(|(_, text)| console.result(text.trim_end()));
+        let module = reference.modules.iter().find(|module| module.name == verb.module);
+        module.into_iter().for_each(|module| console.result(module.text.trim_end()));
+        return Ok(Exit::Done);
+    }
+    if console.style == Style::Json {
+        verbs(console, &[verb]);
         return Ok(Exit::Done);
     }
     console.result(&format!("{BOLD}{}{RESET}  {DIM}{}{RESET}\n", verb.name, verb.module));
@@ -78,44 +80,46 @@ pub(crate) fn doc(console: Console, words: &[String], source: bool) -> Result<Ex
     Ok(Exit::Done)
 }
 
-fn list(console: Console, verbs: &[&Verb<'_>]) {
+/// Prints a line for each verb and playbook; for programs also one for each word of the language.
+fn all(console: Console, reference: &Reference) {
+    verbs(console, &reference.verbs().collect::<Vec<_>>());
+    if console.style == Style::Json {
+        reference.playbooks.iter().for_each(|p| console.result(&line(&PlaybookLine::from(p))));
+        dsl::ask::words().iter().for_each(|word| console.result(&line(&WordLine::from(word))));
+        return;
+    }
+    console.result(
+        "\nplaybooks, to be run by their names; `kup doc std/NAME` prints one, to begin your own with:\n",
+    );
+    for playbook in &reference.playbooks {
+        let about = playbook.about.lines().next().unwrap_or_default().trim();
+        console.result(&format!("{BOLD}{:<24}{RESET} {about}", playbook.name));
+    }
+}
+
+fn verbs(console: Console, verbs: &[&Verb]) {
     for verb in verbs {
-        let doc = verb.doc.join(" ");
-        let first = doc.split_once(". ").map_or(doc.trim_end_matches('.'), |(first, _)| first);
-        console.result(&format!("{BOLD}{:<24}{RESET} {first}  {DIM}{}{RESET}", verb.name, verb.module));
-    }
-}
-
-/// Finds the tasks of a module: the doc comment above the head, and the header's lines below it.
-fn verbs<'a>(module: &'a str, text: &'a str) -> Vec<Verb<'a>> {
-    let lines: Vec<&str> = text.lines().collect();
-    let mut found = Vec::new();
-    for (i, line) in lines.iter().enumerate() {
-        let Some(head) = line.strip_prefix("native task ").or_else(|| line.strip_prefix("task ")) else {
-            continue;
-        };
-        let above = lines[..i].iter().rev().take_while(|l| l.starts_with("##"));
-        let mut doc: Vec<&str> = above.map(|l| l.trim_start_matches('#').trim()).collect();
-        doc.reverse();
-        let below = lines[i + 1..].iter().take_while(|l| l.starts_with([' ', ')']) || **l == "}");
-        let name = head.split('(').next().unwrap_or_default().trim().to_string();
-        let header = std::iter::once(*line).chain(below.copied()).collect();
-        found.push(Verb { module, name, doc, header });
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_shipped_verb_is_found_with_its_doc() {
-        for (module, text) in stdlib::modules() {
-            for verb in verbs(module, text) {
-                assert!(!verb.doc.is_empty(), "{}", verb.name);
-                assert!(verb.header[0].contains("task"), "{}", verb.name);
+        match console.style {
+            Style::Json => console.result(&line(&VerbLine::from(*verb))),
+            Style::Human | Style::Plain => {
+                let first = verb.first_sentence();
+                console
+                    .result(&format!("{BOLD}{:<24}{RESET} {first}  {DIM}{}{RESET}", verb.name, verb.module));
             }
         }
     }
+}
+
+/// Writes the pages into a folder, which is made if it is not there.
+fn write(console: Console, reference: &Reference, folder: &Path) -> Result<Exit, Error> {
+    let name = folder.display().to_string();
+    let fail = |e: std::io::Error| Error::usage(format!("cannot write `{name}`: {}", reason(&e)));
+    let files = site::files(reference);
+    fs::create_dir_all(folder).map_err(fail)?;
+    for (file, content) in &files {
+        fs::write(folder.join(file), content).map_err(fail)?;
+    }
+    let pages = count(files.len(), "page");
+    console.say(&format!("{}: {GREEN}{pages}{RESET}; open `index.html`", printable(&name)));
+    Ok(Exit::Done)
 }

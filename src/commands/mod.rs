@@ -37,7 +37,7 @@ pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Re
         Command::Show { run } => show::show(global, console, &run),
         Command::Runs => runs::runs(global, console),
         Command::Test { paths, path, update } => test::test(console, &paths, &path, update),
-        Command::Doc { words, source } => doc::doc(console, &words, source),
+        Command::Doc { words, source, site } => doc::doc(console, &words, source, site.as_deref()),
         Command::Explain { code } => explain::explain(console, code.as_deref()),
         Command::Lsp { stdio: _ } => lsp::lsp(),
     }

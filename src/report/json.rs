@@ -528,7 +528,7 @@ pub(crate) fn tested(file: &str, at: usize, test: &str, failed: &[Miss]) -> Stri
 
 /// Serializes one line. JSON escapes every control character by itself; the marks that reorder text
 /// are escaped here.
-fn line<T: Serialize>(object: &T) -> String {
+pub(crate) fn line<T: Serialize>(object: &T) -> String {
     let text = serde_json::to_string(object).expect("mirrors hold nothing that JSON cannot say");
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if crate::printable::steers(c) {
@@ -543,6 +543,7 @@ fn line<T: Serialize>(object: &T) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doc::json::{PlaybookLine, VerbLine, WordLine};
 
     /// Every example of the page must be read by the types and written again as it stands.
     #[test]
@@ -556,6 +557,9 @@ mod tests {
                 "plan" => line(&serde_json::from_str::<PlanLine>(example).unwrap()),
                 "checked" => line(&serde_json::from_str::<CheckedLine>(example).unwrap()),
                 "tested" => line(&serde_json::from_str::<TestedLine>(example).unwrap()),
+                "verb" => line(&serde_json::from_str::<VerbLine>(example).unwrap()),
+                "playbook" => line(&serde_json::from_str::<PlaybookLine>(example).unwrap()),
+                "word" => line(&serde_json::from_str::<WordLine>(example).unwrap()),
                 "formatted" => line(&serde_json::from_str::<FormattedLine>(example).unwrap()),
                 _ => line(&serde_json::from_str::<EventLine>(example).unwrap()),
             };
@@ -568,7 +572,10 @@ mod tests {
     }
 
     /// Every `type` there is. A new one is added here and to the page.
-    const KINDS: [&str; 27] = [
+    const KINDS: &[&str] = &[
+        "verb",
+        "playbook",
+        "word",
         "tested",
         "plan",
         "checked",

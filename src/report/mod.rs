@@ -14,7 +14,7 @@ use crate::console::{Console, Style};
 
 pub(crate) use annotation::annotations;
 pub(crate) use json::{
-    Miss, PlanLine, VERSION, diagnostics as diagnostics_line, formatted as formatted_line,
+    Miss, PlanLine, VERSION, diagnostics as diagnostics_line, formatted as formatted_line, line,
     tested as tested_line,
 };
 

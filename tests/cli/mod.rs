@@ -3,6 +3,7 @@
 mod approve;
 mod check;
 mod cluster;
+mod doc;
 mod faults;
 mod files;
 mod fmt;

@@ -15,7 +15,7 @@ pub struct Hover {
 }
 
 /// The words of the language, and what they do.
-pub(super) const WORDS: [(&str, &str); 48] = [
+pub(super) const WORDS: &[(&str, &str)] = &[
     ("use", "brings in the verbs of modules: `use std/etcd, ./announce`"),
     ("playbook", "what the file does; policy in its block counts everywhere"),
     ("param", "an input: `param target: version = v1.34.2`"),
@@ -67,6 +67,10 @@ pub(super) const WORDS: [(&str, &str); 48] = [
     ("decides", "the verb decides how a run goes on; only in handlers"),
     ("needs", "what must hold before"),
     ("ensures", "what holds afterwards"),
+    ("follows", "the verb has work only where an earlier step that ensures this has work"),
+    ("prepares", "the verb has work only where a later step that needs what it ensures has work"),
+    ("preflight", "its verdict counts already when the plan is made"),
+    ("itself", "the verb takes its own change back"),
 ];
 
 impl Page {

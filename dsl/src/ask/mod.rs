@@ -10,6 +10,7 @@ mod outline;
 mod rename;
 mod spell;
 mod token;
+mod vocabulary;
 
 use std::collections::HashMap;
 
@@ -24,6 +25,7 @@ pub use hover::Hover;
 pub use outline::{Kind, Symbol};
 pub use rename::Refusal;
 pub use token::{Class, Colored};
+pub use vocabulary::{Word, words};
 
 /// A playbook or a module that is read again and again.
 #[derive(Debug)]
