@@ -66,9 +66,14 @@ impl Desk {
     }
 
     /// Returns the path of an address; a shipped module has its name for a path, wherever it lies.
-    fn path(&self, uri: &Uri) -> String {
+    pub(crate) fn path(&self, uri: &Uri) -> String {
         let path = address::path(uri);
         self.shelf.module(&path).map_or(path, str::to_string)
+    }
+
+    /// Returns whether the editor shows hints beside a finding.
+    pub(crate) fn related(&self) -> bool {
+        self.related
     }
 
     /// Returns what is known of an open text.

@@ -6,6 +6,7 @@ mod answer;
 mod desk;
 mod document;
 mod finding;
+mod mend;
 mod shelf;
 
 use dsl::ask::Refusal;
@@ -15,15 +16,15 @@ use lsp_types::notification::{
     DidSaveTextDocument, Notification as Known, PublishDiagnostics,
 };
 use lsp_types::request::{
-    Completion, DocumentSymbolRequest, GotoDefinition, HoverRequest, PrepareRenameRequest, References,
-    Rename, Request as Question, SemanticTokensFullRequest,
+    CodeActionRequest, Completion, DocumentSymbolRequest, Formatting, GotoDefinition, HoverRequest,
+    PrepareRenameRequest, References, Rename, Request as Question, SemanticTokensFullRequest,
 };
 use lsp_types::{
-    CompletionOptions, CompletionResponse, DocumentSymbolResponse, GotoDefinitionResponse,
-    HoverProviderCapability, InitializeParams, OneOf, RenameOptions, SaveOptions, SemanticTokenModifier,
-    SemanticTokensFullOptions, SemanticTokensLegend, SemanticTokensOptions, SemanticTokensResult,
-    ServerCapabilities, ServerInfo, TextDocumentSyncCapability, TextDocumentSyncKind,
-    TextDocumentSyncOptions, TextDocumentSyncSaveOptions, WorkDoneProgressOptions,
+    CodeActionKind, CodeActionOptions, CodeActionProviderCapability, CompletionOptions, CompletionResponse,
+    DocumentSymbolResponse, GotoDefinitionResponse, HoverProviderCapability, InitializeParams, OneOf,
+    RenameOptions, SaveOptions, SemanticTokenModifier, SemanticTokensFullOptions, SemanticTokensLegend,
+    SemanticTokensOptions, SemanticTokensResult, ServerCapabilities, ServerInfo, TextDocumentSyncCapability,
+    TextDocumentSyncKind, TextDocumentSyncOptions, TextDocumentSyncSaveOptions, WorkDoneProgressOptions,
 };
 
 use self::desk::Desk;
@@ -86,6 +87,11 @@ fn capabilities() -> ServerCapabilities {
             prepare_provider: Some(true),
             work_done_progress_options: WorkDoneProgressOptions::default(),
         })),
+        code_action_provider: Some(CodeActionProviderCapability::Options(CodeActionOptions {
+            code_action_kinds: Some(vec![CodeActionKind::QUICKFIX, mend::FIX_ALL.to_string().into()]),
+            ..CodeActionOptions::default()
+        })),
+        document_formatting_provider: Some(OneOf::Left(true)),
         document_symbol_provider: Some(OneOf::Left(true)),
         semantic_tokens_provider: Some(
             SemanticTokensOptions {
@@ -169,6 +175,10 @@ impl<'c> Server<'c> {
                 reply::<PrepareRenameRequest>(request, |asked| desk.prepare_rename(asked))
             }
             Rename::METHOD => reply::<Rename>(request, |asked| desk.rename(asked)),
+            CodeActionRequest::METHOD => {
+                reply::<CodeActionRequest>(request, |asked| Ok(desk.code_actions(asked)))
+            }
+            Formatting::METHOD => reply::<Formatting>(request, |asked| Ok(desk.formatting(asked))),
             DocumentSymbolRequest::METHOD => reply::<DocumentSymbolRequest>(request, |asked| {
                 Ok(desk.symbols(asked).map(DocumentSymbolResponse::Nested))
             }),

@@ -234,6 +234,53 @@ fn symbols_and_colors_cover_the_text() {
 }
 
 #[test]
+fn a_fix_is_offered_where_the_mistake_stands_and_for_the_whole_text() {
+    let kup = Kup::new();
+    let uri = uri(&kup, "p.kup");
+    let text = "playbook \"😀\"\nstage s { each n in workers {\n  \"😀\"\n  drian\n  drain gracee=2m\n} }\n";
+    let text = text.replace("  \"😀\"\n", "");
+    let mut editor = Editor::new(&kup);
+    editor.open(&uri, &text);
+    editor.told(&uri);
+    let mut ask = |start, end, context: Value| {
+        let params = json!({"textDocument": {"uri": uri}, "range": range(start, end), "context": context});
+        editor.ask("textDocument/codeAction", params)
+    };
+    let here = ask((2, 3), (2, 3), json!({"diagnostics": []}));
+    let titles: Vec<&str> = here.as_array().unwrap().iter().map(|a| a["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["write `drain` instead of `drian`", "put right all that kup is certain of"]);
+    assert_eq!(here[0]["kind"], "quickfix");
+    assert_eq!(here[0]["diagnostics"][0]["code"], "K0201");
+    let edit = &here[0]["edit"]["changes"][&uri][0];
+    assert_eq!((span(&edit["range"]), &edit["newText"]), ("2:2-2:7".into(), &"drain".into()));
+    let all = ask((0, 0), (0, 0), json!({"diagnostics": [], "only": ["source.fixAll"]}));
+    assert_eq!(all.as_array().unwrap().len(), 1);
+    let edit = &all[0]["edit"]["changes"][&uri][0];
+    assert_eq!(edit["newText"], "  drain\n  drain grace=2m\n");
+    assert_eq!(ask((0, 0), (0, 0), json!({"diagnostics": [], "only": ["refactor"]})), json!([]));
+    assert_eq!(editor.close(), 0);
+}
+
+#[test]
+fn a_text_is_formatted_and_one_that_cannot_be_read_is_left() {
+    let kup = Kup::new();
+    let uri = uri(&kup, "p.kup");
+    let mut editor = Editor::new(&kup);
+    editor.open(&uri, "playbook \"p\"\n\nstage s {\n     run command \"date\" on=local\n}\n");
+    let options = json!({"tabSize": 8, "insertSpaces": false});
+    let params = json!({"textDocument": {"uri": uri}, "options": options});
+    let edits = editor.ask("textDocument/formatting", params.clone());
+    assert_eq!(edits.as_array().unwrap().len(), 1);
+    assert_eq!(span(&edits[0]["range"]), "3:0-4:0");
+    assert_eq!(edits[0]["newText"], "  run command \"date\" on=local\n");
+    editor.change(&uri, 2, range((3, 0), (3, 5)), "  ");
+    assert_eq!(editor.ask("textDocument/formatting", params.clone()), json!([]));
+    editor.change(&uri, 3, range((4, 0), (4, 1)), "");
+    assert_eq!(editor.ask("textDocument/formatting", params), Value::Null);
+    assert_eq!(editor.close(), 0);
+}
+
+#[test]
 fn neovim_shows_what_kup_lsp_says() {
     let has_nvim = Command::new("nvim").arg("--version").output().is_ok_and(|o| o.status.success());
     if !has_nvim {
@@ -252,6 +299,9 @@ fn neovim_shows_what_kup_lsp_says() {
         hover native task drain (\n\
         completion refuse delete\n\
         definition node.kup native task drain\n\
-        renamed   each node in workers { name \"😀\"     drain node emptydir=refuse\n";
+        renamed   each node in workers { name \"😀\"     drain node emptydir=refuse\n\
+        offered write `drain` instead of `drian`\n\
+        fixed     drain node emptydir=refuse\n\
+        formatted   each node in workers {     name \"😀\"\n";
     assert_eq!(said, expected);
 }

@@ -1,4 +1,5 @@
--- A person at work in Neovim: sees a mistake, mends it, asks, completes, goes to a definition, renames.
+-- A person at work in Neovim: sees a mistake, mends it, asks, completes, goes to a definition, renames,
+-- takes a fix, formats.
 local said = {}
 local function say(...) table.insert(said, table.concat({ ... }, " ")) end
 local function wait(what, is)
@@ -44,6 +45,22 @@ local ok, why = pcall(function()
   local edit = ask("textDocument/rename", vim.tbl_extend("force", at("box"), { newName = "node" }))
   vim.lsp.util.apply_workspace_edit(edit, "utf-16")
   say("renamed", vim.fn.getline(3), vim.fn.getline(4))
+
+  local row = vim.fn.search("drain", "w") - 1
+  vim.api.nvim_buf_set_text(0, row, 4, row, 9, { "drian" })
+  wait("another finding", function() return #vim.diagnostic.get(0) > 0 end)
+  local asked = vim.lsp.util.make_given_range_params({ row + 1, 5 }, { row + 1, 5 }, 0, "utf-16")
+  asked.context = { diagnostics = {}, only = { "quickfix" } }
+  local fix = ask("textDocument/codeAction", asked)[1]
+  say("offered", fix.title)
+  vim.lsp.util.apply_workspace_edit(fix.edit, "utf-16")
+  wait("its end", function() return #vim.diagnostic.get(0) == 0 end)
+  say("fixed", vim.fn.getline(row + 1))
+
+  local changes = ask("textDocument/formatting", vim.lsp.util.make_formatting_params({}))
+  vim.lsp.util.apply_text_edits(changes, 0, "utf-16")
+  local lane = vim.fn.search("each", "w")
+  say("formatted", vim.fn.getline(lane), vim.fn.getline(lane + 1))
 
   vim.lsp.stop_client(client)
   wait("the end", function() return #vim.lsp.get_active_clients() == 0 end)
