@@ -191,6 +191,8 @@ impl Wanted {
             | Input::Done(..)
             | Input::Failed(..)
             | Input::Undone(..)
+            | Input::HookWaiting(..)
+            | Input::HookEnded(..)
             | Input::Tick => return None,
         };
         Some(Wanted { after, at, what, by: by.clone(), life: None, answer })

@@ -99,7 +99,10 @@ pub(crate) enum Problem {
         name: String,
         near: Option<&'static str>,
     },
-    UnknownEvent(String),
+    UnknownEvent {
+        event: String,
+        near: Option<String>,
+    },
     Twice {
         what: &'static str,
         name: String,
@@ -198,6 +201,7 @@ pub(crate) enum Problem {
     BadScript(String),
     BadHost(String),
     HostsElsewhere,
+    ChangesInHook(String),
 }
 
 impl Problem {
@@ -255,7 +259,7 @@ impl Problem {
             UnknownFact { .. } => "K0207",
             UnknownFunction { .. } => "K0208",
             UnknownLaw { .. } => "K0209",
-            UnknownEvent(_) => "K0210",
+            UnknownEvent { .. } => "K0210",
             Twice { .. } => "K0211",
             TwoReadings { .. } => "K0212",
             Reserved { .. } => "K0213",
@@ -305,6 +309,7 @@ impl Problem {
             BadScript(_) => "K0701",
             BadHost(_) => "K0702",
             HostsElsewhere => "K0703",
+            ChangesInHook(_) => "K0704",
         }
     }
 
@@ -340,7 +345,7 @@ impl Problem {
                 Some("put steps into a stage: `stage NAME { ... }`".to_string())
             }
             NotAnItem { .. } => {
-                Some("a file holds `use`, `playbook`, `param`, `stage`, `task`, `test` and `on failure`".to_string())
+                Some("a file holds `use`, `playbook`, `param`, `stage`, `task`, `on` and `test`".to_string())
             }
             NotAClause { near, .. } => did_you_mean(*near).or_else(|| {
                 Some(
@@ -392,7 +397,14 @@ impl Problem {
                 .or_else(|| Some(format!("functions are {}", crate::check::FUNCTIONS.join(", ")))),
             UnknownLaw { near, .. } => did_you_mean(*near)
                 .or_else(|| Some(format!("the laws are {}", crate::check::LAWS.join(", ")))),
-            UnknownEvent(_) => Some("this kup knows `on failure { ... }`".to_string()),
+            UnknownEvent { near: Some(near), .. } => Some(format!("did you mean `on {near}`?")),
+            UnknownEvent { .. } => Some(
+                "write `failure`, or `run`, `stage NAME`, `node`, `step` or `attempt` and then `started`, `done`, `failed` or `waiting`"
+                    .to_string(),
+            ),
+            ChangesInHook(_) => {
+                Some("what changes is a step: put it into a stage, or into `before { }` or `after { }`".to_string())
+            }
             TwoReadings { .. } => {
                 Some("rename one of the two tasks, or leave out the `use` of one module".to_string())
             }
@@ -512,7 +524,7 @@ impl fmt::Display for Problem {
             UnknownFact { name, .. } => write!(f, "a node has no fact `{name}`"),
             UnknownFunction { name, .. } => write!(f, "unknown function `{name}`"),
             UnknownLaw { name, .. } => write!(f, "unknown law `{name}`"),
-            UnknownEvent(event) => write!(f, "`on {event}` is not part of this kup yet"),
+            UnknownEvent { event, .. } => write!(f, "unknown event `{event}`"),
             Twice { what, name } => write!(f, "{what} `{name}` stands here twice"),
             TwoReadings { first, second } => {
                 write!(f, "this step can be read in two ways: as {first}, and as {second}")
@@ -579,6 +591,9 @@ impl fmt::Display for Problem {
             UndoOfNothing => f.write_str("an `undo` block without a step takes nothing back"),
             BadHost(host) => write!(f, "`{host}` is no host"),
             HostsElsewhere => f.write_str("`hosts` counts for the whole playbook"),
+            ChangesInHook(verb) => {
+                write!(f, "`{verb}` changes something, and a hook only says, asks, measures and decides")
+            }
             BadScript(why) => write!(f, "the script cannot be read: {why}"),
         }
     }

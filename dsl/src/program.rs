@@ -17,6 +17,8 @@ pub struct Program {
     pub stages: Vec<Stage>,
     /// What to do when a step has failed for good.
     pub on_failure: OnFailure,
+    /// What is said, asked and decided when something happens.
+    pub hooks: Vec<Hook>,
     /// The playbook's own policy, the outermost scope.
     pub policy: Policy,
 }
@@ -304,6 +306,79 @@ pub enum OnFailure {
     Abort,
     /// Go on with the other lanes while no more than so many lanes have failed.
     Continue(u32),
+}
+
+/// `on stage workers done { }`: its steps only say, ask, measure and decide.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    /// To what it happens.
+    pub on: Thing,
+    /// To which stage; `None`: to any.
+    pub stage: Option<StageId>,
+    /// What happens.
+    pub when: When,
+    /// The steps. The frame's first slots are what [`Hook::NAMES`] says.
+    pub body: Block,
+    /// How many slots it needs.
+    pub slots: u32,
+    /// The event as written: `stage workers done`.
+    pub text: String,
+    /// The place of the event.
+    pub span: Span,
+}
+
+impl Hook {
+    /// What the steps of a hook may name, in the order of the slots.
+    pub const NAMES: [&'static str; 4] = ["node", "reason", "stage", "step"];
+}
+
+/// To what something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Thing {
+    /// The run.
+    Run,
+    /// A stage.
+    Stage,
+    /// A node: its lane of an `each`.
+    Node,
+    /// A step, with all its attempts.
+    Step,
+    /// An attempt of a step.
+    Attempt,
+}
+
+impl Thing {
+    /// All of them, with their words.
+    pub const ALL: [(&'static str, Thing); 5] = [
+        ("run", Thing::Run),
+        ("stage", Thing::Stage),
+        ("node", Thing::Node),
+        ("step", Thing::Step),
+        ("attempt", Thing::Attempt),
+    ];
+}
+
+/// What happens to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum When {
+    /// It begins. A run, a stage or a node begins nothing before its hooks have said go on.
+    Started,
+    /// It ended well.
+    Done,
+    /// It, or something in it, failed for good; an attempt: it failed.
+    Failed,
+    /// Something in it waits; a run: it holds.
+    Waiting,
+}
+
+impl When {
+    /// All of them, with their words.
+    pub const ALL: [(&'static str, When); 4] = [
+        ("started", When::Started),
+        ("done", When::Done),
+        ("failed", When::Failed),
+        ("waiting", When::Waiting),
+    ];
 }
 
 /// An expression with its type.

@@ -175,6 +175,7 @@ fn program(tasks: Vec<Task>, stages: Vec<Stage>) -> Program {
         tasks,
         stages,
         on_failure: OnFailure::Abort,
+        hooks: Vec::new(),
         policy: Policy::default(),
     }
 }

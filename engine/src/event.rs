@@ -132,6 +132,29 @@ pub enum Event {
         /// When, as RFC 3339.
         when: String,
     },
+    /// A hook begins. One that was under way when kup died is performed once more.
+    HookStarted {
+        /// Which hook, and about what.
+        fired: Fired,
+        /// Why, if the event has a reason.
+        reason: String,
+        /// What a step gave back, if it is about one that is done.
+        output: String,
+    },
+    /// A hook says wait; told when the reason changes.
+    HookWaiting {
+        /// Which hook.
+        fired: Fired,
+        /// For what.
+        reason: String,
+    },
+    /// A hook has come to its end.
+    HookEnded {
+        /// Which hook.
+        fired: Fired,
+        /// How.
+        end: HookEnd,
+    },
     /// The run holds; nothing new begins. What to do is in the text.
     RunPaused(String),
     /// The run takes back what it did, in reverse order.
@@ -146,6 +169,30 @@ pub enum Event {
     },
     /// The run is over.
     RunFinished(Outcome),
+}
+
+/// A hook that something has set off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fired {
+    /// Counts what hooks were set off in this run, from 1.
+    pub number: u32,
+    /// The hook's place in the plan.
+    pub hook: u32,
+    /// The stage or the lane that it is about; the playbook, if it is about the run.
+    pub scope: ScopeId,
+    /// The step that it is about, and the attempt.
+    pub step: Option<(StepId, u32)>,
+}
+
+/// How a hook ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookEnd {
+    /// It says go on; what it had to say.
+    Went(String),
+    /// It says stop; why.
+    Stopped(String),
+    /// It broke off, which stops nothing; why.
+    Broke(String),
 }
 
 /// How a run ended.

@@ -308,6 +308,7 @@ mod tests {
             tasks: vec![],
             stages: vec![],
             on_failure: OnFailure::Abort,
+            hooks: Vec::new(),
             policy: Policy::default(),
         }
     }

@@ -34,6 +34,15 @@ pub(crate) fn status(global: &Global, console: Console, run: Option<&str>) -> Re
         let key = one_line(record.stored.plan.gate_key(*gate));
         say(&format!("  {YELLOW}?{RESET} {key} asks: {}", one_line(question)));
     }
+    for open in machine.state().open_hooks().filter(|open| alive && !open.stopped) {
+        let event = one_line(&record.stored.plan.hooks[open.fired.hook as usize].text);
+        let how = if open.waits.is_empty() {
+            "under way".to_string()
+        } else {
+            format!("waits: {}", one_line(&open.waits))
+        };
+        say(&format!("  {YELLOW}…{RESET} on {event}: {how}"));
+    }
     for id in record.stored.plan.ids() {
         let at = machine.state().step(id);
         let under_way = matches!(

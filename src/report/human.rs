@@ -1,10 +1,10 @@
 //! For a person at a terminal: a header a stage, a line a finished step, a line for each thing that
 //! waits or fails, with its reason.
 
-use engine::event::{Event, Failure};
+use engine::event::{Event, Failure, Fired, HookEnd};
 use engine::plan::{Plan, StepId};
 
-use super::track::{Track, stage};
+use super::track::{Track, hook, stage};
 use super::{Report, took};
 use crate::console::{BOLD, CYAN, DIM, GREEN, RED, RESET, YELLOW};
 use crate::printable::{one_line, printable};
@@ -86,6 +86,28 @@ impl Report for Human {
                 one_line(by),
                 one_line(when)
             ),
+            Event::HookStarted { .. } => String::new(),
+            Event::HookWaiting { fired, reason } => beside(
+                plan,
+                fired,
+                &format!("{YELLOW}…{RESET}"),
+                &format!("{YELLOW}waits: {}{RESET}", one_line(reason)),
+            ),
+            Event::HookEnded { fired, end } => match end {
+                HookEnd::Went(text) => beside(plan, fired, &format!("{DIM}»{RESET}"), &one_line(text)),
+                HookEnd::Stopped(text) => beside(
+                    plan,
+                    fired,
+                    &format!("{RED}✗{RESET}"),
+                    &format!("{RED}says stop: {}{RESET}", one_line(text)),
+                ),
+                HookEnd::Broke(text) => beside(
+                    plan,
+                    fired,
+                    &format!("{YELLOW}!{RESET}"),
+                    &format!("{YELLOW}{}{RESET}", one_line(text)),
+                ),
+            },
             Event::RunPaused(why) => format!("\n{}", banner(YELLOW, &format!("paused: {why}"))),
             Event::RollbackStarted { by } => {
                 format!("\n{}", banner(YELLOW, &format!("taking back what was done, asked by {by}")))
@@ -97,6 +119,13 @@ impl Report for Human {
             Event::RunFinished(_) => String::new(),
         }
     }
+}
+
+/// Writes what a hook says, in the columns of a step.
+fn beside(plan: &Plan, fired: &Fired, mark: &str, text: &str) -> String {
+    let (node, event) = hook(plan, fired);
+    let text = if text.is_empty() { String::new() } else { format!("  {text}") };
+    format!("  {mark} {:<12} {DIM}{event}{RESET}{text}", one_line(node.unwrap_or("-")))
 }
 
 /// Writes a failure with the end of the output and what to do, on lines of their own.

@@ -6,13 +6,13 @@ use dsl::program::Effect;
 use dsl::source::Sources;
 use dsl::span::Span;
 use dsl::value::Value;
-use engine::event::{Class, Event, Failure};
+use engine::event::{Class, Event, Failure, Fired, HookEnd};
 use engine::plan::{Plan, ScopeId, ScopeKind, Step, StepId, Undo, Work};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::Report;
 use super::plain::outcome_word;
+use super::{Report, track};
 use crate::diagnostics::place;
 use crate::fix::Change;
 
@@ -136,6 +136,23 @@ enum Record {
         by: String,
         when: String,
     },
+    HookStarted {
+        #[serde(flatten)]
+        hook: HookOf,
+        reason: String,
+        output: String,
+    },
+    HookWaiting {
+        #[serde(flatten)]
+        hook: HookOf,
+        reason: String,
+    },
+    HookEnded {
+        #[serde(flatten)]
+        hook: HookOf,
+        end: String,
+        text: String,
+    },
     RunPaused {
         reason: String,
     },
@@ -157,6 +174,17 @@ struct StepOf {
     action: String,
     text: String,
     node: Option<String>,
+}
+
+/// Which hook, and about what.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct HookOf {
+    number: u32,
+    on: String,
+    scope: String,
+    node: Option<String>,
+    step: Option<String>,
+    attempt: Option<u32>,
 }
 
 /// Which scope.
@@ -214,6 +242,18 @@ fn record(plan: &Plan, event: &Event) -> Record {
         Event::ApprovalAsked { gate, question } => Record::ApprovalAsked { gate: key(gate), question },
         Event::ApprovalGiven { gate, by, when } => Record::ApprovalGiven { gate: key(gate), by, when },
         Event::ApprovalRefused { gate, by, when } => Record::ApprovalRefused { gate: key(gate), by, when },
+        Event::HookStarted { fired, reason, output } => {
+            Record::HookStarted { hook: hook_of(plan, &fired), reason, output }
+        }
+        Event::HookWaiting { fired, reason } => Record::HookWaiting { hook: hook_of(plan, &fired), reason },
+        Event::HookEnded { fired, end } => {
+            let (end, text) = match end {
+                HookEnd::Went(text) => ("went", text),
+                HookEnd::Stopped(text) => ("stopped", text),
+                HookEnd::Broke(text) => ("failed", text),
+            };
+            Record::HookEnded { hook: hook_of(plan, &fired), end: end.to_string(), text }
+        }
         Event::RunPaused(reason) => Record::RunPaused { reason },
         Event::RollbackStarted { by } => Record::RollbackStarted { by },
         Event::Stopping { by } => Record::Stopping { by },
@@ -228,6 +268,18 @@ fn why(failure: Failure) -> Why {
         Class::Final => "final",
     };
     Why { class: class.to_string(), message: failure.message, output: failure.output, hint: failure.hint }
+}
+
+fn hook_of(plan: &Plan, fired: &Fired) -> HookOf {
+    let (node, _) = track::hook(plan, fired);
+    HookOf {
+        number: fired.number,
+        on: plan.hooks[fired.hook as usize].text.clone(),
+        scope: plan.scope(fired.scope).key.clone(),
+        node: node.map(str::to_string),
+        step: fired.step.map(|(step, _)| plan.step(step).key.clone()),
+        attempt: fired.step.map(|(_, attempt)| attempt),
+    }
 }
 
 fn scope_of(plan: &Plan, scope: ScopeId) -> ScopeOf {
@@ -599,6 +651,9 @@ mod tests {
         "approval_asked",
         "approval_given",
         "approval_refused",
+        "hook_started",
+        "hook_waiting",
+        "hook_ended",
         "run_paused",
         "rollback_started",
         "stopping",

@@ -1,10 +1,10 @@
 //! One line an event, for pipes and CI: time of the run, node, what happened, the step.
 
 use dsl::program::Effect;
-use engine::event::{Event, Failure, Outcome};
+use engine::event::{Event, Failure, HookEnd, Outcome};
 use engine::plan::{Gate, Plan, StepId};
 
-use super::track::{Track, change, stage};
+use super::track::{Track, change, hook, stage};
 use super::{Report, clock, took};
 use crate::printable::{one_line, printable};
 
@@ -67,6 +67,21 @@ impl Report for Plain {
             }
             Event::ApprovalRefused { gate, by, when } => {
                 gated(gate, "refused", format!("by {} at {}", one_line(by), one_line(when)))
+            }
+            Event::HookStarted { .. } => String::new(),
+            Event::HookWaiting { fired, reason } => {
+                let (node, event) = hook(plan, fired);
+                line(node.unwrap_or_default(), "hook-waits", &format!("{event}: {}", one_line(reason)))
+            }
+            Event::HookEnded { fired, end } => {
+                let (node, event) = hook(plan, fired);
+                let (word, text) = match end {
+                    HookEnd::Went(text) => ("hook", text),
+                    HookEnd::Stopped(text) => ("hook-stops", text),
+                    HookEnd::Broke(text) => ("hook-failed", text),
+                };
+                let text = if text.is_empty() { String::new() } else { format!(": {}", one_line(text)) };
+                line(node.unwrap_or_default(), word, &format!("{event}{text}"))
             }
             Event::RunPaused(why) => line("", "paused", &one_line(why)),
             Event::RollbackStarted { by } => line("", "rollback", &format!("asked by {}", one_line(by))),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use dsl::value::Value;
-use engine::event::Event;
+use engine::event::{Event, Fired};
 use engine::plan::{Plan, ScopeId, ScopeKind, StepId};
 
 use crate::printable::one_line;
@@ -43,6 +43,9 @@ impl Track {
             | Event::ApprovalAsked { .. }
             | Event::ApprovalGiven { .. }
             | Event::ApprovalRefused { .. }
+            | Event::HookStarted { .. }
+            | Event::HookWaiting { .. }
+            | Event::HookEnded { .. }
             | Event::RunPaused(_)
             | Event::Stopping { .. }
             | Event::RunFinished(_) => {}
@@ -87,4 +90,14 @@ pub(super) fn stage(plan: &Plan, scope: ScopeId) -> Option<&str> {
         | ScopeKind::Task(_)
         | ScopeKind::Parallel => None,
     }
+}
+
+/// Returns the node of what a hook is about, and the event: `on node done`.
+pub(super) fn hook<'p>(plan: &'p Plan, fired: &Fired) -> (Option<&'p str>, String) {
+    let node = match (fired.step, &plan.scope(fired.scope).kind) {
+        (Some((step, _)), _) => plan.step(step).node.as_deref(),
+        (None, ScopeKind::Lane { of, is_node: true }) => Some(of.as_str()),
+        (None, _) => None,
+    };
+    (node, format!("on {}", one_line(&plan.hooks[fired.hook as usize].text)))
 }

@@ -7,6 +7,7 @@ mod doc;
 mod faults;
 mod files;
 mod fmt;
+mod hooks;
 mod hosts;
 mod journal;
 mod library;

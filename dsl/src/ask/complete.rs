@@ -7,7 +7,7 @@ use super::{Page, spell};
 use crate::check::{CONSTANTS, FACTS, FUNCTIONS, LAWS, Meaning, SETS, TYPES};
 use crate::literal;
 use crate::parse::CLAUSES;
-use crate::program::{Effect, Task};
+use crate::program::{Effect, Task, TaskBody};
 use crate::span::Span;
 use crate::value::Type;
 
@@ -74,7 +74,7 @@ impl Page {
                 list.words(&CLAUSES);
                 list.words(&["retry"]);
             }
-            Place::Event => list.words(&["failure"]),
+            Place::Event => list.words(&["failure", "run", "stage", "node", "step", "attempt"]),
             Place::Words(words) => list.words(words),
             Place::Law => list.words(&LAWS),
             Place::EachOption => list.words(&["where", "order by", "batch=", "canary=", "soak="]),
@@ -107,6 +107,9 @@ impl Page {
                     self.verbs(&mut list, "", |task| task.header.effect != Effect::Decides);
                 }
                 Block::Policy => list.words(&POLICY),
+                Block::Hook => self.verbs(&mut list, "", |task| {
+                    task.header.effect == Effect::Reads && !matches!(task.body, TaskBody::Steps { .. })
+                }),
                 Block::Handler => self.verbs(&mut list, "", |task| task.header.effect == Effect::Decides),
             },
             Place::Expected => {

@@ -53,6 +53,8 @@ pub(super) enum Block {
     Handler,
     /// Lines of a test, and its steps.
     Test,
+    /// `on EVENT { }`: verbs that look.
+    Hook,
 }
 
 /// Which value is wanted.
@@ -140,7 +142,11 @@ fn place<'t>(text: &'t str, begin: usize, all: &[Token], start: usize) -> Place<
                 }
             }
             (Kind::Sign, "{") => {
-                heads.push(all[from..i].iter().map(word).find(|w| *w != "\n").unwrap_or_default());
+                let mut head = all[from..i].iter().map(word).filter(|w| *w != "\n");
+                heads.push(match (head.next(), head.next()) {
+                    (Some("on"), Some(event)) if event != "failure" => "on event",
+                    (first, _) => first.unwrap_or_default(),
+                });
                 (from, brackets) = (i + 1, 0);
             }
             (Kind::Sign, "}") => {
@@ -165,6 +171,7 @@ fn block(head: &str, depth: usize) -> Block {
         "playbook" if depth == 1 => Block::Policy,
         "on" => Block::Handler,
         "test" if depth == 1 => Block::Test,
+        "on event" => Block::Hook,
         "if" | "else" | "parallel" | "undo" => Block::Steps,
         _ => Block::Policy,
     }
@@ -180,7 +187,14 @@ fn item<'t>(text: &'t str, begin: usize, line: &[Token], start: usize) -> Place<
     };
     match *first {
         "use" => Place::Module,
-        "on" => Place::Event,
+        "on" => match rest {
+            [] => Place::Event,
+            ["stage"] => Place::Stage,
+            ["run" | "node" | "step" | "attempt"] | ["stage", _] => {
+                Place::Words(&["started", "done", "failed", "waiting"])
+            }
+            _ => Place::Nothing,
+        },
         "stage" if rest.contains(&"after") => Place::Stage,
         "stage" if rest.len() == 1 => Place::Words(&["after"]),
         "native" if rest.is_empty() => Place::Words(&["task"]),

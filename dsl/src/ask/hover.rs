@@ -23,7 +23,10 @@ pub(super) const WORDS: &[(&str, &str)] = &[
     ("after", "what a stage waits for, instead of the stage above it"),
     ("task", "a verb made of verbs"),
     ("native", "a verb that is done in Rust"),
-    ("on", "what to do when something happens: `on failure { pause \"...\" }`"),
+    (
+        "on",
+        "what to do when something happens: `on failure { pause \"...\" }`, `on stage workers done { ... }`",
+    ),
     ("test", "what must hold, tried on a simulated cluster by `kup test`"),
     ("sim", "the cluster of a test: `on sim(3+5@v1.33.4)`"),
     ("seed", "what the chances of the test's cluster are drawn from"),

@@ -74,7 +74,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks a block that is no scope and so has no policy.
-    fn inner(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> Block {
+    pub(super) fn inner(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> Block {
         for stmt in &block.stmts {
             if let Written::Policy(policy) = stmt {
                 self.found.push(Problem::NoPolicyHere.at(policy.span));
@@ -329,12 +329,6 @@ impl<'a> Checker<'a> {
 
     /// Reads `on failure { }`: one step that decides.
     pub(super) fn handler(&mut self, event: Span, block: &'a ast::Block) -> Option<OnFailure> {
-        let words = self.text(event);
-        if words != "failure" {
-            let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-            self.found.push(Problem::UnknownEvent(words).at(event));
-            return None;
-        }
         let mut frame = Frame { handler: true, ..Frame::playbook() };
         let [Written::Step(written)] = block.stmts.as_slice() else {
             if let Some(Written::Later(word)) = block.stmts.first() {

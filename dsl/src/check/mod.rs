@@ -3,6 +3,7 @@
 
 mod block;
 mod expr;
+mod hook;
 mod load;
 mod step;
 mod study;
@@ -289,6 +290,7 @@ impl<'a> Checker<'a> {
         let mut policy = Policy::default();
         let mut stages: Vec<(Stage, Option<&'a [Span]>)> = Vec::new();
         let mut on_failure = None;
+        let mut hooks = Vec::new();
         for item in &self.root().ast.items {
             match item {
                 ast::Item::Playbook { title: text, block, span } => {
@@ -317,6 +319,9 @@ impl<'a> Checker<'a> {
                     };
                     stages.push((stage, after.as_deref()));
                 }
+                ast::Item::On { event, block } if self.text(*event) != "failure" => {
+                    hooks.extend(self.hook(*event, block));
+                }
                 ast::Item::On { event, block } => {
                     let handler = self.handler(*event, block);
                     if on_failure.is_some() {
@@ -337,11 +342,13 @@ impl<'a> Checker<'a> {
             Some(_) if stages.is_empty() => self.found.push(Problem::NoStages.of_the_whole()),
             Some(_) => {}
         }
+        let stages = self.order(stages);
         Program {
             title: title.unwrap_or_default(),
             params: self.params.clone(),
             tasks: Vec::new(),
-            stages: self.order(stages),
+            hooks: self.of_stages(hooks, &stages),
+            stages,
             on_failure: on_failure.unwrap_or(OnFailure::Pause(String::new())),
             policy,
         }
@@ -415,13 +422,8 @@ impl<'a> Checker<'a> {
                                 let mut known: Vec<(&StageId, &str)> =
                                     ids.iter().map(|(name, id)| (id, name.as_str())).collect();
                                 known.sort_unstable();
-                                let known = || known.iter().map(|(_, name)| *name);
-                                let near = nearest(name, known()).map(str::to_string);
-                                let sure = surely(name, known());
-                                let known = ticks(known()).replace(" or ", " and ");
-                                let name = name.to_string();
-                                let problem = Problem::UnknownStage { name, near, known };
-                                self.found.push(problem.at(*span).rather(sure));
+                                let known: Vec<&str> = known.iter().map(|(_, name)| *name).collect();
+                                self.no_stage(*span, &known);
                             }
                         }
                     }
@@ -431,6 +433,16 @@ impl<'a> Checker<'a> {
         }
         self.stage_cycle(&ordered);
         ordered
+    }
+
+    /// Says that there is no stage of a name.
+    fn no_stage(&mut self, span: Span, known: &[&str]) {
+        let name = self.text(span);
+        let near = nearest(name, known.iter().copied()).map(str::to_string);
+        let sure = surely(name, known.iter().copied());
+        let known = ticks(known.iter().copied()).replace(" or ", " and ");
+        let problem = Problem::UnknownStage { name: name.to_string(), near, known };
+        self.found.push(problem.at(span).rather(sure));
     }
 
     fn stage_cycle(&mut self, stages: &[Stage]) {

@@ -143,6 +143,7 @@ impl<'a> Checker<'a> {
             tasks: Vec::new(),
             stages: Vec::new(),
             on_failure: OnFailure::Pause(String::new()),
+            hooks: Vec::new(),
             policy: Policy::default(),
         });
         let span = test.name.span;
@@ -399,6 +400,7 @@ pub(super) fn whole(
         tasks: tasks.to_vec(),
         stages: vec![stage],
         on_failure: OnFailure::Pause(String::new()),
+        hooks: Vec::new(),
         policy: Policy::default(),
     };
     let whole = |Half { subject, test }: Half| {

@@ -11,6 +11,7 @@ mod grace;
 mod handler;
 mod hang;
 mod loop_variable;
+mod never;
 mod parallel;
 mod repeat;
 mod retry;
@@ -34,7 +35,7 @@ pub(crate) struct Lint {
 }
 
 /// All lints, in the order of their codes.
-pub(crate) const LINTS: [Lint; 17] = [
+pub(crate) const LINTS: [Lint; 18] = [
     shadow::LINT,
     batch::LINT,
     control_plane::LINT,
@@ -52,6 +53,7 @@ pub(crate) const LINTS: [Lint; 17] = [
     silent::LINT,
     loop_variable::LINT,
     task_param::LINT,
+    never::LINT,
 ];
 
 /// A sound text, as it was written and as it was understood. Only what stands in the text itself is

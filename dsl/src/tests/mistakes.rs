@@ -346,10 +346,10 @@ fn what_is_planned_for_later_is_said_so() {
     "#]],
     );
     check(
-        "playbook \"p\"\nstage s { run command \"x\" on=local }\non stage s done { pause }",
+        "playbook \"p\"\nstage s { run command \"x\" on=local }\non stage s doen { pause }",
         expect![[r#"
-            3:4 `stage s done` K0210 `on stage s done` is not part of this kup yet
-                this kup knows `on failure { ... }`
+            3:4 `stage s doen` K0210 unknown event `stage s doen`
+                did you mean `on stage s done`?
         "#]],
     );
 }

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::JournalError;
 use super::value::WireValue;
-use crate::event::{Class, Event, Failure, Outcome};
+use crate::event::{Class, Event, Failure, Fired, HookEnd, Outcome};
 use crate::plan::{Gate, Plan, ScopeId, StepId};
 
 /// The version of the format that this kup writes.
@@ -63,28 +63,119 @@ pub(super) struct WireRecord {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum WireEvent {
     RunStarted,
-    RunResumed { by: String },
-    ScopeOpened { scope: String },
-    ScopeClosed { scope: String },
-    StepSkipped { step: String, reason: String },
-    AttemptStarted { step: String, attempt: u32 },
-    WorkFound { step: String, attempt: u32, now: String, then: String, before: WireValue },
-    WorkBegan { step: String, attempt: u32, handle: WireValue },
-    StepWaiting { step: String, attempt: u32, reason: String },
-    AttemptFailed { step: String, attempt: u32, failure: WireFailure, until: u64 },
-    StepDone { step: String, attempt: u32, changed: bool, value: WireValue },
-    StepFailed { step: String, attempt: u32, failure: WireFailure },
-    UndoStarted { step: String, attempt: u32 },
-    UndoRetried { step: String, attempt: u32, failure: WireFailure, until: u64 },
-    UndoDone { step: String },
-    UndoFailed { step: String, failure: WireFailure },
-    ApprovalAsked { gate: WireGate, question: String },
-    ApprovalGiven { gate: WireGate, by: String, when: String },
-    ApprovalRefused { gate: WireGate, by: String, when: String },
-    RunPaused { reason: String },
-    RollbackStarted { by: String },
-    Stopping { by: String },
-    RunFinished { outcome: WireOutcome },
+    RunResumed {
+        by: String,
+    },
+    ScopeOpened {
+        scope: String,
+    },
+    ScopeClosed {
+        scope: String,
+    },
+    StepSkipped {
+        step: String,
+        reason: String,
+    },
+    AttemptStarted {
+        step: String,
+        attempt: u32,
+    },
+    WorkFound {
+        step: String,
+        attempt: u32,
+        now: String,
+        then: String,
+        before: WireValue,
+    },
+    WorkBegan {
+        step: String,
+        attempt: u32,
+        handle: WireValue,
+    },
+    StepWaiting {
+        step: String,
+        attempt: u32,
+        reason: String,
+    },
+    AttemptFailed {
+        step: String,
+        attempt: u32,
+        failure: WireFailure,
+        until: u64,
+    },
+    StepDone {
+        step: String,
+        attempt: u32,
+        changed: bool,
+        value: WireValue,
+    },
+    StepFailed {
+        step: String,
+        attempt: u32,
+        failure: WireFailure,
+    },
+    UndoStarted {
+        step: String,
+        attempt: u32,
+    },
+    UndoRetried {
+        step: String,
+        attempt: u32,
+        failure: WireFailure,
+        until: u64,
+    },
+    UndoDone {
+        step: String,
+    },
+    UndoFailed {
+        step: String,
+        failure: WireFailure,
+    },
+    HookStarted {
+        #[serde(flatten)]
+        fired: WireFired,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        output: String,
+    },
+    HookWaiting {
+        #[serde(flatten)]
+        fired: WireFired,
+        reason: String,
+    },
+    HookEnded {
+        #[serde(flatten)]
+        fired: WireFired,
+        end: WireHookEnd,
+        text: String,
+    },
+    ApprovalAsked {
+        gate: WireGate,
+        question: String,
+    },
+    ApprovalGiven {
+        gate: WireGate,
+        by: String,
+        when: String,
+    },
+    ApprovalRefused {
+        gate: WireGate,
+        by: String,
+        when: String,
+    },
+    RunPaused {
+        reason: String,
+    },
+    RollbackStarted {
+        by: String,
+    },
+    Stopping {
+        by: String,
+    },
+    RunFinished {
+        outcome: WireOutcome,
+    },
 }
 
 /// A [`Gate`] on the wire.
@@ -120,6 +211,55 @@ pub(super) struct WireFailure {
     output: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     hint: String,
+}
+
+/// A [`Fired`] on the wire.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireFired {
+    number: u32,
+    hook: u32,
+    scope: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    step: Option<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    attempt: u32,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WireHookEnd {
+    Went,
+    Stopped,
+    Broke,
+}
+
+impl WireFired {
+    fn write(fired: &Fired, keys: &Keys) -> WireFired {
+        WireFired {
+            number: fired.number,
+            hook: fired.hook,
+            scope: keys.scope_name(fired.scope),
+            step: fired.step.map(|(step, _)| keys.step_name(step)),
+            attempt: fired.step.map_or(0, |(_, attempt)| attempt),
+        }
+    }
+
+    fn read(self, keys: &Keys) -> Result<Fired, JournalError> {
+        if self.hook >= keys.hooks {
+            return Err(JournalError::Content(format!("the plan has no hook {}", self.hook)));
+        }
+        let step = self.step.map(|key| keys.step(&key)).transpose()?;
+        Ok(Fired {
+            number: self.number,
+            hook: self.hook,
+            scope: keys.scope(&self.scope)?,
+            step: step.map(|step| (step, self.attempt)),
+        })
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -204,6 +344,7 @@ pub(super) fn unseal<'a>(line: &'a str, field: &str) -> Option<(String, &'a str)
 pub struct Keys {
     steps: IndexMap<String, StepId>,
     scopes: IndexMap<String, ScopeId>,
+    hooks: u32,
 }
 
 impl Keys {
@@ -220,7 +361,7 @@ impl Keys {
             }
             scopes.insert(name, id);
         }
-        Keys { steps, scopes }
+        Keys { steps, scopes, hooks: plan.hooks.len() as u32 }
     }
 
     /// Returns an event as JSON, as the journal has it.
@@ -319,6 +460,22 @@ impl WireEvent {
                 by: by.clone(),
                 when: when.clone(),
             },
+            Event::HookStarted { fired, reason, output } => WireEvent::HookStarted {
+                fired: WireFired::write(fired, keys),
+                reason: reason.clone(),
+                output: output.clone(),
+            },
+            Event::HookWaiting { fired, reason } => {
+                WireEvent::HookWaiting { fired: WireFired::write(fired, keys), reason: reason.clone() }
+            }
+            Event::HookEnded { fired, end } => {
+                let (end, text) = match end {
+                    HookEnd::Went(text) => (WireHookEnd::Went, text),
+                    HookEnd::Stopped(text) => (WireHookEnd::Stopped, text),
+                    HookEnd::Broke(text) => (WireHookEnd::Broke, text),
+                };
+                WireEvent::HookEnded { fired: WireFired::write(fired, keys), end, text: text.clone() }
+            }
             Event::RunPaused(reason) => WireEvent::RunPaused { reason: reason.clone() },
             Event::RollbackStarted { by } => WireEvent::RollbackStarted { by: by.clone() },
             Event::Stopping { by } => WireEvent::Stopping { by: by.clone() },
@@ -377,6 +534,20 @@ impl WireEvent {
             WireEvent::ApprovalRefused { gate, by, when } => {
                 Event::ApprovalRefused { gate: gate.read(keys)?, by, when }
             }
+            WireEvent::HookStarted { fired, reason, output } => {
+                Event::HookStarted { fired: fired.read(keys)?, reason, output }
+            }
+            WireEvent::HookWaiting { fired, reason } => {
+                Event::HookWaiting { fired: fired.read(keys)?, reason }
+            }
+            WireEvent::HookEnded { fired, end, text } => Event::HookEnded {
+                fired: fired.read(keys)?,
+                end: match end {
+                    WireHookEnd::Went => HookEnd::Went(text),
+                    WireHookEnd::Stopped => HookEnd::Stopped(text),
+                    WireHookEnd::Broke => HookEnd::Broke(text),
+                },
+            },
             WireEvent::RunPaused { reason } => Event::RunPaused(reason),
             WireEvent::RollbackStarted { by } => Event::RollbackStarted { by },
             WireEvent::Stopping { by } => Event::Stopping { by },

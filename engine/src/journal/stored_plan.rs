@@ -1,7 +1,7 @@
 //! The plan on the wire: a mirror of [`Plan`] in which steps, scopes and vertices name each other by
 //! their places.
 
-use dsl::program::{Effect, OnFailure, Retry};
+use dsl::program::{Effect, OnFailure, Retry, Thing, When};
 use dsl::span::{FileId, Span};
 use indexmap::IndexMap;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::JournalError;
 use super::value::{WireValue, read_map, write_map};
-use crate::plan::{Gate, Lanes, Plan, Scope, ScopeId, ScopeKind, Step, StepId, Undo, UndoStep, Vertex, Work};
+use crate::plan::{
+    Gate, Hook, Lanes, Plan, Scope, ScopeId, ScopeKind, Step, StepId, Undo, UndoStep, Vertex, Work,
+};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct WirePlan {
@@ -31,6 +33,36 @@ pub(super) struct WirePlan {
     scripts: IndexMap<String, String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     hosts: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    hooks: Vec<WireHook>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireHook {
+    on: WireThing,
+    when: WireWhen,
+    scope: Option<u32>,
+    text: String,
+    steps: Vec<WireUndoStep>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WireThing {
+    Run,
+    Stage,
+    Node,
+    Step,
+    Attempt,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WireWhen {
+    Started,
+    Done,
+    Failed,
+    Waiting,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -179,6 +211,7 @@ impl WirePlan {
                 .collect(),
             scripts: plan.scripts.clone(),
             hosts: plan.hosts.clone(),
+            hooks: plan.hooks.iter().map(WireHook::from).collect(),
         }
     }
 
@@ -264,6 +297,16 @@ impl WirePlan {
                 close: vertex(s.close)?,
             })
         };
+        let hook = |h: WireHook| -> Result<Hook, JournalError> {
+            Ok(Hook {
+                on: h.on.into(),
+                when: h.when.into(),
+                scope: h.scope.map(scope).transpose()?,
+                text: h.text,
+                steps: h.steps.into_iter().map(WireUndoStep::read).collect::<Result<_, _>>()?,
+            })
+        };
+        let hooks = self.hooks.into_iter().map(hook).collect::<Result<_, _>>()?;
         Ok(Plan {
             title: self.title,
             params: read_map(self.params)?,
@@ -293,6 +336,7 @@ impl WirePlan {
                 .collect::<Result<_, _>>()?,
             scripts: self.scripts,
             hosts: self.hosts,
+            hooks,
         })
     }
 }
@@ -375,20 +419,81 @@ impl From<&Undo> for WireUndo {
             Undo::Nothing => WireUndo::Nothing,
             Undo::Itself => WireUndo::Itself,
             Undo::OneWay(why) => WireUndo::OneWay(why.clone()),
-            Undo::Steps(steps) => WireUndo::Steps(
-                steps
-                    .iter()
-                    .map(|s| WireUndoStep {
-                        action: s.action.clone(),
-                        text: s.text.clone(),
-                        args: write_map(&s.args),
-                        node: s.node.clone(),
-                        long: s.long,
-                        timeout: s.timeout,
-                        retry: s.retry.into(),
-                    })
-                    .collect(),
-            ),
+            Undo::Steps(steps) => WireUndo::Steps(steps.iter().map(WireUndoStep::from).collect()),
+        }
+    }
+}
+
+impl From<&UndoStep> for WireUndoStep {
+    fn from(s: &UndoStep) -> WireUndoStep {
+        WireUndoStep {
+            action: s.action.clone(),
+            text: s.text.clone(),
+            args: write_map(&s.args),
+            node: s.node.clone(),
+            long: s.long,
+            timeout: s.timeout,
+            retry: s.retry.into(),
+        }
+    }
+}
+
+impl WireUndoStep {
+    fn read(self) -> Result<UndoStep, JournalError> {
+        Ok(UndoStep {
+            action: self.action,
+            text: self.text,
+            args: read_map(self.args)?,
+            node: self.node,
+            long: self.long,
+            timeout: self.timeout,
+            retry: self.retry.into(),
+        })
+    }
+}
+
+impl From<&Hook> for WireHook {
+    fn from(hook: &Hook) -> WireHook {
+        WireHook {
+            on: match hook.on {
+                Thing::Run => WireThing::Run,
+                Thing::Stage => WireThing::Stage,
+                Thing::Node => WireThing::Node,
+                Thing::Step => WireThing::Step,
+                Thing::Attempt => WireThing::Attempt,
+            },
+            when: match hook.when {
+                When::Started => WireWhen::Started,
+                When::Done => WireWhen::Done,
+                When::Failed => WireWhen::Failed,
+                When::Waiting => WireWhen::Waiting,
+            },
+            scope: hook.scope.map(|s| s.0),
+            text: hook.text.clone(),
+            steps: hook.steps.iter().map(WireUndoStep::from).collect(),
+        }
+    }
+}
+
+impl From<WireThing> for Thing {
+    fn from(thing: WireThing) -> Thing {
+        match thing {
+            WireThing::Run => Thing::Run,
+            WireThing::Stage => Thing::Stage,
+            WireThing::Node => Thing::Node,
+            WireThing::Step => Thing::Step,
+            WireThing::Attempt => Thing::Attempt,
+        }
+    }
+}
+
+impl From<WireWhen> for When {
+    fn from(when: WireWhen) -> When {
+        match when {
+            WireWhen::Started => When::Started,
+            WireWhen::Done => When::Done,
+            WireWhen::Failed => When::Failed,
+            WireWhen::Waiting => When::Waiting,
         }
     }
 }
@@ -400,18 +505,7 @@ impl WireUndo {
             WireUndo::Itself => Undo::Itself,
             WireUndo::OneWay(why) => Undo::OneWay(why),
             WireUndo::Steps(steps) => {
-                let step = |s: WireUndoStep| -> Result<UndoStep, JournalError> {
-                    Ok(UndoStep {
-                        action: s.action,
-                        text: s.text,
-                        args: read_map(s.args)?,
-                        node: s.node,
-                        long: s.long,
-                        timeout: s.timeout,
-                        retry: s.retry.into(),
-                    })
-                };
-                Undo::Steps(steps.into_iter().map(step).collect::<Result<_, _>>()?)
+                Undo::Steps(steps.into_iter().map(WireUndoStep::read).collect::<Result<_, _>>()?)
             }
         })
     }

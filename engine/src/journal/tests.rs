@@ -1,7 +1,7 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 
-use dsl::program::{Effect, OnFailure, Retry};
+use dsl::program::{Effect, OnFailure, Retry, Thing, When};
 use dsl::span::{FileId, Span};
 use dsl::value::{Batch, Value, Window};
 use indexmap::IndexMap;
@@ -11,9 +11,11 @@ use proptest::prelude::*;
 use super::format::WireEvent;
 use super::value::WireValue;
 use super::*;
-use crate::event::{Event, Failure, Outcome};
+use crate::event::{Event, Failure, Fired, HookEnd, Outcome};
 use crate::inventory::{Inventory, Node, PackageManager};
-use crate::plan::{Gate, Lanes, Plan, Scope, ScopeId, ScopeKind, Step, StepId, Undo, UndoStep, Vertex, Work};
+use crate::plan::{
+    Gate, Hook, Lanes, Plan, Scope, ScopeId, ScopeKind, Step, StepId, Undo, UndoStep, Vertex, Work,
+};
 
 /// `cordon` and `drain` in one lane of `workers`.
 pub(crate) fn plan() -> Plan {
@@ -58,6 +60,13 @@ pub(crate) fn plan() -> Plan {
         span: Span { file: FileId(1), start: 3, end: 9 },
     };
     let lanes = Lanes { lanes: vec![ScopeId(0)], windows: vec![1, 3], canary: 1, soak: 5000 };
+    let hook = Hook {
+        on: Thing::Node,
+        when: When::Done,
+        scope: Some(ScopeId(1)),
+        text: "node done".into(),
+        steps: vec![undo.clone()],
+    };
     Plan {
         title: "test".into(),
         params: IndexMap::from([("to".to_string(), Value::Version("v1.34.2".parse().unwrap()))]),
@@ -85,6 +94,7 @@ pub(crate) fn plan() -> Plan {
         .into(),
         scripts: IndexMap::from([("announce".to_string(), "say(text)".to_string())]),
         hosts: vec!["hooks.slack.com".to_string()],
+        hooks: vec![hook],
     }
 }
 
@@ -143,6 +153,19 @@ fn events() -> Vec<(u64, Event)> {
         Event::UndoRetried { step: cordon, attempt: 1, failure: failure.clone(), until: 7 },
         Event::UndoDone(cordon),
         Event::UndoFailed(cordon, failure),
+        Event::HookStarted {
+            fired: Fired { number: 1, hook: 0, scope: ScopeId(1), step: Some((drain, 2)) },
+            reason: "no".into(),
+            output: String::new(),
+        },
+        Event::HookWaiting {
+            fired: Fired { number: 1, hook: 0, scope: ScopeId(1), step: Some((drain, 2)) },
+            reason: "calm".into(),
+        },
+        Event::HookEnded {
+            fired: Fired { number: 1, hook: 0, scope: ScopeId(0), step: None },
+            end: HookEnd::Broke("in line 2".into()),
+        },
         Event::RunPaused("look".into()),
         Event::RollbackStarted { by: "ann".into() },
         Event::Stopping { by: "ann".into() },

@@ -50,6 +50,8 @@ impl Machine {
                 }
             }
             Input::Undone(step, attempt, result) => self.undone(now, step, attempt, result),
+            Input::HookWaiting(fired, reason) => self.hook_waits(now, fired, reason),
+            Input::HookEnded(fired, end) => self.hook_ended(now, fired, end),
             Input::Tick => self.tick(now),
             Input::Interrupt { by } => self.interrupt(now, by),
             Input::Rollback { by } => self.roll_back(now, by),
@@ -62,7 +64,8 @@ impl Machine {
     pub(super) fn emit(&mut self, now: u64, event: Event) {
         self.state.apply(&self.plan, now, &event, &mut self.freed);
         self.ready.extend(self.freed.drain(..));
-        self.events.push_back(event);
+        self.events.push_back(event.clone());
+        self.set_off(now, &event);
     }
 
     // What the driver says.
@@ -75,8 +78,13 @@ impl Machine {
         self.interrupts = 0;
         self.then = Then::Nothing;
         self.abandoned.clear();
+        self.ending = None;
         let event = if self.state.has_begun() { Event::RunResumed { by } } else { Event::RunStarted };
+        let resumed = self.state.has_begun();
         self.emit(now, event);
+        if resumed {
+            self.fire_again(!self.state.is_unwinding());
+        }
         if self.state.is_unwinding() {
             self.resume_unwinding();
         } else {
@@ -89,6 +97,7 @@ impl Machine {
     fn pick_up(&mut self, now: u64) {
         let plan = self.plan.clone();
         self.ready.clear();
+        self.parked.clear();
         for (i, scope) in plan.scopes.iter().enumerate() {
             let id = ScopeId(i as u32);
             let record = *self.state.scope(id);
@@ -212,6 +221,7 @@ impl Machine {
         let plan = self.plan.clone();
         let what = plan.step(step);
         let story = format!("`{}` failed: {}", what.key, failure.message);
+        self.story.clone_from(&story);
         self.emit(now, Event::StepFailed { step, attempt, failure });
         if self.state.mode() != Mode::Going {
             return;
@@ -274,6 +284,11 @@ impl Machine {
             return;
         }
         self.interrupts += 1;
+        if self.ending.is_some() {
+            // All is over but what is told of it: who interrupts does not want to wait for that.
+            self.interrupts = 2;
+            return;
+        }
         self.timers.retain(|timer| !matches!(timer, Timer::UndoBackoff(_)));
         let story = format!("interrupted by {by}");
         match self.state.mode() {
@@ -324,8 +339,10 @@ impl Machine {
         }
         self.active = true;
         self.interrupts = 0;
+        self.ending = None;
         self.abandoned.clear();
         self.emit(now, Event::RunResumed { by: by.clone() });
+        self.fire_again(false);
         if self.state.is_unwinding() {
             self.resume_unwinding();
             return;
@@ -362,12 +379,19 @@ impl Machine {
         if !self.active {
             return;
         }
+        if let Some(outcome) = self.ending {
+            self.finish(now, outcome);
+            return;
+        }
         let running = self.state.running() - self.abandoned.len();
         match self.state.mode() {
             // The end itself may have been lost with the process that saw it.
             Mode::Going if self.state.scope(ScopeId(0)).closed => self.finish(now, Outcome::Done),
             Mode::Going => {
-                let waits = self.state.backing_off() > 0 || !self.undos.is_empty() || self.awaits_an_answer();
+                let waits = self.state.backing_off() > 0
+                    || !self.undos.is_empty()
+                    || self.awaits_an_answer()
+                    || self.hooks_run(true);
                 if running == 0 && !waits && self.timers.is_empty() {
                     let text = self.why_nothing_is_left();
                     self.pause(now, text);
@@ -386,6 +410,9 @@ impl Machine {
 
     /// All that stands before this vertex is done.
     fn reach(&mut self, now: u64, vertex: Vertex) {
+        if self.is_parked(vertex) {
+            return;
+        }
         let plan = self.plan.clone();
         match vertex {
             Vertex::Open(id) => {
@@ -498,11 +525,15 @@ impl Machine {
     }
 
     pub(super) fn pause(&mut self, now: u64, text: String) {
+        self.story.clone_from(&text);
         self.emit(now, Event::RunPaused(text));
         self.finish(now, Outcome::Paused);
     }
 
     pub(super) fn finish(&mut self, now: u64, outcome: Outcome) {
+        if self.is_held_open(now, outcome) {
+            return;
+        }
         self.emit(now, Event::RunFinished(outcome));
         self.active = false;
         self.timers.retain(|_| false);

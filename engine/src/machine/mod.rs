@@ -9,6 +9,7 @@
 
 mod approval;
 mod decide;
+mod hook;
 mod rollback;
 mod state;
 mod timers;
@@ -22,12 +23,12 @@ use std::sync::Arc;
 use dsl::value::Value;
 
 use crate::action::Check;
-use crate::event::{Event, Failure};
+use crate::event::{Event, Failure, Fired, HookEnd, Outcome};
 use crate::plan::{Gate, Plan, StepId, Vertex};
 
 use self::decide::Then;
 use self::rollback::{Undoing, Unwind};
-pub use self::state::{Mode, Phase, ScopeRecord, State, StepRecord, StepState};
+pub use self::state::{Mode, OpenHook, Phase, ScopeRecord, State, StepRecord, StepState};
 use self::timers::Timers;
 
 /// Runs one plan. The driver's only law: take all events and make them durable before taking the
@@ -58,6 +59,12 @@ pub struct Machine {
     questions: BTreeMap<Gate, String>,
     /// Whether somebody is there who can answer while the run goes on.
     attended: bool,
+    /// What was reached and waits for a hook.
+    parked: Vec<Vertex>,
+    /// How the run ends, once its hooks have.
+    ending: Option<Outcome>,
+    /// Why the run holds or goes back: what hooks are told.
+    story: String,
 }
 
 impl Machine {
@@ -80,6 +87,9 @@ impl Machine {
             unwind: Unwind::default(),
             freed: Vec::new(),
             attended: false,
+            parked: Vec::new(),
+            ending: None,
+            story: String::new(),
         }
     }
 
@@ -155,6 +165,10 @@ pub enum Input {
     Failed(StepId, u32, Failure),
     /// An attempt at undoing is done, or failed.
     Undone(StepId, u32, Result<(), Failure>),
+    /// A hook waits for something.
+    HookWaiting(Fired, String),
+    /// A hook has come to its end.
+    HookEnded(Fired, HookEnd),
     /// A deadline of `poll_timeout` has passed.
     Tick,
     /// Somebody interrupts; each one is more severe than the last: begin nothing new, end what can
@@ -216,4 +230,13 @@ pub enum Effect {
     },
     /// Stop waiting for the attempt; its answer will be dropped.
     Cancel(StepId, u32),
+    /// Perform a hook. Answers: `HookWaiting`, then `HookEnded`.
+    Hook {
+        /// Which one.
+        fired: Fired,
+        /// Why, if the event has a reason.
+        reason: String,
+        /// What a step gave back.
+        output: String,
+    },
 }

@@ -42,12 +42,12 @@
 //! any          RunResumed       Going, or RollingBack once a rollback has begun
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dsl::value::Value;
 use petgraph::stable_graph::NodeIndex;
 
-use crate::event::{Class, Event, Outcome};
+use crate::event::{Class, Event, Fired, HookEnd, Outcome};
 use crate::plan::{Gate, Plan, ScopeId, ScopeKind, StepId, Vertex};
 
 /// The state of a run.
@@ -69,6 +69,25 @@ pub struct State {
     /// What waits for an answer, in the order in which it was asked.
     asked: Vec<Gate>,
     approved: BTreeSet<Gate>,
+    /// How many hooks were set off.
+    fired: u32,
+    /// Hooks that have not said go on, by their numbers.
+    hooks: BTreeMap<u32, OpenHook>,
+}
+
+/// A hook that was set off and has not said go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenHook {
+    /// Which one, and about what.
+    pub fired: Fired,
+    /// Why, if the event has a reason.
+    pub reason: String,
+    /// What a step gave back.
+    pub output: String,
+    /// What it waits for; empty if for nothing.
+    pub waits: String,
+    /// Whether it has said stop; a resumed run asks it again.
+    pub stopped: bool,
 }
 
 /// What the run as a whole is about.
@@ -171,6 +190,8 @@ pub struct ScopeRecord {
     pub closed: bool,
     /// A lane: one of its steps has failed for good.
     pub failed: bool,
+    /// How many hooks have not said that it may begin.
+    pub held: u32,
     /// An `each`: how many lanes were opened.
     pub lanes_opened: u32,
     /// An `each`: how many lanes ended well.
@@ -220,7 +241,24 @@ impl State {
             ended: 0,
             asked: Vec::new(),
             approved: BTreeSet::new(),
+            fired: 0,
+            hooks: BTreeMap::new(),
         }
+    }
+
+    /// Returns how many hooks were set off.
+    pub fn last_fired(&self) -> u32 {
+        self.fired
+    }
+
+    /// Returns the hooks that have not said go on.
+    pub fn open_hooks(&self) -> impl Iterator<Item = &OpenHook> {
+        self.hooks.values()
+    }
+
+    /// Returns a hook that has not ended, by its number.
+    pub(super) fn open_hook(&self, number: u32) -> Option<&OpenHook> {
+        self.hooks.get(&number).filter(|open| !open.stopped)
     }
 
     /// Returns whether the run has begun.
@@ -380,6 +418,26 @@ impl State {
                 self.approved.insert(*gate);
             }
             Event::ApprovalRefused { gate, by: _, when: _ } => self.asked.retain(|asked| asked != gate),
+            Event::HookStarted { fired, reason, output } => {
+                self.fired = self.fired.max(fired.number);
+                if plan.hooks[fired.hook as usize].holds() {
+                    self.scopes[fired.scope.0 as usize].held += 1;
+                }
+                let open = OpenHook {
+                    fired: *fired,
+                    reason: reason.clone(),
+                    output: output.clone(),
+                    waits: String::new(),
+                    stopped: false,
+                };
+                self.hooks.insert(fired.number, open);
+            }
+            Event::HookWaiting { fired, reason } => {
+                if let Some(open) = self.hooks.get_mut(&fired.number) {
+                    open.waits.clone_from(reason);
+                }
+            }
+            Event::HookEnded { fired, end } => self.hook_ended(plan, *fired, end),
             Event::RunPaused(_) => self.mode = Mode::Paused,
             Event::RollbackStarted { by: _ } => {
                 self.unwinding = true;
@@ -390,7 +448,26 @@ impl State {
         }
     }
 
+    /// A hook whose stop holds something stays open, and is asked again by a resumed run.
+    fn hook_ended(&mut self, plan: &Plan, fired: Fired, end: &HookEnd) {
+        let holds = plan.hooks[fired.hook as usize].holds();
+        match (end, self.hooks.get_mut(&fired.number)) {
+            (HookEnd::Stopped(_), Some(open)) if holds => open.stopped = true,
+            (HookEnd::Stopped(_) | HookEnd::Went(_) | HookEnd::Broke(_), Some(_)) => {
+                self.hooks.remove(&fired.number);
+                if holds {
+                    self.scopes[fired.scope.0 as usize].held -= 1;
+                }
+            }
+            (_, None) => {}
+        }
+    }
+
     fn resume(&mut self) {
+        for open in self.hooks.values_mut() {
+            open.stopped = false;
+            open.waits.clear();
+        }
         self.mode = if self.unwinding { Mode::RollingBack } else { Mode::Going };
         self.failed_lanes = 0;
         self.asked.clear();

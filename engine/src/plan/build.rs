@@ -12,7 +12,7 @@ use dsl::value::Value;
 use indexmap::IndexMap;
 use petgraph::stable_graph::StableDiGraph;
 
-use super::{Gate, Plan, ScopeId, StepId, claims, expand, order, policy, stale, undo, validate};
+use super::{Gate, Plan, ScopeId, StepId, claims, expand, hook, order, policy, stale, undo, validate};
 use crate::inventory::Inventory;
 
 /// Unrolls a program over an inventory. What is wrong comes out all at once.
@@ -24,6 +24,7 @@ pub fn build(program: &Program, inventory: &Inventory, params: &[Value]) -> Resu
     stale::pass(&mut draft); // no choice by what an earlier step changes
     policy::pass(&mut draft); // timeouts and retries, the nearest first
     undo::pass(&mut draft); // how each change is taken back
+    hook::pass(&mut draft); // what is said and asked beside the steps
     validate::pass(&mut draft); // what no plan may be
     draft.end()
 }
@@ -107,6 +108,7 @@ impl<'p> Draft<'p> {
                 approvals: BTreeMap::new(),
                 scripts: IndexMap::new(),
                 hosts: program.policy.hosts.clone(),
+                hooks: Vec::new(),
             },
             children: Vec::new(),
             stages: Vec::new(),

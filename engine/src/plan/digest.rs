@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 use sha2::{Digest, Sha256};
 
-use super::{Gate, Plan, ScopeKind, Step, Undo, Vertex};
+use super::{Gate, Plan, ScopeKind, Step, Undo, UndoStep, Vertex};
 
 /// Returns the SHA-256, in hex, of a canonical text of the plan. Spans, names given by people and
 /// the words of probes do not count; whether a step is wanted does.
@@ -29,6 +29,12 @@ pub fn digest(plan: &Plan) -> String {
     }
     if !plan.hosts.is_empty() {
         put(&mut line, format_args!("hosts {:?}", plan.hosts));
+        tell(&mut line);
+    }
+    for hook in &plan.hooks {
+        let (on, when, scope) = (hook.on, hook.when, hook.scope.map(|s| s.0));
+        put(&mut line, format_args!("hook {on:?} {when:?} {scope:?}"));
+        hook.steps.iter().for_each(|step| beside(&mut line, "does", step));
         tell(&mut line);
     }
     for scope in &plan.scopes {
@@ -89,13 +95,16 @@ fn describe(line: &mut String, step: &Step) {
         Undo::Itself => line.push_str(" undo itself"),
         Undo::OneWay(why) => put(line, format_args!(" one-way {why:?}")),
         Undo::Steps(steps) => {
-            for undo in steps {
-                put(line, format_args!(" undo {:?} {:?} long={} ", undo.action, undo.node, undo.long));
-                put(line, format_args!("timeout={} {:?}", undo.timeout, undo.retry));
-                arguments(line, &undo.args);
-            }
+            steps.iter().for_each(|step| beside(line, "undo", step));
         }
     }
+}
+
+/// Writes a verb that stands outside of the DAG.
+fn beside(line: &mut String, word: &str, step: &UndoStep) {
+    put(line, format_args!(" {word} {:?} {:?} long={} ", step.action, step.node, step.long));
+    put(line, format_args!("timeout={} {:?}", step.timeout, step.retry));
+    arguments(line, &step.args);
 }
 
 /// Writes arguments sorted by name.

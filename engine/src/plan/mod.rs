@@ -10,6 +10,7 @@ mod claims;
 mod digest;
 mod expand;
 mod forecast;
+mod hook;
 mod order;
 mod policy;
 mod show;
@@ -22,7 +23,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use dsl::program::{Effect, OnFailure, Retry};
+use dsl::program::{Effect, OnFailure, Retry, Thing, When};
 use dsl::span::Span;
 use dsl::value::Value;
 use indexmap::IndexMap;
@@ -31,6 +32,7 @@ use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 pub use self::build::build;
 pub use self::digest::digest;
 pub use self::forecast::{Probe, forecast};
+pub(crate) use self::hook::fill;
 pub use self::show::{params, show};
 
 /// Names a step of [`Plan::steps`].
@@ -65,6 +67,23 @@ pub struct Plan {
     pub scripts: IndexMap<String, String>,
     /// Whom scripts may talk to: `hooks.slack.com`, `prometheus:9090`.
     pub hosts: Vec<String>,
+    /// What is said, asked and decided when something happens.
+    pub hooks: Vec<Hook>,
+}
+
+/// What is said, asked and decided when something happens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hook {
+    /// To what it happens.
+    pub on: Thing,
+    /// What happens.
+    pub when: When,
+    /// To which one; `None`: to any of its kind.
+    pub scope: Option<ScopeId>,
+    /// The event as people read it: `stage workers done`.
+    pub text: String,
+    /// What is done, one after the other.
+    pub steps: Vec<UndoStep>,
 }
 
 /// What an approval stands before.
@@ -180,7 +199,7 @@ pub enum Undo {
     OneWay(String),
 }
 
-/// One step of an undo block.
+/// A verb with its values, outside of the DAG: of an undo block, or of a hook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UndoStep {
     /// The action's name.

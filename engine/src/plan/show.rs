@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use dsl::program::Thing;
 use dsl::value::{Value, Version};
 
 use super::{Gate, Plan, ScopeId, ScopeKind, Step, StepId, Undo, Work};
@@ -27,6 +28,7 @@ pub fn show(plan: &Plan, inventory: &Inventory) -> String {
             shown.scope(&mut out, *stage, 1);
         }
     }
+    hooks(&mut out, plan);
     out.push('\n');
     summary(&mut out, plan);
     out
@@ -39,6 +41,30 @@ pub fn params(plan: &Plan) -> String {
         None => format!("{name}={value}"),
     };
     plan.params.iter().map(of).collect::<Vec<_>>().join("  ")
+}
+
+/// Writes the hooks; those of lanes that do the same share a line.
+fn hooks(out: &mut String, plan: &Plan) {
+    let mut shown: Vec<(&str, String, usize)> = Vec::new();
+    for hook in &plan.hooks {
+        let verbs: Vec<String> = hook.steps.iter().map(|step| step.text.clone()).collect();
+        let verbs = verbs.join("; ");
+        match shown.last_mut() {
+            Some((event, _, lanes)) if *event == hook.text && hook.on == Thing::Node => *lanes += 1,
+            Some(_) | None => shown.push((&hook.text, verbs, 1)),
+        }
+    }
+    if !shown.is_empty() {
+        out.push('\n');
+    }
+    let rows: Vec<[String; 2]> = shown
+        .into_iter()
+        .map(|(event, verbs, lanes)| {
+            let lanes = if lanes > 1 { format!("  ({lanes} nodes)") } else { String::new() };
+            [format!("on {event}"), format!("{verbs}{lanes}")]
+        })
+        .collect();
+    columns(out, 0, &rows);
 }
 
 fn line(out: &mut String, depth: usize, text: &str) {

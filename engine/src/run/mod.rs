@@ -9,6 +9,7 @@
 //!                                      effects
 //! ```
 
+mod hook;
 mod probe;
 mod script;
 mod sight;
@@ -170,6 +171,11 @@ impl Tasks {
         answers: &mpsc::UnboundedSender<Input>,
     ) {
         let step = match &effect {
+            // What is said beside the run is nobody's turn.
+            Effect::Hook { .. } => {
+                self.set.spawn(performer.clone().perform(effect, answers.clone()));
+                return;
+            }
             Effect::Probe(step, _) | Effect::Cancel(step, _) => *step,
             Effect::Start { step, .. } | Effect::Follow { step, .. } | Effect::Undo { step, .. } => *step,
         };

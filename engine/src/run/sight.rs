@@ -97,7 +97,7 @@ fn facts(inventory: &Inventory, node: &str) -> Value {
 }
 
 /// Returns the stage that a scope is or stands in.
-fn stage(plan: &Plan, scope: ScopeId) -> Option<&str> {
+pub(super) fn stage(plan: &Plan, scope: ScopeId) -> Option<&str> {
     let mut at = Some(scope);
     while let Some(id) = at {
         if let ScopeKind::Stage(name) = &plan.scope(id).kind {

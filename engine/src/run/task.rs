@@ -76,6 +76,11 @@ impl Performer {
             Effect::Undo { step, attempt, before } => {
                 tell(Input::Undone(step, attempt, self.undo(step, attempt, &before).await));
             }
+            Effect::Hook { fired, reason, output } => {
+                let waiting = |why: String| tell(Input::HookWaiting(fired, why));
+                let end = self.hook(fired, &reason, &output, waiting).await;
+                tell(Input::HookEnded(fired, end));
+            }
             // Whoever spawns tasks aborts them.
             Effect::Cancel(..) => {}
         }
@@ -105,7 +110,7 @@ impl Performer {
     }
 
     /// Performs an action from its look to its end.
-    async fn whole(&self, action: &dyn Action, cx: &Context) -> Result<(), Failure> {
+    pub(super) async fn whole(&self, action: &dyn Action, cx: &Context) -> Result<(), Failure> {
         let before = match guarded(action.check(cx)).await? {
             Check::Done(_) => return Ok(()),
             Check::Needs { before, .. } => before,
@@ -127,7 +132,7 @@ impl Performer {
     }
 
     /// Returns an action by its name: a script with what it sees, or a verb done in Rust.
-    fn action(
+    pub(super) fn action(
         &self,
         name: &str,
         args: &IndexMap<String, Value>,
@@ -142,7 +147,12 @@ impl Performer {
         })
     }
 
-    fn script(&self, name: &str, args: &IndexMap<String, Value>, sight: Sight<'_>) -> Option<Script> {
+    pub(super) fn script(
+        &self,
+        name: &str,
+        args: &IndexMap<String, Value>,
+        sight: Sight<'_>,
+    ) -> Option<Script> {
         let text = self.plan.scripts.get(name)?;
         let sight = Sight { run: &self.run, simulated: self.ports.web.is_none(), ..sight };
         Some(Script {
@@ -152,7 +162,7 @@ impl Performer {
         })
     }
 
-    fn context(
+    pub(super) fn context(
         &self,
         key: String,
         attempt: u32,

@@ -164,6 +164,7 @@ fn plan(keys: &[&str], in_order: bool, on_failure: OnFailure) -> Plan {
         approvals: Default::default(),
         scripts: IndexMap::new(),
         hosts: vec![],
+        hooks: vec![],
     }
 }
 

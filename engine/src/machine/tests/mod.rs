@@ -1,6 +1,7 @@
 //! The machine under a driver that is made up: plans by hand, answers by script, time by number.
 
 mod approval;
+mod hooks;
 mod simulate;
 mod stories;
 
@@ -143,6 +144,7 @@ pub(super) fn plan(on_failure: OnFailure, pieces: &[Piece]) -> Arc<Plan> {
             approvals: Default::default(),
             scripts: IndexMap::new(),
             hosts: vec![],
+            hooks: vec![],
         },
     };
     let root = builder.scope(ScopeKind::Playbook, String::new(), None);
@@ -206,6 +208,7 @@ impl Hand {
             Effect::Start { step, attempt, .. }
             | Effect::Follow { step, attempt, .. }
             | Effect::Undo { step, attempt, .. } => (*step, *attempt),
+            Effect::Hook { .. } => (StepId(u32::MAX), 0),
         };
         let at = self.effects.iter().position(|e| about(e).0 == id);
         let at = at.unwrap_or_else(|| panic!("`{key}` is not asked for; asked: {:?}", self.asked()));
@@ -244,6 +247,9 @@ impl Hand {
             Effect::Follow { step, attempt, .. } => format!("follow {} {attempt}", key(step)),
             Effect::Undo { step, attempt, .. } => format!("undo {} {attempt}", key(step)),
             Effect::Cancel(s, a) => format!("cancel {} {a}", key(s)),
+            Effect::Hook { fired, .. } => {
+                format!("hook {} {}", fired.number, self.machine.plan().hooks[fired.hook as usize].text)
+            }
         };
         self.effects.iter().map(say).collect()
     }

@@ -4,8 +4,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::*;
-use crate::event::Outcome;
+use dsl::program::{Thing, When};
+
+use crate::event::{HookEnd, Outcome};
 use crate::machine::{Mode, StepState};
+use crate::plan::Hook;
 
 /// A generator that fits a test: small, seeded, good enough.
 struct Dice(u64);
@@ -64,6 +67,11 @@ fn random_plan(dice: &mut Dice) -> Arc<Plan> {
             _ => {}
         }
     }
+    for _ in 0..if dice.chance(40) { 1 + dice.roll(4) } else { 0 } {
+        let (_, on) = Thing::ALL[dice.roll(5) as usize];
+        let (_, when) = When::ALL[dice.roll(4) as usize];
+        plan.hooks.push(Hook { on, when, scope: None, text: "something".into(), steps: vec![] });
+    }
     Arc::new(plan)
 }
 
@@ -115,7 +123,9 @@ impl World {
     }
 
     fn perform(&mut self, effect: Effect) {
-        let lost = !self.calm && self.dice.chance(4);
+        // Who performs a hook has a deadline of his own, and always answers.
+        let is_hook = matches!(effect, Effect::Hook { .. });
+        let lost = !self.calm && self.dice.chance(4) && !is_hook;
         let failure = if self.calm || !self.dice.chance(15) {
             None
         } else {
@@ -127,6 +137,11 @@ impl World {
         };
         let answer = match effect {
             Effect::Cancel(..) => return,
+            Effect::Hook { fired, .. } => match self.dice.roll(12) {
+                0 if !self.calm => Input::HookEnded(fired, HookEnd::Stopped("no".into())),
+                1 => Input::HookEnded(fired, HookEnd::Broke("odd".into())),
+                _ => Input::HookEnded(fired, HookEnd::Went(String::new())),
+            },
             Effect::Probe(s, a) => match failure {
                 Some(failure) => Input::Failed(s, a, failure),
                 None if self.done[s.0 as usize] => Input::Probed(s, a, Check::Done("there".into())),
@@ -217,11 +232,33 @@ impl World {
             !happened(&|e| e == event) || matches!(event, Event::AttemptStarted(..)),
             "{event:?} happens twice"
         );
-        if let Event::AttemptStarted(..) = event {
+        if let Event::AttemptStarted(id, _) = event {
+            self.check_held(*id);
             assert!(!happened(&|e| e == event), "an attempt's number is used twice");
         }
         if let Event::ScopeOpened(lane) = event {
             self.check_window(*lane);
+        }
+    }
+
+    /// No hook of the start of anything around a step is without its answer.
+    fn check_held(&self, step: StepId) {
+        let mut open = Vec::new();
+        for (_, event) in &self.journal {
+            match event {
+                Event::HookStarted { fired, .. } if self.plan.hooks[fired.hook as usize].holds() => {
+                    open.push(*fired);
+                }
+                Event::HookEnded { fired, end: HookEnd::Went(_) | HookEnd::Broke(_) } => {
+                    open.retain(|of| of.number != fired.number);
+                }
+                _ => {}
+            }
+        }
+        let mut at = Some(self.plan.step(step).scope);
+        while let Some(id) = at {
+            assert!(open.iter().all(|fired| fired.scope != id), "{step:?} begins before a hook has answered");
+            at = self.plan.scope(id).parent;
         }
     }
 

@@ -263,6 +263,7 @@ pub(super) fn program(stages: Vec<Stage>) -> Program {
         tasks: verbs(),
         stages,
         on_failure: OnFailure::Pause(String::new()),
+        hooks: Vec::new(),
         policy: Policy::default(),
     }
 }
