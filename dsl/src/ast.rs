@@ -242,6 +242,10 @@ pub(crate) enum PolicyKind {
     Allow(Span, Expr),
     /// `approve "question"`
     Approve(Expr),
+    /// `before { }`
+    Before(Block),
+    /// `after { }`
+    After(Block),
     /// `hosts "prometheus:9090", "hooks.slack.com"`
     Hosts(Vec<Expr>),
 }

@@ -437,7 +437,7 @@ impl Problem {
             PolicyNotFirst => Some("move it up, before the first step".to_string()),
             NoPolicyHere => Some("put it into the block of a stage, a task, an `each` or a step".to_string()),
             StepInStepBlock => Some(
-                "the block behind a step holds policy: timeout, retry, undo, name, long, allow, approve".to_string(),
+                "the block behind a step holds policy: timeout, retry, undo, name, long, allow, approve, before, after".to_string(),
             ),
             NobodyIsAsked => Some("put it behind the step that changes something".to_string()),
             UseCycle(_) => Some("move what both need into a third file".to_string()),

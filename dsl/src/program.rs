@@ -198,6 +198,9 @@ pub enum Stmt {
     If(Box<If>),
     /// Elements whose order is free.
     Parallel(Block),
+    /// Elements that keep their order, also where that around them is free: a step between what stands
+    /// before and after it.
+    Sequence(Block),
 }
 
 /// A call of a task.

@@ -27,8 +27,10 @@ pub fn actions() -> Actions {
 pub fn modules() -> &'static [(&'static str, &'static str)] {
     &[
         ("std/etcd", include_str!("../kup/etcd.kup")),
+        ("std/gate", include_str!("../kup/gate.kup")),
         ("std/kubeadm", include_str!("../kup/kubeadm.kup")),
         ("std/node", include_str!("../kup/node.kup")),
+        ("std/notify", include_str!("../kup/notify.kup")),
         ("std/preflight", include_str!("../kup/preflight.kup")),
         ("std/run", include_str!("../kup/run.kup")),
         ("std/validate", include_str!("../kup/validate.kup")),

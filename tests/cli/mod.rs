@@ -1,6 +1,7 @@
 //! What a person meets at the command line, command by command.
 
 mod approve;
+mod around;
 mod check;
 mod cluster;
 mod doc;
@@ -21,3 +22,4 @@ mod space;
 mod target;
 mod test;
 mod values;
+mod web;

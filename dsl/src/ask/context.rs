@@ -172,7 +172,7 @@ fn block(head: &str, depth: usize) -> Block {
         "on" => Block::Handler,
         "test" if depth == 1 => Block::Test,
         "on event" => Block::Hook,
-        "if" | "else" | "parallel" | "undo" => Block::Steps,
+        "if" | "else" | "parallel" | "undo" | "before" | "after" => Block::Steps,
         _ => Block::Policy,
     }
 }
@@ -233,9 +233,11 @@ fn statement<'t>(text: &'t str, line: &[Token], start: usize, block: Block) -> P
         ["else", "if", ..] => expression(text, &line[2..], For::Any),
         ["allow"] => Place::Law,
         ["retry", _] => Place::Words(&["backoff"]),
-        ["timeout" | "retry" | "allow" | "approve" | "hosts" | "name" | "undo" | "long" | "parallel", ..] => {
-            Place::Nothing
-        }
+        [
+            "timeout" | "retry" | "allow" | "approve" | "hosts" | "name" | "undo" | "before" | "after"
+            | "long" | "parallel",
+            ..,
+        ] => Place::Nothing,
         _ => step(text, line, words, start),
     }
 }

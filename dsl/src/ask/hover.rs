@@ -20,7 +20,11 @@ pub(super) const WORDS: &[(&str, &str)] = &[
     ("playbook", "what the file does; policy in its block counts everywhere"),
     ("param", "an input: `param target: version = v1.34.2`"),
     ("stage", "a part of the run; stages follow each other unless `after` says otherwise"),
-    ("after", "what a stage waits for, instead of the stage above it"),
+    (
+        "after",
+        "what a stage waits for, instead of the stage above it; in a block, steps behind those of the scope: `after { ... }`",
+    ),
+    ("before", "steps that come before those of the scope, or before the step"),
     ("task", "a verb made of verbs"),
     ("native", "a verb that is done in Rust"),
     (

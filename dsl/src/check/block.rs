@@ -14,8 +14,31 @@ use super::{Checker, FACTS, LAWS, Meaning};
 /// The delays of a `retry` without `backoff`, in milliseconds.
 const BACKOFF: (u64, u64) = (1000, 30_000);
 
+/// The steps that a scope or a step has before and after it.
+#[derive(Default)]
+pub(super) struct Around {
+    pub(super) before: Option<Block>,
+    pub(super) after: Option<Block>,
+}
+
+impl Around {
+    fn is_empty(&self) -> bool {
+        self.before.is_none() && self.after.is_none()
+    }
+
+    /// Puts them around what they belong to.
+    fn with(self, stmts: Vec<Stmt>) -> Block {
+        let of = |block: Option<Block>| block.map(|block| block.0).unwrap_or_default();
+        let mut all = of(self.before);
+        all.extend(stmts);
+        all.extend(of(self.after));
+        Block(all)
+    }
+}
+
 impl<'a> Checker<'a> {
-    /// Checks the block of a scope: policy first, then steps.
+    /// Checks the block of a scope: policy first, then steps. What stands before and after them are the
+    /// first and the last of them.
     pub(super) fn scope(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> (Policy, Block) {
         let mut policies = Vec::new();
         let mut seen = false;
@@ -26,12 +49,13 @@ impl<'a> Checker<'a> {
                 _ => seen = true,
             }
         }
-        let policy = self.policies(frame, &policies);
-        (policy, self.block(frame, block))
+        let (policy, around) = self.policies(frame, &policies);
+        let body = self.block(frame, block);
+        (policy, around.with(body.0))
     }
 
     /// Checks a block that may hold policy only.
-    pub(super) fn only_policy(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> Policy {
+    pub(super) fn only_policy(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> (Policy, Around) {
         let mut policies = Vec::new();
         for stmt in &block.stmts {
             let span = match stmt {
@@ -59,7 +83,13 @@ impl<'a> Checker<'a> {
         for stmt in &block.stmts {
             match stmt {
                 Written::Policy(_) => {}
-                Written::Step(step) => stmts.extend(self.whole_step(frame, step).map(Stmt::Step)),
+                Written::Step(step) => {
+                    let Some((step, around)) = self.whole_step(frame, step) else { continue };
+                    match around.is_empty() {
+                        true => stmts.push(Stmt::Step(step)),
+                        false => stmts.push(Stmt::Sequence(around.with(vec![Stmt::Step(step)]))),
+                    }
+                }
                 Written::Each(each) => {
                     stmts.extend(self.each(frame, each).map(|e| Stmt::Each(Box::new(e))));
                 }
@@ -83,13 +113,13 @@ impl<'a> Checker<'a> {
         self.block(frame, block)
     }
 
-    fn whole_step(&mut self, frame: &mut Frame<'a>, written: &'a ast::Step) -> Option<Step> {
+    fn whole_step(&mut self, frame: &mut Frame<'a>, written: &'a ast::Step) -> Option<(Step, Around)> {
         let step = self.step(frame, written);
         let step = self.keep(step);
         // Behind a verb that is none, nobody knows what the block was meant to be.
         let block = written.block.as_ref().filter(|b| step.is_some() || holds_policy(b));
-        let policy = block.map(|b| self.only_policy(frame, b));
-        step.map(|step| Step { policy: policy.unwrap_or_default(), ..step })
+        let (policy, around) = block.map(|b| self.only_policy(frame, b)).unwrap_or_default();
+        step.map(|step| (Step { policy, ..step }, around))
     }
 
     fn each(&mut self, frame: &mut Frame<'a>, each: &'a ast::Each) -> Option<Each> {
@@ -192,8 +222,8 @@ impl<'a> Checker<'a> {
     }
 
     /// Reads the lines of policy of one scope or step.
-    pub(super) fn policies(&mut self, frame: &mut Frame<'a>, lines: &[&'a ast::Policy]) -> Policy {
-        let mut policy = Policy::default();
+    pub(super) fn policies(&mut self, frame: &mut Frame<'a>, lines: &[&'a ast::Policy]) -> (Policy, Around) {
+        let (mut policy, mut around) = (Policy::default(), Around::default());
         for line in lines {
             let twice = match &line.kind {
                 PolicyKind::Timeout(span) => policy.timeout.replace(self.duration(*span)).is_some(),
@@ -204,6 +234,14 @@ impl<'a> Checker<'a> {
                 PolicyKind::Undo(block) => {
                     let block = self.undo(frame, block);
                     policy.undo.replace(block).is_some()
+                }
+                PolicyKind::Before(block) => {
+                    let block = self.inner(frame, block);
+                    around.before.replace(block).is_some()
+                }
+                PolicyKind::After(block) => {
+                    let block = self.inner(frame, block);
+                    around.after.replace(block).is_some()
                 }
                 PolicyKind::Name(text) => {
                     let text = self.expr(frame, text, Some(&Type::Text));
@@ -247,7 +285,7 @@ impl<'a> Checker<'a> {
                 self.found.push(Problem::Twice { what: "the policy", name }.at(line.span));
             }
         }
-        policy
+        (policy, around)
     }
 
     fn undo(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> Block {
@@ -339,7 +377,7 @@ impl<'a> Checker<'a> {
             return None;
         };
         self.no_question(block);
-        let step = self.whole_step(&mut frame, written)?;
+        let (step, _) = self.whole_step(&mut frame, written)?;
         let task = &self.tasks[step.task.0 as usize];
         if task.header.effect != Effect::Decides {
             self.found.push(Problem::HandlerNeedsDecision.at(written.span));

@@ -131,7 +131,7 @@ fn all_steps<'b>(block: &'b Block, into: &mut Vec<&'b Step>) {
                 all_steps(&choice.then, into);
                 all_steps(&choice.other, into);
             }
-            Stmt::Parallel(block) => all_steps(block, into),
+            Stmt::Parallel(block) | Stmt::Sequence(block) => all_steps(block, into),
         }
     }
 }

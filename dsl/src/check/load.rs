@@ -28,8 +28,16 @@ pub(super) struct Loaded {
 }
 
 /// The shipped modules, for a mistyped `use`.
-pub(crate) const SHIPPED: [&str; 6] =
-    ["std/run", "std/node", "std/preflight", "std/etcd", "std/kubeadm", "std/validate"];
+pub(crate) const SHIPPED: [&str; 8] = [
+    "std/run",
+    "std/node",
+    "std/preflight",
+    "std/etcd",
+    "std/kubeadm",
+    "std/validate",
+    "std/gate",
+    "std/notify",
+];
 
 /// How a text becomes a tree: by its path, its name and itself.
 pub(super) type Parse<'p> = &'p mut dyn FnMut(&str, FileId, &str) -> (ast::File, Vec<Diagnostic>);

@@ -20,11 +20,12 @@ use crate::lint::{Subject, lint};
 use crate::nearest::{nearest, surely};
 use crate::parse::parse;
 use crate::problem::{Problem, ticks};
-use crate::program::{OnFailure, Param, Policy, Program, Stage, StageId, Task};
+use crate::program::{Block, Hook, OnFailure, Param, Policy, Program, Stage, StageId, Task};
 use crate::source::{Loader, Sources};
 use crate::span::Span;
 use crate::test::Test;
 use crate::value::Type;
+use block::Around;
 use expr::{Frame, Here};
 use load::{Loaded, Module, load};
 use test::{Half, Played, played, whole};
@@ -291,6 +292,7 @@ impl<'a> Checker<'a> {
         let mut stages: Vec<(Stage, Option<&'a [Span]>)> = Vec::new();
         let mut on_failure = None;
         let mut hooks = Vec::new();
+        let (mut around, mut outer_slots) = (Around::default(), 0);
         for item in &self.root().ast.items {
             match item {
                 ast::Item::Playbook { title: text, block, span } => {
@@ -301,7 +303,9 @@ impl<'a> Checker<'a> {
                     title = Some(self.plain(text, "the title").unwrap_or_default());
                     if let Some(block) = block {
                         self.outermost = true;
-                        policy = self.only_policy(&mut Frame::playbook(), block);
+                        let mut frame = Frame::playbook();
+                        (policy, around) = self.only_policy(&mut frame, block);
+                        outer_slots = frame.slots;
                         self.outermost = false;
                     }
                 }
@@ -343,11 +347,13 @@ impl<'a> Checker<'a> {
             Some(_) => {}
         }
         let stages = self.order(stages);
+        let mut hooks = self.of_stages(hooks, &stages);
+        let stages = stages_around(stages, &mut hooks, around, outer_slots);
         Program {
             title: title.unwrap_or_default(),
             params: self.params.clone(),
             tasks: Vec::new(),
-            hooks: self.of_stages(hooks, &stages),
+            hooks,
             stages,
             on_failure: on_failure.unwrap_or(OnFailure::Pause(String::new())),
             policy,
@@ -630,4 +636,33 @@ impl Frame<'_> {
             handler: false,
         }
     }
+}
+
+/// Puts what stands before and after all stages in stages of their own.
+fn stages_around(mut stages: Vec<Stage>, hooks: &mut [Hook], around: Around, slots: u32) -> Vec<Stage> {
+    let stage = |name: &str, body: Block, after: Vec<StageId>, span: Span| Stage {
+        name: name.to_string(),
+        after,
+        policy: Policy::default(),
+        body,
+        slots,
+        span,
+    };
+    let Some(span) = stages.first().map(|stage| stage.span) else { return stages };
+    if let Some(before) = around.before {
+        for one in &mut stages {
+            one.after.iter_mut().for_each(|id| id.0 += 1);
+            if one.after.is_empty() {
+                one.after.push(StageId(0));
+            }
+        }
+        hooks.iter_mut().filter_map(|hook| hook.stage.as_mut()).for_each(|id| id.0 += 1);
+        stages.insert(0, stage("before", before, Vec::new(), span));
+    }
+    if let Some(after) = around.after {
+        let is_last = |id: &StageId| stages.iter().all(|stage| !stage.after.contains(id));
+        let last: Vec<StageId> = (0..stages.len() as u32).map(StageId).filter(is_last).collect();
+        stages.push(stage("after", after, last, span));
+    }
+    stages
 }

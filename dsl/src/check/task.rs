@@ -246,7 +246,7 @@ impl<'a> Checker<'a> {
             }
         }
         let mut frame = frame;
-        header.policy = self.policies(&mut frame, &policies);
+        (header.policy, _) = self.policies(&mut frame, &policies);
         header
     }
 

@@ -35,6 +35,8 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
                 | PolicyKind::Undo(_)
                 | PolicyKind::Name(_)
                 | PolicyKind::Long
+                | PolicyKind::Before(_)
+                | PolicyKind::After(_)
                 | PolicyKind::Hosts(_) => {}
             }
         }

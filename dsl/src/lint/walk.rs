@@ -74,7 +74,10 @@ fn within<'t>(owner: Owner<'t>, block: &'t ast::Block, visit: &mut dyn FnMut(Own
             }
             ast::Stmt::Parallel(block) => within(Owner::Parallel, block, visit),
             ast::Stmt::Policy(policy) => {
-                if let ast::PolicyKind::Undo(block) = &policy.kind {
+                if let ast::PolicyKind::Undo(block)
+                | ast::PolicyKind::Before(block)
+                | ast::PolicyKind::After(block) = &policy.kind
+                {
                     within(Owner::Undo, block, visit);
                 }
             }
@@ -137,7 +140,7 @@ fn through<'p>(block: &'p Block, around: &mut Around<'p>, visit: &mut dyn FnMut(
                 through(&choice.then, around, visit);
                 through(&choice.other, around, visit);
             }
-            Stmt::Parallel(block) => through(block, around, visit),
+            Stmt::Parallel(block) | Stmt::Sequence(block) => through(block, around, visit),
         }
     }
 }
@@ -157,7 +160,7 @@ pub(super) fn mentions(block: &Block, slot: u32) -> bool {
         Stmt::If(choice) => {
             looks_at(&choice.cond, slot) || mentions(&choice.then, slot) || mentions(&choice.other, slot)
         }
-        Stmt::Parallel(block) => mentions(block, slot),
+        Stmt::Parallel(block) | Stmt::Sequence(block) => mentions(block, slot),
     })
 }
 

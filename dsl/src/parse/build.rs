@@ -349,6 +349,8 @@ impl Builder {
                         )
                     }
                     Rule::undo_policy => PolicyKind::Undo(self.block(first)),
+                    Rule::before => PolicyKind::Before(self.block(first)),
+                    Rule::after_policy => PolicyKind::After(self.block(first)),
                     Rule::name_policy => PolicyKind::Name(self.atom(first)),
                     Rule::approve => PolicyKind::Approve(self.atom(first)),
                     _ => {

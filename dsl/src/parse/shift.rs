@@ -209,6 +209,7 @@ impl Shift for PolicyKind {
             PolicyKind::Name(text) | PolicyKind::Approve(text) => text.shift(way),
             PolicyKind::Long => {}
             PolicyKind::Hosts(hosts) => hosts.shift(way),
+            PolicyKind::Before(block) | PolicyKind::After(block) => block.shift(way),
             PolicyKind::Allow(law, reason) => {
                 law.shift(way);
                 reason.shift(way);

@@ -365,7 +365,7 @@ fn policy_is_checked() {
             6:7 `no-skw` K0209 unknown law `no-skw`
                 did you mean `no-skew`?
             7:28 `run command "y"` K0405 a step has no steps of its own
-                the block behind a step holds policy: timeout, retry, undo, name, long, allow, approve
+                the block behind a step holds policy: timeout, retry, undo, name, long, allow, approve, before, after
             8:1 `long` K0404 policy stands first in its block
                 move it up, before the first step
         "#]],

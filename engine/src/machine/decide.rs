@@ -64,8 +64,11 @@ impl Machine {
     pub(super) fn emit(&mut self, now: u64, event: Event) {
         self.state.apply(&self.plan, now, &event, &mut self.freed);
         self.ready.extend(self.freed.drain(..));
-        self.events.push_back(event.clone());
-        self.set_off(now, &event);
+        let watched = (!self.plan.hooks.is_empty()).then(|| event.clone());
+        self.events.push_back(event);
+        if let Some(event) = watched {
+            self.set_off(now, &event);
+        }
     }
 
     // What the driver says.

@@ -32,7 +32,7 @@ impl Hook {
 impl Machine {
     /// Sets off the hooks of an event.
     pub(super) fn set_off(&mut self, now: u64, event: &Event) {
-        if self.plan.hooks.is_empty() || !self.active {
+        if !self.active {
             return;
         }
         for moment in moments(&self.plan, event) {

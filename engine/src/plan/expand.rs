@@ -109,22 +109,26 @@ impl<'p> Draft<'p> {
                 let stage = self.stage(at.scope);
                 let Some(holds) = self.decide(&choice.cond, at.frame, stage) else { return };
                 let block = if holds == Value::Bool(true) { &choice.then } else { &choice.other };
-                let in_parallel = matches!(self.plan.scope(at.scope).kind, ScopeKind::Parallel);
-                if in_parallel && block.0.len() > 1 {
-                    // The order is free between the choice and its neighbors, not within it.
-                    let key = self.key(format!("{}/if", at.prefix));
-                    let scope = self.scope(ScopeKind::Task("if".to_string()), key, Some(at.scope));
-                    self.block(block, &At { scope, ..at.clone() });
-                } else {
-                    self.block(block, at);
-                }
+                self.in_order(block, "if", at);
             }
+            Stmt::Sequence(block) => self.in_order(block, "in order", at),
             Stmt::Parallel(block) => {
                 let key = self.key(format!("{}/parallel", at.prefix));
                 let scope = self.scope(ScopeKind::Parallel, key, Some(at.scope));
                 self.block(block, &At { scope, ..at.clone() });
             }
         }
+    }
+
+    /// Unrolls a block that keeps its order also where that around it is free.
+    fn in_order(&mut self, block: &'p Block, what: &str, at: &At) {
+        let is_free = matches!(self.plan.scope(at.scope).kind, ScopeKind::Parallel);
+        if !is_free || block.0.len() < 2 {
+            return self.block(block, at);
+        }
+        let key = self.key(format!("{}/{}", at.prefix, dashed(what)));
+        let scope = self.scope(ScopeKind::Task(what.to_string()), key, Some(at.scope));
+        self.block(block, &At { scope, ..at.clone() });
     }
 
     fn call(&mut self, step: &'p Said, at: &At) {

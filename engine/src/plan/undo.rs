@@ -64,7 +64,7 @@ pub(super) fn flatten<'p>(
     for stmt in &block.0 {
         match stmt {
             Stmt::Step(said) => step(draft, said, frame, depth, into)?,
-            Stmt::Parallel(block) => flatten(draft, block, frame, depth, into)?,
+            Stmt::Parallel(block) | Stmt::Sequence(block) => flatten(draft, block, frame, depth, into)?,
             Stmt::If(choice) => {
                 let holds = draft.eval_with(&choice.cond, &frame.locals, frame.here.as_deref())?;
                 let block = if holds == Value::Bool(true) { &choice.then } else { &choice.other };
