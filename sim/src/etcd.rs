@@ -53,6 +53,11 @@ impl Etcd {
         self.members.get(name).is_some_and(|m| m.up)
     }
 
+    /// Returns whether who is on a node gets an answer: from the member there, else from any.
+    pub(crate) fn answers(&self, node: &str) -> bool {
+        self.quorum() && self.members.get(node).is_none_or(|member| member.up)
+    }
+
     /// Returns the member that leads, if there is a quorum.
     pub fn leader(&self) -> Option<&str> {
         self.leader.as_deref()
@@ -83,6 +88,17 @@ impl Etcd {
         }
         self.leader = self.members.iter().find(|(_, m)| m.up).map(|(name, _)| name.clone());
         self.term += 1;
+    }
+
+    /// Answers `endpoint health -w json` on a node: about its own member.
+    pub(crate) fn own_health(&self, node: &str) -> Answer {
+        let endpoint = "https://127.0.0.1:2379";
+        if self.answers(node) {
+            let well = json!([{"endpoint": endpoint, "health": true, "took": "8.917412ms"}]);
+            return Answer { code: 0, stdout: format!("{well}\n"), stderr: String::new() };
+        }
+        let sick = json!([{"endpoint": endpoint, "health": false, "took": "5.001292715s", "error": "context deadline exceeded"}]);
+        Answer { code: 1, stdout: format!("{sick}\n"), stderr: "Error: unhealthy cluster\n".to_string() }
     }
 
     /// Answers `endpoint health --cluster -w json`: the lines of stdout, and what goes to stderr.

@@ -31,7 +31,10 @@ const REGISTER: (Duration, Duration) = (Duration::from_millis(900), Duration::fr
 const BEGIN: (Duration, Duration) = (Duration::from_millis(1500), Duration::from_millis(4500));
 /// How long a process takes to end after SIGTERM.
 const END: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(2500));
-/// How long a kubelet takes to show a static pod that changed, and to find it ready.
+/// How long after its start a static pod is asked how it is and found Ready: kubeadm's startup probes
+/// begin after 10 seconds and come every 10 (kubernetes:cmd/kubeadm/app/util/staticpod/utils.go, 1.33).
+const PROBE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
+/// How long a kubelet takes to show a static pod that changed.
 const MIRROR: (Duration, Duration) = (Duration::from_millis(600), Duration::from_millis(1900));
 
 /// What the API's side has seen of a machine.
@@ -214,18 +217,30 @@ fn mirrors(shared: &Shared, world: &mut World, seen: &mut BTreeMap<(String, Stri
     for (key, now) in world.static_pods.clone() {
         if seen.get(&key) != Some(&now) {
             let wait = world.random.between(MIRROR.0, MIRROR.1);
-            tokio::spawn(mirror(shared.clone(), key, now, wait));
+            let probe =
+                (now.since + world.random.between(PROBE.0, PROBE.1)).saturating_sub(world.now() + wait);
+            tokio::spawn(mirror(shared.clone(), key, now, wait, probe));
         }
     }
     *seen = world.static_pods.clone();
 }
 
-/// Shows a static pod in the API after a while, if it is still what it was.
-async fn mirror(shared: Shared, key: (String, String), process: StaticPod, wait: Duration) {
+/// Shows a static pod in the API after a while, and after another that it is Ready, if it is still
+/// what it was.
+async fn mirror(shared: Shared, key: (String, String), process: StaticPod, wait: Duration, probe: Duration) {
     tokio::time::sleep(wait).await;
-    kubelet_and_api_up(&shared, &key.0).await;
-    let mut world = lock(&shared);
-    if world.static_pods.get(&key) != Some(&process) {
+    show(&shared, &key, &process, pod::start).await;
+    if process.up {
+        tokio::time::sleep(probe).await;
+        show(&shared, &key, &process, pod::run).await;
+    }
+}
+
+/// Writes the mirror pod of a static pod; one that is up as `up` says.
+async fn show(shared: &Shared, key: &(String, String), process: &StaticPod, up: fn(&mut Value, &str, u32)) {
+    kubelet_and_api_up(shared, &key.0).await;
+    let mut world = lock(shared);
+    if world.static_pods.get(key) != Some(process) {
         return;
     }
     let name = format!("{}-{}", key.1, key.0);
@@ -233,14 +248,14 @@ async fn mirror(shared: Shared, key: (String, String), process: StaticPod, wait:
     let same = old.is_some_and(|p| p["metadata"]["annotations"]["kubernetes.io/config.hash"] == process.hash);
     if !same {
         world.store.remove("pods", "kube-system", &name);
-        let pod = mirror_pod(&world, &key.0, &key.1, &process);
+        let pod = mirror_pod(&world, &key.0, &key.1, process);
         world.store.insert("pods", pod);
     }
     let now = stamp(process.since);
     let stamp = world.clock.stamp();
     world.store.update("pods", "kube-system", &name, |p| {
         if process.up {
-            pod::run(p, &now, process.restarts);
+            up(p, &now, process.restarts);
         } else {
             pod::stop(p, &stamp);
         }

@@ -133,6 +133,18 @@ pub(crate) fn run(pod: &mut Value, now: &str, restarts: u32) {
     }
 }
 
+/// Writes the status of a pod whose containers run, and were not asked yet how they are.
+pub(crate) fn start(pod: &mut Value, now: &str, restarts: u32) {
+    run(pod, now, restarts);
+    for status in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
+        status["ready"] = json!(false);
+        status["started"] = json!(false);
+    }
+    for name in ["Ready", "ContainersReady"] {
+        set_condition(pod, name, "False", "ContainersNotReady", "", now);
+    }
+}
+
 /// Writes the status of a pod whose containers have ended.
 pub(crate) fn stop(pod: &mut Value, now: &str) {
     for status in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {

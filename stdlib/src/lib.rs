@@ -8,6 +8,7 @@ pub mod inventory;
 
 mod actions;
 mod api;
+mod etcd;
 mod health;
 mod release;
 #[cfg(test)]

@@ -162,6 +162,7 @@ fn a_cluster_is_saved_and_upgraded_node_by_node_and_a_second_time_there_is_no_wo
             ["cp1 v1.34.4 v1.34.4", "cp2 v1.34.4 v1.34.4", "cp3 v1.34.4 v1.34.4", "w1 v1.34.4"]
         );
         assert_eq!(story.retried, []);
+        story.does("wait healthy", "cp1", &[("scope", Value::Word("cluster".into()))]).await.unwrap();
         for (verb, node, args) in [
             ("package repository", "w1", vec![("minor", Value::Minor("v1.34".parse().unwrap()))]),
             ("install", "cp2", packages(&["kubelet", "kubectl"]).to_vec()),

@@ -351,6 +351,7 @@ fn etcd() -> Vec<Case> {
     let ctl = |args: &str, alike| case("cp1", &format!("{CTL} {args}"), alike);
     vec![
         ctl("endpoint health --cluster -w json", Json),
+        ctl("endpoint health -w json", Json),
         ctl("endpoint status --cluster -w json", Json),
         ctl("member list -w json", Json),
         ctl("alarm list -w json", Json),
@@ -381,6 +382,8 @@ fn requests() -> Vec<Request> {
         get("/api/v1/nodes/nope", Alike::Json),
         get("/api/v1/pods?fieldSelector=spec.nodeName%3Dw1", Json),
         get("/api/v1/namespaces/kube-system/pods/kube-apiserver-cp1", Json),
+        get("/api/v1/namespaces/kube-system/pods/https:kube-apiserver-cp1:6443/proxy/readyz", Alike::Lines),
+        get("/api/v1/namespaces/kube-system/pods/https:kube-apiserver-nope:6443/proxy/readyz", Json),
         get("/api/v1/namespaces/kube-system/configmaps/kubeadm-config", Json),
         get("/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy", Json),
         get("/apis/apps/v1/namespaces/kube-system/deployments/coredns", Json),

@@ -45,6 +45,7 @@ pub(super) async fn answer(server: &Server, request: Request) -> Result<Response
     let Query(params) = Query::<Params>::try_from_uri(request.uri())
         .map_err(|e| Refusal::bad_request(format!("invalid query: {e}")))?;
     let method = request.method().clone();
+    let request_path = request.uri().path().to_string();
     let header = request.headers().get(header::CONTENT_TYPE);
     let content_type = header.and_then(|v| v.to_str().ok()).unwrap_or("").to_string();
     let body = to_bytes(request.into_body(), BODY)
@@ -62,6 +63,10 @@ pub(super) async fn answer(server: &Server, request: Request) -> Result<Response
         (Method::GET, false, "" | "status" | "scale") => {
             let object = find(world, &target)?;
             Ok(answer_json(StatusCode::OK, &present(world, kind, &object)))
+        }
+        (Method::GET, false, "proxy") if kind.resource == "pods" => {
+            let path = request_path.split_once("/proxy/").map_or("", |(_, path)| path);
+            proxy(world, &target, path)
         }
         (Method::POST, true, "") => create(world, &target, &body, dry),
         (Method::POST, false, "eviction") if kind.resource == "pods" => {
@@ -92,6 +97,28 @@ pub(super) async fn answer(server: &Server, request: Request) -> Result<Response
 fn parse(body: &[u8]) -> Result<Value, Refusal> {
     serde_json::from_slice(body)
         .map_err(|e| Refusal::bad_request(format!("the object provided is unrecognized: {e}")))
+}
+
+/// Passes a question on to an apiserver, the one kind of pod here that answers any: `https:NAME:PORT`.
+fn proxy(world: &World, target: &Target, path: &str) -> Result<Response, Refusal> {
+    let name = match target.name.split(':').collect::<Vec<_>>().as_slice() {
+        [name] | [name, _] | [_, name, _] => name.to_string(),
+        _ => String::new(),
+    };
+    let pod = world.store.get("pods", &target.namespace, &name);
+    let pod = pod.ok_or_else(|| Refusal::not_found(target.kind, &name))?;
+    let node = pod["spec"]["nodeName"].as_str().unwrap_or("");
+    let apiserver = pod["metadata"]["labels"]["component"] == "kube-apiserver";
+    if !(apiserver && world.component_up(node, "kube-apiserver")) {
+        let dial = "error trying to reach service: dial tcp: connect: connection refused";
+        return Err(Refusal::new(503, "ServiceUnavailable", dial));
+    }
+    match path {
+        // An apiserver asks the member beside it.
+        "readyz" if world.etcd.answers(node) => Ok(bytes(StatusCode::OK, b"ok".to_vec())),
+        "readyz" => Err(Refusal::new(500, "InternalError", "[-]etcd failed: reason withheld")),
+        _ => Err(Refusal::no_such_path()),
+    }
 }
 
 /// Finds the object that a request names.

@@ -100,7 +100,7 @@ pub struct Target {
     pub namespace: String,
     /// The name; empty for collections.
     pub name: String,
-    /// `status`, `eviction`, ...; empty for the object itself.
+    /// `status`, `eviction`, `proxy`, ...; empty for the object itself.
     pub sub: String,
 }
 
@@ -122,7 +122,7 @@ impl Target {
         let (resource, name, sub) = match rest {
             [resource] => (*resource, "", ""),
             [resource, name] => (*resource, *name, ""),
-            [resource, name, sub] => (*resource, *name, *sub),
+            [resource, name, sub] | [resource, name, sub @ "proxy", ..] => (*resource, *name, *sub),
             _ => return Err(Refusal::no_such_path()),
         };
         let kind = KINDS.iter().find(|k| k.group == group && k.version == version && k.resource == resource);
@@ -143,6 +143,7 @@ mod tests {
         assert_eq!(read("/api/v1/nodes").unwrap(), "nodes   ");
         assert_eq!(read("/api/v1/namespaces/shop").unwrap(), "namespaces  shop ");
         assert_eq!(read("/api/v1/namespaces/shop/pods/a/eviction").unwrap(), "pods shop a eviction");
+        assert_eq!(read("/api/v1/namespaces/shop/pods/a:80/proxy/x/y").unwrap(), "pods shop a:80 proxy");
         assert_eq!(read("/apis/apps/v1/deployments").unwrap(), "deployments   ");
         assert!(read("/apis/apps/v2/deployments").is_err());
     }

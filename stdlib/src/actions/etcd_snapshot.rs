@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::host::Host;
 use super::{argument, failure};
+use crate::etcd;
 
 /// Saves a snapshot.
 pub(super) struct EtcdSnapshot;
@@ -132,12 +133,8 @@ struct Etcd<'a> {
 impl<'a> Etcd<'a> {
     /// Finds the member's container.
     async fn on(host: &'a Host) -> Result<Etcd<'a>, Failure> {
-        let ids = host.ask(Command::read(["crictl", "ps", "--name", "^etcd$", "-q"]).as_root()).await?;
-        match ids
-            .lines()
-            .map(str::trim)
-            .find(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric()))
-        {
+        let ids = host.ask(Command::read(etcd::CONTAINER).as_root()).await?;
+        match etcd::container(&ids) {
             Some(id) => Ok(Etcd { host, container: id.to_string() }),
             None => Err(Failure::transient(format!("no etcd runs on {}", host.name)).with_hint(
                 "see `crictl ps -a --name etcd` on the node; for an external etcd save it yourself",
@@ -158,16 +155,7 @@ impl<'a> Etcd<'a> {
     }
 
     fn command(&self, tool: &str, args: &[&str]) -> (Command, String) {
-        let mut argv = vec!["crictl", "exec", &self.container, tool];
-        if tool == "etcdctl" {
-            argv.extend([
-                "--endpoints=https://127.0.0.1:2379",
-                "--cacert=/etc/kubernetes/pki/etcd/ca.crt",
-                "--cert=/etc/kubernetes/pki/etcd/server.crt",
-                "--key=/etc/kubernetes/pki/etcd/server.key",
-            ]);
-        }
-        argv.extend(args);
+        let argv = etcd::command(&self.container, tool, args);
         let words: Vec<&str> = args.iter().copied().take(2).collect();
         let command = match args {
             ["snapshot", "save", ..] => Command::change(argv),

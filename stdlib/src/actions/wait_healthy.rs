@@ -151,6 +151,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::etcd;
     use crate::testing::{self, Cluster, Scripted, Still, context, named};
     use engine::event::Class;
     use serde_json::{Value as Json, json};
@@ -303,6 +304,40 @@ mod tests {
             let text = finding(scope, of("kube-scheduler-cp1")).await;
             assert_eq!(text, "kube-scheduler-cp1 is not Ready", "{scope}");
         }
+    }
+
+    #[tokio::test]
+    async fn etcd_and_the_apiserver_may_answer_for_themselves_before_their_kubelet_does() {
+        const READYZ: &str =
+            "GET /api/v1/namespaces/kube-system/pods/https:kube-apiserver-cp1:6443/proxy/readyz";
+        const HEALTH: &str = "crictl exec abc1 etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key endpoint health -w json";
+        let well = "control plane looks healthy; is it stable?";
+        let look = async |pod: &str, state: Json, readyz: u16, shells: Scripted| {
+            let cluster = cluster();
+            let (mut cx, mut handle) = waiting(&cluster, "control_plane").await;
+            change(&cluster, &format!("{POD}/{pod}"), |pod| {
+                pod["status"]["conditions"][0]["status"] = json!("False");
+                pod["status"]["containerStatuses"][0]["state"] = state;
+            });
+            cluster.answer(READYZ, readyz, json!("ok"));
+            cx.ports = testing::ports(Some(&cluster), &shells, &Arc::new(Still::default()));
+            poll(&cx, &mut handle).await
+        };
+        let running = || json!({ "running": { "startedAt": "2026-11-21T12:00:00Z" } });
+        let member = || Scripted::default().says("cp1", &etcd::CONTAINER.join(" "), "abc1\n");
+        assert_eq!(look("kube-apiserver-cp1", running(), 200, Scripted::default()).await, well);
+        let starting = "kube-apiserver-cp1 is not Ready";
+        assert_eq!(look("kube-apiserver-cp1", running(), 500, Scripted::default()).await, starting);
+        assert_eq!(
+            look("etcd-cp1", running(), 200, member().says("cp1", HEALTH, "is healthy\n")).await,
+            well
+        );
+        assert_eq!(look("etcd-cp1", running(), 200, member()).await, "etcd-cp1 is not Ready");
+        assert_eq!(look("etcd-cp1", running(), 200, Scripted::default()).await, "etcd-cp1 is not Ready");
+        // What its kubelet knows to have ended is not asked.
+        let ended = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+        let finding = look("kube-apiserver-cp1", ended, 200, Scripted::default()).await;
+        assert_eq!(finding, "kube-apiserver-cp1 is not Ready (CrashLoopBackOff)");
     }
 
     #[tokio::test]

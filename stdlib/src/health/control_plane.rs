@@ -1,5 +1,5 @@
 //! Whether the control plane is whole: the API ready, every static pod of every control plane node
-//! running for a while, and the leaders at work.
+//! well by its kubelet's word or by its own, and the leaders at work.
 
 use engine::action::Context;
 use engine::event::Failure;
@@ -8,7 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::Api;
 
-use super::{Finding, Starts, node, not_ready, ready, renewed, restarted};
+use super::{Finding, Starts, first_hand, node, not_ready, ready, renewed, restarted};
 use crate::api;
 
 /// The static pods of a node with an apiserver; etcd where a member runs there.
@@ -29,20 +29,28 @@ pub(crate) async fn look(cx: &Context, kube: &kube::Client, starts: &mut Starts)
         api::find("read the lease kube-controller-manager", leases.get(LEADERS[0])),
         api::find("read the lease kube-scheduler", leases.get(LEADERS[1])),
     )?;
-    Ok(api.or_else(|| of_all(cx, &pods, starts, unfit)).or_else(|| {
+    let well = first_hand::well(cx, kube, &pods).await;
+    let judge =
+        |pod: &Pod| unfit(pod).filter(|_| !pod.metadata.name.as_ref().is_some_and(|pod| well.contains(pod)));
+    Ok(api.or_else(|| of_all(cx, &pods, starts, judge)).or_else(|| {
         leaders(cx, [controller.as_ref(), scheduler.as_ref()].map(|lease| renewed(lease, now, FRESH)))
     }))
 }
 
 /// Judges the static pods of all control plane nodes, each by itself.
-pub(crate) fn of_all(cx: &Context, pods: &[Pod], starts: &mut Starts, judge: fn(&Pod) -> Finding) -> Finding {
+pub(crate) fn of_all(
+    cx: &Context,
+    pods: &[Pod],
+    starts: &mut Starts,
+    judge: impl Fn(&Pod) -> Finding,
+) -> Finding {
     // Every pod is looked at, so that no restart goes unseen behind the first finding.
     let mut findings = Vec::new();
     for node in node::control_planes(&cx.inventory) {
         let there =
             |pod: &&Pod| pod.spec.as_ref().is_some_and(|s| s.node_name.as_deref() == Some(&node.name));
         let pods: Vec<&Pod> = pods.iter().filter(there).collect();
-        findings.extend(of_node(node, &pods, starts, judge));
+        findings.extend(of_node(node, &pods, starts, &judge));
     }
     findings.into_iter().next()
 }
@@ -52,7 +60,7 @@ pub(crate) fn of_node(
     node: &Node,
     pods: &[&Pod],
     starts: &mut Starts,
-    judge: fn(&Pod) -> Finding,
+    judge: impl Fn(&Pod) -> Finding,
 ) -> Finding {
     // Without an apiserver made of a static pod there is nothing to expect.
     node.apiserver.as_ref()?;

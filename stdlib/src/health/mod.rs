@@ -14,6 +14,7 @@ use crate::api;
 
 pub(crate) mod cluster;
 pub(crate) mod control_plane;
+mod first_hand;
 pub(crate) mod node;
 
 /// What a look has found wrong, in an operator's words; `None` when all is well.

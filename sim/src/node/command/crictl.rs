@@ -102,15 +102,20 @@ async fn stop(process: &Process, id: &str) -> Ended {
 }
 
 async fn etcdctl(process: &Process, all: &[&str], words: &[&str]) -> Ended {
-    let sick = process.world(|w| w.etcd.members.values().any(|m| !m.up) || !w.etcd.quorum());
     let cluster = all.contains(&"--cluster");
-    if sick && cluster {
+    let own = !cluster && words.starts_with(&["endpoint", "health"]);
+    let sick = process.world(|w| match own {
+        true => !w.etcd.answers(&process.node),
+        false => w.etcd.members.values().any(|m| !m.up) || !w.etcd.quorum(),
+    });
+    if sick && (cluster || own) {
         // A client waits five seconds for an endpoint that does not answer.
         process.busy(5000, 5100).await?;
     }
     let words: Vec<&str> = words.iter().copied().filter(|w| !w.starts_with('-') && *w != "json").collect();
     let size = (PAGES * PAGE) as u64;
     let answer = match words.as_slice() {
+        ["endpoint", "health"] if own => process.world(|w| w.etcd.own_health(&process.node)),
         ["endpoint", "health"] => process.world(|w| w.etcd.health()),
         ["endpoint", "status"] => process.world(|w| w.etcd.status(w.store.revision(), size)),
         ["member", "list"] => process.world(|w| w.etcd.member_list()),
