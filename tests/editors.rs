@@ -38,6 +38,15 @@ fn the_highlighting_knows_the_words_of_the_grammar_and_no_others() {
 }
 
 #[test]
+fn the_extension_is_a_program_that_node_reads() {
+    let extension = repository().join("editors/vscode/extension.js");
+    match std::process::Command::new("node").arg("--check").arg(extension).output() {
+        Ok(read) => assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr)),
+        Err(_) => eprintln!("not run: there is no `node` on the PATH"),
+    }
+}
+
+#[test]
 fn the_extension_starts_the_language_server_and_names_files_that_are_there() {
     let package = json("editors/vscode/package.json");
     assert_eq!(package["version"], env!("CARGO_PKG_VERSION"));

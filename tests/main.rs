@@ -7,3 +7,4 @@ mod docs;
 mod editors;
 mod support;
 mod tidy;
+mod treesitter;

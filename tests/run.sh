@@ -34,6 +34,14 @@ if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/n
     || say "not all of it could be installed: the tests say what they lack"
 fi
 
+# tree-sitter is a program of its own; it is built once, into the cache.
+if ! command -v tree-sitter > /dev/null && [ ! -x "$cache/tools/bin/tree-sitter" ]; then
+  say "installing tree-sitter"
+  nice cargo install tree-sitter-cli --locked --quiet --root "$cache/tools" --target-dir "$cache/tools/target" \
+    || say "it could not be installed: its test says so"
+fi
+export KUP_CACHE=$cache
+
 say "style"
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
