@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 
 /// No playbook is larger; what is larger was named by mistake.
-const MAX_BYTES: u64 = 4 << 20;
+const MAX_BYTES: u64 = dsl::source::LIMIT as u64;
 
 /// What is read most often.
 pub(crate) const PLAYBOOK: &str = "playbook";

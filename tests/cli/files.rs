@@ -34,7 +34,7 @@ fn a_binary_is_not_text() {
 fn a_hundred_megabytes_are_refused_and_not_read() {
     let kup = Kup::new();
     File::create(kup.path("big.kup")).unwrap().set_len(100 << 20).unwrap();
-    kup.run("check big.kup").exits(2).says("`big.kup` is 100 MiB; a playbook has at most 4 MiB");
+    kup.run("check big.kup").exits(2).says("`big.kup` is 100 MiB; a playbook has at most 16 MiB");
 }
 
 #[test]
