@@ -10,6 +10,11 @@ use crate::value::{Batch, Type, Value, Window};
 
 pub use crate::literal::{Data, parse_value, read_data};
 
+/// Returns the names of the facts of a node.
+pub fn fact_names() -> impl Iterator<Item = &'static str> {
+    crate::check::FACTS.iter().map(|(name, _)| *name)
+}
+
 /// What an expression may ask about the cluster.
 pub trait Facts {
     /// Returns the nodes of a set, by name, in the inventory's stable order.

@@ -21,9 +21,10 @@ fn a_gate_goes_on_with_what_it_saw() {
 
 #[test]
 fn a_gate_sees_the_node_around_it() {
-    let task = "`${node.name} ${node.worker} ${node.kubelet} ${step.verb}`";
+    let task =
+        "`${node.name} ${node.role} ${node.kubelet} ${node.labels[\"kubernetes.io/os\"]} ${step.verb}`";
     let ran = run("each node in workers { look }", task).exits(0);
-    assert!(ran.stdout.contains("w1 ok look: w1 true v1.34.2 look"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("w1 ok look: w1 worker v1.34.2 linux look"), "{}", ran.stdout);
 }
 
 #[test]

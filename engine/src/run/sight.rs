@@ -1,31 +1,12 @@
 //! What a script sees: the run, and the stage, node, step and attempt that it is about. Values only, and
 //! never a secret.
 
-use dsl::eval::Facts;
+use dsl::eval::{Facts, fact_names};
 use dsl::value::Value;
 use indexmap::IndexMap;
 
 use crate::inventory::Inventory;
 use crate::plan::{Plan, ScopeId, ScopeKind, StepId};
-
-/// The facts of a node that have a name in the language.
-const FACTS: [&str; 15] = [
-    "name",
-    "control_plane",
-    "etcd",
-    "worker",
-    "gpu",
-    "zone",
-    "pool",
-    "os",
-    "arch",
-    "kernel",
-    "runtime",
-    "ready",
-    "kubelet",
-    "apiserver",
-    "package_manager",
-];
 
 /// What a script is about.
 #[derive(Clone, Debug, Default)]
@@ -89,10 +70,12 @@ fn record<const N: usize>(fields: [(&str, Value); N]) -> Value {
 }
 
 fn facts(inventory: &Inventory, node: &str) -> Value {
-    let known =
-        FACTS.iter().map(|fact| (fact.to_string(), inventory.fact(node, fact).unwrap_or(Value::None)));
-    let mut facts: IndexMap<String, Value> = known.collect();
+    let fact = |name: &str| (name.to_string(), inventory.fact(node, name).unwrap_or(Value::None));
+    let mut facts: IndexMap<String, Value> = fact_names().map(fact).collect();
     facts.insert("name".to_string(), Value::Text(node.to_string()));
+    let labels = inventory.nodes.get(node).into_iter().flat_map(|node| &node.labels);
+    let labels = labels.map(|(name, value)| (name.clone(), Value::Text(value.clone())));
+    facts.insert("labels".to_string(), Value::Record(labels.collect()));
     Value::Record(facts)
 }
 
