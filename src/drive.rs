@@ -10,6 +10,7 @@ use engine::lock::Lock;
 use engine::machine::{Input, Machine};
 use engine::port::Ports;
 use engine::run::{self, Run, RunError};
+use engine::secret::Secrets;
 use tokio::sync::mpsc;
 
 use crate::approval::Asker;
@@ -37,6 +38,8 @@ pub(crate) struct Drive<'a> {
     pub(crate) ports: Ports,
     /// The cluster as it was when the plan was made.
     pub(crate) inventory: Inventory,
+    /// The secrets of the playbook.
+    pub(crate) secrets: Arc<Secrets>,
     /// The folder of the playbook.
     pub(crate) beside: PathBuf,
     /// What to do: begin, or take back, and what is answered before.
@@ -49,7 +52,7 @@ impl Drive<'_> {
     /// Drives the run to its end, and says how it ended.
     pub(crate) async fn go(self, global: &Global, console: Console) -> Result<Exit, Error> {
         let Drive { folder, mut machine, mut journal, lock, ports, inventory, beside, .. } = self;
-        let (wanted, mut simulation) = (self.inputs, self.simulation);
+        let (wanted, mut simulation, secrets) = (self.inputs, self.simulation, self.secrets);
         // Who asks for a rollback gets what he asked for when all is taken back.
         let asked = wanted.iter().any(|input| matches!(input, Input::Rollback { .. }));
         let (inputs, receiver) = mpsc::channel(wanted.len() + 64);
@@ -89,6 +92,7 @@ impl Drive<'_> {
             // seed writes the same journal.
             id: if simulated { SIMULATED.to_string() } else { folder.run().to_string() },
             folder: beside,
+            secrets,
             heard: heard.as_mut().map(|heard| heard as _),
         };
         let guard = async {

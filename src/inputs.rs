@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dsl::eval::Data;
 use dsl::program::{Param, Program};
+use dsl::value::Secret;
 use engine::inputs::{self, Given, Origin, Written};
 use indexmap::IndexMap;
 
@@ -46,6 +47,13 @@ impl Inputs {
     pub(crate) fn of(&self, program: &Program) -> Result<IndexMap<String, Given>, Error> {
         let mut given = self.0.clone();
         for param in &program.params {
+            // The file, the variable is the secret itself: where it is, is its place.
+            if param.ty.is_secret()
+                && let Some(given) = given.get_mut(&param.name)
+                && let Origin::SetFile(file) = &given.origin
+            {
+                given.written = Written::Secret(Secret::File(file.clone()));
+            }
             // A shell cannot name a variable with a dash.
             let variable = format!("{VARIABLE}{}", param.name.replace('-', "_"));
             let is_stronger = |g: &Given| matches!(g.origin, Origin::Set | Origin::SetFile(_));
@@ -59,9 +67,13 @@ impl Inputs {
                     return Err(Error::usage(format!("${variable} is no text")).hint("it must be UTF-8"));
                 }
             };
+            let written = match param.ty.is_secret() {
+                true => Written::Secret(Secret::Env(variable.clone())),
+                false => Written::Text(text),
+            };
             let origin = Origin::Environment(variable);
             let folder = absolute(Path::new("."))?;
-            given.insert(param.name.clone(), Given { written: Written::Text(text), origin, folder });
+            given.insert(param.name.clone(), Given { written, origin, folder });
         }
         Ok(given)
     }
@@ -77,7 +89,8 @@ pub(crate) fn ask(
     if given.keys().any(|name| !program.params.iter().any(|param| param.name == *name)) {
         return Ok(());
     }
-    let open: Vec<&Param> = inputs::open(program, given).collect();
+    // A secret that is typed in could not be read again when the run is resumed.
+    let open: Vec<&Param> = inputs::open(program, given).filter(|param| !param.ty.is_secret()).collect();
     if open.is_empty() || !console.has_somebody() {
         return Ok(());
     }

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dsl::program::Program;
+use dsl::program::{Effect, Program};
 use dsl::source::Sources;
 use engine::event::Failure;
 use engine::inputs as values;
 use engine::inventory::Inventory;
-use engine::plan::{self, Plan, Probe, StepId};
+use engine::plan::{self, Plan, Probe, Step, StepId};
 use engine::port::Ports;
 use engine::readonly::read_only;
 use engine::run;
@@ -114,11 +114,10 @@ type Failed = Vec<(StepId, Failure)>;
 
 /// Returns the probes that failed: those of preflight checks, and the others.
 fn failed(plan: &Plan, probes: &HashMap<StepId, Probe>) -> (Failed, Failed) {
+    // What will not be performed is no risk, nor is a check that is judged behind a change.
+    let counts = |step: &Step| step.preflight || (step.work.is_wanted() && step.effect != Effect::Reads);
     let failed = plan.ids().filter_map(|id| match probes.get(&id) {
-        // What will not be performed is no risk.
-        Some(Probe::Failed(failure)) if plan.step(id).preflight || plan.step(id).work.is_wanted() => {
-            Some((id, failure.clone()))
-        }
+        Some(Probe::Failed(failure)) if counts(plan.step(id)) => Some((id, failure.clone())),
         Some(Probe::Failed(_)) => None,
         Some(Probe::Check(_)) | None => None,
     });

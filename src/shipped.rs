@@ -11,6 +11,7 @@ const STD: &str = "std/";
 const PLAYBOOKS: &[(&str, &str)] = &[
     ("certs-renew", include_str!("../playbooks/certs-renew.kup")),
     ("etcd-backup", include_str!("../playbooks/etcd-backup.kup")),
+    ("kubeadm-hops", include_str!("../playbooks/kubeadm-hops.kup")),
     ("kubeadm-minor", include_str!("../playbooks/kubeadm-minor.kup")),
     ("kubeadm-patch", include_str!("../playbooks/kubeadm-patch.kup")),
     ("node-reboot", include_str!("../playbooks/node-reboot.kup")),

@@ -248,6 +248,7 @@ async fn perform(record: &Record, ports: &Ports, piece: &[Wanted], until: u64) -
         inventory: Arc::new(stored.inventory.clone()),
         id: SIMULATED.to_string(),
         folder: stored.folder.clone(),
+        secrets: crate::world::secrets(&stored.folder),
         heard: None,
     };
     let mut sink = |_: u64, _: &Event| count.send_modify(|n| *n += 1);

@@ -150,6 +150,7 @@ impl Played {
             inventory: Arc::new(inventory.clone()),
             id: SIMULATED.to_string(),
             folder: beside(test).to_path_buf(),
+            secrets: crate::world::secrets(beside(test)),
             heard: None,
         };
         let mut events = Vec::new();

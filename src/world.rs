@@ -1,9 +1,11 @@
 //! The ports of a run: a real cluster and real nodes, or simulated ones.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use engine::live::{self, Connect, ConnectError, SshOptions};
 use engine::port::Ports;
+use engine::secret::Secrets;
 
 use crate::args::Global;
 use crate::error::Error;
@@ -33,6 +35,11 @@ pub(crate) async fn live(global: &Global, hosts: bool, control: Option<PathBuf>)
         Err(e) => return Err(unusable(e)),
     };
     Ok(live::ports(kube, SshOptions { config: global.ssh_config.clone(), control }))
+}
+
+/// Returns the secrets of a playbook, which are read from where one is, also for a simulated cluster.
+pub(crate) fn secrets(beside: &Path) -> Arc<Secrets> {
+    Arc::new(Secrets::new(Arc::new(live::Here { folder: beside.to_path_buf() })))
 }
 
 fn unusable(e: ConnectError) -> Error {

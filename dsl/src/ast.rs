@@ -278,6 +278,8 @@ pub(crate) enum ExprKind {
     List(Vec<Expr>),
     /// `first(x)`
     Call(Span, Vec<Expr>),
+    /// `to=x`, among the values of a function.
+    Named(Span, Box<Expr>),
     /// `x.fact`
     Fact(Box<Expr>, Span),
     /// `not x`

@@ -3,10 +3,12 @@
 
 use std::cmp::Ordering;
 
+use indexmap::IndexMap;
+
 use crate::diagnostic::Diagnostic;
 use crate::problem::Problem;
 use crate::program::{Expr, ExprKind, Func, Op, Set};
-use crate::value::{Batch, Type, Value, Window};
+use crate::value::{Batch, Secret, Type, Value, Version, Window};
 
 pub use crate::literal::{Data, parse_value, read_data};
 
@@ -23,6 +25,8 @@ pub trait Facts {
     fn fact(&self, node: &str, fact: &str) -> Option<Value>;
     /// Returns a label of a node.
     fn label(&self, node: &str, key: &str) -> Option<String>;
+    /// Returns the way up to a version, stop by stop; an error says why there is none.
+    fn hops(&self, to: &Version) -> Result<Vec<Value>, String>;
 }
 
 /// What an expression sees.
@@ -47,6 +51,10 @@ pub fn eval(expr: &Expr, env: &Env<'_>) -> Result<Value, Diagnostic> {
         ExprKind::Literal(value) => value.clone(),
         ExprKind::Param(id) => slot(env.params, *id, expr)?,
         ExprKind::Local(id) => slot(env.locals, *id, expr)?,
+        ExprKind::Field(of, field) => match eval(of, env)? {
+            Value::Record(mut fields) => fields.swap_remove(field).unwrap_or(Value::None),
+            _ => Value::None,
+        },
         ExprKind::Here => match env.here {
             Some(node) => Value::Node(node.to_string()),
             None if matches!(expr.ty, Type::Optional(_)) => Value::None,
@@ -106,6 +114,14 @@ fn names(value: Value) -> Vec<String> {
     }
 }
 
+/// Returns the elements of a list, or the nodes of a set.
+fn elements(value: Value, ty: &Type) -> Vec<Value> {
+    match (value, ty) {
+        (Value::List(items), Type::List(_)) => items,
+        (value, _) => names(value).into_iter().map(Value::Node).collect(),
+    }
+}
+
 fn call(func: Func, args: &[Expr], expr: &Expr, env: &Env<'_>) -> Result<Value, Diagnostic> {
     if let (Func::Label, [key, of]) = (func, args) {
         let (key, of) = (eval(key, env)?, eval(of, env)?);
@@ -118,11 +134,18 @@ fn call(func: Func, args: &[Expr], expr: &Expr, env: &Env<'_>) -> Result<Value, 
     };
     let value = eval(arg, env)?;
     Ok(match func {
-        Func::First => match names(value).into_iter().next() {
-            Some(node) => Value::Node(node),
+        Func::First => match elements(value, &arg.ty).into_iter().next() {
+            Some(first) => first,
             None => return Err(Problem::EmptySet.at(arg.span)),
         },
-        Func::Rest => Value::Nodes(names(value).into_iter().skip(1).collect()),
+        Func::Rest => {
+            let rest = elements(value, &arg.ty).into_iter().skip(1);
+            if expr.ty == Type::Nodes {
+                Value::Nodes(rest.flat_map(names).collect())
+            } else {
+                Value::List(rest.collect())
+            }
+        }
         Func::Count => Value::Number(match value {
             Value::Nodes(names) => names.len() as i64,
             Value::List(items) => items.len() as i64,
@@ -132,11 +155,41 @@ fn call(func: Func, args: &[Expr], expr: &Expr, env: &Env<'_>) -> Result<Value, 
             Value::Version(version) => Value::Minor(version.minor()),
             value => value,
         },
+        Func::Pools => pools(names(value), env.facts),
+        Func::Hops => match value {
+            Value::Version(to) => {
+                let hops = env.facts.hops(&to).map_err(|why| Problem::NoWay(why).at(expr.span))?;
+                Value::List(hops)
+            }
+            _ => Value::List(Vec::new()),
+        },
+        Func::Env | Func::File | Func::Command => {
+            let text = value.as_text().unwrap_or_default().to_string();
+            match Secret::of(func.name(), text) {
+                Some(secret) => Value::Secret(secret),
+                None => return Err(Problem::OutOfRange("the place of a secret is empty".into()).at(arg.span)),
+            }
+        }
         Func::Label => match (env.it, value.as_text()) {
             (Some(node), Some(key)) => Value::Text(env.facts.label(node, key).unwrap_or_default()),
             _ => Value::None,
         },
     })
+}
+
+/// Returns the pools of some nodes, in the order in which the nodes name them; nodes that are in no pool
+/// are one, too.
+fn pools(nodes: Vec<String>, facts: &dyn Facts) -> Value {
+    let mut pools: IndexMap<String, Vec<String>> = IndexMap::new();
+    for node in nodes {
+        let name = facts.fact(&node, "pool").map_or(String::new(), |pool| pool.to_string());
+        pools.entry(name).or_default().push(node);
+    }
+    let pool = |(name, nodes)| {
+        let fields = [("name", Value::Text(name)), ("nodes", Value::Nodes(nodes))];
+        Value::Record(fields.map(|(field, value)| (field.to_string(), value)).into_iter().collect())
+    };
+    Value::List(pools.into_iter().map(pool).collect())
 }
 
 fn binary(op: Op, left: &Expr, right: &Expr, expr: &Expr, env: &Env<'_>) -> Result<Value, Diagnostic> {

@@ -3,7 +3,7 @@
 
 use indexmap::IndexMap;
 
-use crate::value::{Batch, Minor, Type, Value, Version, Window};
+use crate::value::{Batch, Minor, Secret, Type, Value, Version, Window};
 
 /// Reads digits with a unit. The error continues a sentence that begins with the text itself.
 pub(crate) fn quantity(text: &str) -> Result<Value, String> {
@@ -101,8 +101,10 @@ pub(crate) fn example(ty: &Type) -> String {
         Type::Word(words) => words.first().cloned().unwrap_or_default(),
         Type::Node => "node".to_string(),
         Type::Nodes => "workers".to_string(),
+        Type::Secret => "env(\"TOKEN\")".to_string(),
         Type::List(of) => format!("[{}]", example(of)),
         Type::Optional(of) => example(of),
+        Type::Record(_) => String::new(),
     }
 }
 
@@ -122,8 +124,10 @@ pub(crate) fn describe(ty: &Type) -> String {
         Type::Word(words) => format!("one of `{}`", words.join(" | ")),
         Type::Node => "a node".to_string(),
         Type::Nodes => "a set of nodes".to_string(),
+        Type::Secret => "a secret".to_string(),
         Type::List(of) => format!("a list of `{of}`"),
         Type::Optional(of) => describe(of),
+        Type::Record(_) => format!("a record `{ty}`"),
     }
 }
 
@@ -201,6 +205,33 @@ pub fn parse_value(text: &str, ty: &Type) -> Result<Value, String> {
         }
         Type::Optional(_) if matches!(trimmed, "" | "none") => Ok(Value::None),
         Type::Optional(of) => parse_value(text, of),
+        Type::Record(_) => Err(format!("{} cannot be given as text", describe(ty))),
+        Type::Secret => secret(trimmed).map(Value::Secret).ok_or_else(|| NO_SECRET.to_string()),
+    }
+}
+
+/// What was given is perhaps the secret itself, and is not repeated.
+const NO_SECRET: &str = "a secret is never given itself, where others can read it, but by the place where it is; \
+                         write `env(NAME)`, `file(PATH)` or `command(LINE)`";
+
+/// Reads `env(NAME)`, `file(PATH)` or `command(LINE)`; quotes may stand around what is in the brackets.
+fn secret(text: &str) -> Option<Secret> {
+    let (source, rest) = text.split_once('(')?;
+    let of = rest.strip_suffix(')')?.trim();
+    let of = of.strip_prefix('"').and_then(|of| of.strip_suffix('"')).unwrap_or(of).to_string();
+    Secret::of(source.trim(), of)
+}
+
+impl Secret {
+    /// Returns the secret that a source holds: `env`, `file` or `command`.
+    pub fn of(source: &str, what: String) -> Option<Secret> {
+        match source {
+            _ if what.is_empty() => None,
+            "env" => Some(Secret::Env(what)),
+            "file" => Some(Secret::File(what)),
+            "command" => Some(Secret::Command(what)),
+            _ => None,
+        }
     }
 }
 
@@ -237,6 +268,15 @@ impl Data {
 pub fn read_data(data: &Data, ty: &Type) -> Result<Value, String> {
     let wrong = || format!("expected {}, found {}", describe(ty), data.told());
     match (ty, data) {
+        (Type::Secret, Data::Record(fields)) if fields.len() == 1 => match fields.first() {
+            Some((source, Data::Text(of))) => Secret::of(source, of.clone()).map(Value::Secret),
+            _ => None,
+        }
+        .ok_or_else(|| NO_SECRET.to_string()),
+        // What stands there is perhaps the secret itself, and is not repeated.
+        (Type::Secret, Data::Bool(_) | Data::Number(_) | Data::List(_) | Data::Record(_)) => {
+            Err(NO_SECRET.to_string())
+        }
         (Type::Bool, Data::Bool(b)) => Ok(Value::Bool(*b)),
         (Type::Number, Data::Number(n)) => Ok(Value::Number(*n)),
         (Type::Bool | Type::Number, _) => Err(wrong()),
@@ -327,6 +367,20 @@ mod tests {
         ] {
             assert_eq!(read_data(&data, &ty), Err(told.to_string()));
         }
+    }
+
+    #[test]
+    fn a_secret_is_given_by_its_place_and_what_is_none_is_not_repeated() {
+        let read = |text: &str| parse_value(text, &Type::Secret);
+        assert_eq!(read("env(TOKEN)"), Ok(Value::Secret(Secret::Env("TOKEN".into()))));
+        assert_eq!(read("file(\"./a b\")"), Ok(Value::Secret(Secret::File("./a b".into()))));
+        assert_eq!(read("command(pass show x)"), Ok(Value::Secret(Secret::Command("pass show x".into()))));
+        let table = Data::Record([("env".to_string(), Data::Text("T".into()))].into_iter().collect());
+        assert_eq!(read_data(&table, &Type::Secret), Ok(Value::Secret(Secret::Env("T".into()))));
+        for text in ["hunter2", "env()", "hunter2(x)", "env(hunter2"] {
+            assert!(!read(text).unwrap_err().contains("hunter2"));
+        }
+        assert!(!read_data(&Data::Number(472), &Type::Secret).unwrap_err().contains("472"));
     }
 
     #[test]

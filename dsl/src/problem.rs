@@ -99,6 +99,11 @@ pub(crate) enum Problem {
         name: String,
         near: Option<&'static str>,
     },
+    UnknownField {
+        name: String,
+        near: Option<String>,
+        known: String,
+    },
     UnknownEvent {
         event: String,
         near: Option<String>,
@@ -163,6 +168,8 @@ pub(crate) enum Problem {
     },
     NotIterable(String),
     LabelOutsideWhere,
+    SecretInText,
+    NoWay(String),
     EmptyList,
     EmptySet,
     NotLiteral(&'static str),
@@ -267,6 +274,7 @@ impl Problem {
             UnusedParam(_) => "K0215",
             UnusedTask(_) => "K0216",
             UnusedUse(_) => "K0217",
+            UnknownField { .. } => "K0218",
             WrongType { .. } => "K0301",
             NotAMember { .. } => "K0302",
             MissingArgument { .. } => "K0303",
@@ -281,6 +289,8 @@ impl Problem {
             Arity { .. } => "K0312",
             NotIterable(_) => "K0313",
             LabelOutsideWhere => "K0314",
+            SecretInText => "K0319",
+            NoWay(_) => "K0318",
             EmptyList => "K0315",
             EmptySet => "K0316",
             NotLiteral(_) => "K0317",
@@ -430,6 +440,11 @@ impl Problem {
             NotACondition(_) => Some("compare it with something: `==`, `!=`, `<`, `in`".to_string()),
             Here => Some("use it inside `each node in ... { }`, or name a node".to_string()),
             NotIterable(_) => Some("give a set such as `workers`, or a list such as `[a, b]`".to_string()),
+            UnknownField { near, known, .. } => {
+                did_you_mean(near.as_deref()).or_else(|| Some(format!("its fields are {known}")))
+            }
+            NoWay(_) => Some("look at the versions: `kubectl get nodes`, `kubectl version`".to_string()),
+            SecretInText => Some("hand it to a verb: `run command \"...\" stdin=token`".to_string()),
             LabelOutsideWhere => Some("write `nodes where label(\"pool\") == \"gpu\"`".to_string()),
             NoPlaybook => Some("add `playbook \"what it does\"` before the stages".to_string()),
             TwoPlaybooks => Some("keep one title, or make two files".to_string()),
@@ -524,6 +539,7 @@ impl fmt::Display for Problem {
             UnknownFact { name, .. } => write!(f, "a node has no fact `{name}`"),
             UnknownFunction { name, .. } => write!(f, "unknown function `{name}`"),
             UnknownLaw { name, .. } => write!(f, "unknown law `{name}`"),
+            UnknownField { name, .. } => write!(f, "this record has no field `{name}`"),
             UnknownEvent { event, .. } => write!(f, "unknown event `{event}`"),
             Twice { what, name } => write!(f, "{what} `{name}` stands here twice"),
             TwoReadings { first, second } => {
@@ -555,6 +571,8 @@ impl fmt::Display for Problem {
             OutOfRange(why) => f.write_str(why),
             Arity { func, takes } => write!(f, "`{func}` takes {takes}"),
             NotIterable(found) => write!(f, "`each` cannot go over {found}"),
+            NoWay(why) => write!(f, "there is no way: {why}"),
+            SecretInText => f.write_str("a secret cannot stand in a text, for texts are shown"),
             LabelOutsideWhere => {
                 f.write_str("`label` looks at the node of a `where` or of an `each`, and there is none")
             }

@@ -404,6 +404,8 @@ pub enum ExprKind {
     Param(u32),
     /// A parameter of the task or a loop variable, by its slot in the frame.
     Local(u32),
+    /// A field of a record: `todo.count`.
+    Field(Box<Expr>, String),
     /// The node of the innermost `each`.
     Here,
     /// A set of the inventory.
@@ -452,6 +454,16 @@ pub enum Func {
     Label,
     /// `minor(version) -> minor`
     Minor,
+    /// `pools(nodes) -> [{ name: string, nodes: nodes }]`
+    Pools,
+    /// `hops(to=version) -> [{ version: version, kubelets: bool, first: bool, last: bool }]`
+    Hops,
+    /// `env("NAME") -> secret`
+    Env,
+    /// `file("PATH") -> secret`
+    File,
+    /// `command("LINE") -> secret`
+    Command,
 }
 
 /// Binary operators.

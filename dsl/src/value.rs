@@ -45,6 +45,19 @@ pub enum Value {
     List(Vec<Value>),
     /// A record.
     Record(IndexMap<String, Value>),
+    /// A secret: where it is, never what it is.
+    Secret(Secret),
+}
+
+/// Where a secret is. It is read when it is handed to a verb, and again when a run is resumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// In a variable of kup's environment.
+    Env(String),
+    /// In a file of this machine.
+    File(String),
+    /// It is what a command line prints on this machine.
+    Command(String),
 }
 
 /// A type of the language.
@@ -80,6 +93,22 @@ pub enum Type {
     List(Box<Type>),
     /// `T?`: a value of `T`, or nothing.
     Optional(Box<Type>),
+    /// `{ a: T, b: U }`, in the order of the text.
+    Record(Vec<(String, Type)>),
+    /// `secret`
+    Secret,
+}
+
+impl Type {
+    /// Returns whether a value of this type is a secret, or has one within.
+    pub fn is_secret(&self) -> bool {
+        match self {
+            Type::Secret => true,
+            Type::List(of) | Type::Optional(of) => of.is_secret(),
+            Type::Record(fields) => fields.iter().any(|(_, ty)| ty.is_secret()),
+            _ => false,
+        }
+    }
 }
 
 /// How many lanes may be out of service at once: one window, or a ramp that widens after each
@@ -302,6 +331,7 @@ impl fmt::Display for Value {
             Value::Version(v) => write!(f, "{v}"),
             Value::Minor(m) => write!(f, "{m}"),
             Value::Batch(b) => write!(f, "{b}"),
+            Value::Secret(_) => f.write_str("***"),
             Value::Nodes(names) => list(f, names),
             Value::List(items) => list(f, items),
             Value::Record(fields) => {
@@ -344,8 +374,13 @@ impl fmt::Display for Type {
             Type::Word(words) => f.write_str(&words.join(" | ")),
             Type::Node => f.write_str("node"),
             Type::Nodes => f.write_str("nodes"),
+            Type::Secret => f.write_str("secret"),
             Type::List(of) => write!(f, "[{of}]"),
             Type::Optional(of) => write!(f, "{of}?"),
+            Type::Record(fields) => {
+                let fields: Vec<String> = fields.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
+                write!(f, "{{ {} }}", fields.join(", "))
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use crate::event::Failure;
 use crate::inventory::{Inventory, Node};
 use crate::port::Ports;
+use crate::secret::Secrets;
 
 /// A verb done in Rust. Its types, effect and claims stand in its header in kup text, not here.
 #[async_trait]
@@ -90,6 +91,8 @@ pub struct Context {
     pub node: Option<Node>,
     /// The arguments by parameter.
     pub args: IndexMap<String, Value>,
+    /// Reads those of them that are secrets.
+    pub secrets: Arc<Secrets>,
     /// Whether it must run detached on its node.
     pub long: bool,
     /// The folder that relative paths of the playbook start from.

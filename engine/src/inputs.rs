@@ -8,7 +8,7 @@ use dsl::diagnostic::Diagnostic;
 use dsl::eval::{Data, Env, Facts, eval, parse_value, read_data};
 use dsl::nearest;
 use dsl::program::{Param, Program};
-use dsl::value::{Type, Value};
+use dsl::value::{Secret, Type, Value};
 use indexmap::IndexMap;
 
 /// What was given for a parameter.
@@ -29,6 +29,8 @@ pub enum Written {
     Text(String),
     /// A value of a file that has types.
     Data(Data),
+    /// The place of a secret.
+    Secret(Secret),
 }
 
 /// Where the value of a parameter comes from, the strongest first.
@@ -59,6 +61,7 @@ impl Given {
         let value = match &self.written {
             Written::Text(text) => parse_value(text, ty)?,
             Written::Data(data) => read_data(data, ty)?,
+            Written::Secret(secret) => Value::Secret(secret.clone()),
         };
         Ok(beside(value, &self.folder))
     }
@@ -72,6 +75,9 @@ fn beside(value: Value, folder: &Path) -> Value {
             // Components drop a `.` within the path.
             let path: PathBuf = folder.join(path).components().collect();
             Value::Path(path.to_string_lossy().into_owned())
+        }
+        Value::Secret(Secret::File(path)) => {
+            Value::Secret(Secret::File(folder.join(path).to_string_lossy().into_owned()))
         }
         Value::List(items) => Value::List(each(items)),
         Value::Record(fields) => {
@@ -226,8 +232,10 @@ fn example(ty: &Type) -> String {
         Type::Word(words) => words.first().cloned().unwrap_or_default(),
         Type::Node => "worker-1".to_string(),
         Type::Nodes => "worker-1,worker-2".to_string(),
+        Type::Secret => "env(TOKEN)".to_string(),
         Type::List(of) => example(of),
         Type::Optional(of) => example(of),
+        Type::Record(_) => String::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use dsl::program::Set;
 use dsl::value::{Value, Version};
 use indexmap::IndexMap;
 
-use crate::hops::Roads;
+use crate::hops::{Hop, Roads};
 
 /// What is known of a cluster, or of a bare list of hosts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -142,6 +142,23 @@ impl Facts for Inventory {
 
     fn label(&self, node: &str, key: &str) -> Option<String> {
         self.nodes.get(node)?.labels.get(key).cloned()
+    }
+
+    fn hops(&self, to: &Version) -> Result<Vec<Value>, String> {
+        let apiserver = self.version.as_ref().ok_or("the version of the apiserver is not known")?;
+        let kubelet = self.nodes.values().filter_map(|node| node.kubelet.as_ref()).min();
+        let hops = self.roads.hops(apiserver, kubelet, to)?;
+        let last = hops.len().saturating_sub(1);
+        let hop = |(i, hop): (usize, Hop)| {
+            let fields = [
+                ("version", Value::Version(hop.version)),
+                ("kubelets", Value::Bool(hop.kubelets)),
+                ("first", Value::Bool(i == 0)),
+                ("last", Value::Bool(i == last)),
+            ];
+            Value::Record(fields.map(|(name, value)| (name.to_string(), value)).into_iter().collect())
+        };
+        Ok(hops.into_iter().enumerate().map(hop).collect())
     }
 }
 

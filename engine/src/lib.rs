@@ -17,3 +17,4 @@ pub mod port;
 pub mod readonly;
 pub mod retry;
 pub mod run;
+pub mod secret;

@@ -102,7 +102,11 @@ pub(crate) fn go(
         // Read again, now that nobody else can write it.
         let (journal, recorded) = folder.resume(&stored, !simulated)?;
         let record = Record { folder, stored, recorded };
+        let secrets = world::secrets(&record.stored.folder);
+        // The steps that need one that is gone will say so; what others print must not show any.
+        let _ = secrets.reveal_all(record.stored.plan.values()).await;
         let drive = Drive {
+            secrets,
             machine: record.machine(),
             folder: &record.folder,
             journal,

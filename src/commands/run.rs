@@ -95,6 +95,11 @@ async fn begin(
     prepared: Prepared,
 ) -> Result<Exit, Error> {
     let Prepared { plan, hash, inventory, ports, beside, .. } = prepared;
+    let secrets = world::secrets(&beside);
+    // What is not there is told while nothing has begun.
+    if let Err(failure) = secrets.reveal_all(plan.values()).await {
+        return Err(Error::environment(failure.message).hint("nothing was changed"));
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seed, simulated) = match &target.place {
         Place::Sim { seed, .. } => (*seed, true),
@@ -138,6 +143,7 @@ async fn begin(
         ports,
         inventory,
         beside,
+        secrets,
         inputs: vec![Input::Begin { by: whoami() }],
         simulation,
     };

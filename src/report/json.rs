@@ -298,6 +298,8 @@ fn scope_of(plan: &Plan, scope: ScopeId) -> ScopeOf {
 /// Writes a value of the language: what JSON has stays, the rest is text as `.kup` has it.
 fn value(value: &Value) -> serde_json::Value {
     match value {
+        // What it is, is known to nobody here.
+        Value::Secret(_) => value.to_string().into(),
         Value::None => serde_json::Value::Null,
         Value::Bool(b) => (*b).into(),
         Value::Number(n) => (*n).into(),

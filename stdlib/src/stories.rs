@@ -44,6 +44,7 @@ impl Story {
             args: args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
             long: false,
             folder: ".".into(),
+            secrets: Arc::new(engine::secret::Secrets::closed()),
         }
     }
 

@@ -66,6 +66,7 @@ impl Story {
             args: given.chain([("node".to_string(), Value::Node(node.to_string()))]).collect(),
             long: self.long[verb],
             folder: "/story".into(),
+            secrets: Arc::new(engine::secret::Secrets::closed()),
         }
     }
 

@@ -17,6 +17,7 @@ mod new;
 mod roads;
 mod run;
 mod scripts;
+mod secrets;
 mod simulation;
 mod space;
 mod target;

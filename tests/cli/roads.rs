@@ -219,3 +219,96 @@ fn certificates_that_end_soon_are_renewed_and_put_in_use() {
         assert_eq!(changed(&ran), [], "{shape}");
     }
 }
+
+/// Returns the changes of a run as `version of the hop: control plane or worker`, without repetition.
+fn way(ran: &Ran) -> Vec<String> {
+    let mut way: Vec<String> = Vec::new();
+    for event in ran.json() {
+        let (action, step) = (event["action"].as_str(), event["step"].as_str().unwrap_or_default());
+        if event["type"] == "step_done" && event["changed"] == true && action == Some("restart kubelet") {
+            let hop = step.split('/').nth(1).unwrap_or_default();
+            let kind = if event["node"].as_str().is_some_and(|n| n.starts_with("cp")) {
+                "control plane"
+            } else {
+                "workers"
+            };
+            let line = format!("{hop}: {kind}");
+            if way.last() != Some(&line) {
+                way.push(line);
+            }
+        }
+    }
+    way
+}
+
+#[test]
+fn several_minors_are_gone_hop_by_hop_with_the_control_plane_first_in_each() {
+    let kup = Kup::new();
+    let plan = kup.run("plan std/kubeadm-hops --sim 3+3@v1.31.4 --set target=v1.34.2").exits(0);
+    let plan =
+        plan.prints("v1.31.4 -> v1.32.13").prints("v1.32.13 -> v1.33.13").prints("v1.33.13 -> v1.34.2");
+    assert!(!plan.stderr.contains("risk"), "{}", plan.stderr);
+    let three = "run std/kubeadm-hops --sim 3+3@v1.31.4 --yes --json --set target=v1.34.2";
+    let ran = kup.run(three).exits(0);
+    assert_eq!(
+        way(&ran),
+        ["v1.32.13: control plane", "v1.33.13: control plane", "v1.34.2: control plane", "v1.34.2: workers"]
+    );
+    assert_eq!(changed(&ran).iter().filter(|(action, _)| action == "etcd snapshot").count(), 3, "one a hop");
+    let two = "run std/kubeadm-hops --sim 3+3@v1.32.4 --yes --json --set target=v1.34.2";
+    let ran = kup.run(two).exits(0);
+    assert_eq!(way(&ran), ["v1.33.13: control plane", "v1.34.2: control plane", "v1.34.2: workers"]);
+}
+
+#[test]
+fn kubelets_come_along_half_way_where_the_skew_policy_asks_for_it() {
+    let kup = Kup::new();
+    let ran = kup.run("run std/kubeadm-hops --sim 1+2@v1.31.4 --yes --json --set target=v1.35.1").exits(0);
+    assert_eq!(
+        way(&ran),
+        [
+            "v1.32.13: control plane",
+            "v1.33.13: control plane",
+            "v1.34.4: control plane",
+            "v1.34.4: workers",
+            "v1.35.1: control plane",
+            "v1.35.1: workers"
+        ]
+    );
+    let ran = kup.run("run std/kubeadm-hops --sim 1+2@v1.34.2 --yes --json --set target=v1.34.2").exits(0);
+    assert_eq!(changed(&ran), [], "a second run has one hop, and nothing to do in it");
+    kup.run("plan std/kubeadm-hops --sim 1+2@v1.34.2 --set target=v1.33.4").exits(4).says("goes down");
+    kup.run("plan std/kubeadm-hops --sim 1+2@v1.36.1 --set target=v1.39.0")
+        .exits(4)
+        .says("no good release of v1.38");
+}
+
+const POOLS: &str = r#"playbook "Pools"
+stage pools {
+  each pool in pools(workers) {
+    each node in pool.nodes batch=2 { run command "echo ${pool.name}" }
+  }
+}
+"#;
+
+#[test]
+fn pools_are_lanes_one_after_the_other_in_the_order_of_their_nodes() {
+    let pool = |name: &str, count: u32| {
+        format!("[[pool]]\nname = \"{name}\"\ncount = {count}\nlabels = {{ pool = \"{name}\" }}\n")
+    };
+    let shape = format!("version = \"v1.33.4\"\ncontrol_plane = 1\n{}{}", pool("gpu", 1), pool("web", 2));
+    let kup = Kup::new().with("pools.kup", POOLS).with("shape.toml", shape);
+    kup.run("plan pools.kup --sim shape.toml")
+        .exits(0)
+        .prints("2 lanes, one at a time")
+        .prints("run command \"echo gpu\"");
+    let ran = kup.run("run pools.kup --sim shape.toml --yes --json").exits(0);
+    let keys: Vec<String> = ran
+        .json()
+        .iter()
+        .filter(|e| e["type"] == "step_done")
+        .map(|e| e["step"].as_str().unwrap_or_default().to_string())
+        .collect();
+    assert!(keys[0].starts_with("pools/gpu/gpu1/"), "{keys:?}");
+    assert_eq!(keys.len(), 3);
+}

@@ -76,6 +76,7 @@ async fn perform(
         args: step.args.clone(),
         long: step.long,
         folder: "/contract".into(),
+        secrets: Arc::new(engine::secret::Secrets::closed()),
     };
     let engine::action::Check::Needs { before, .. } =
         action.check(&cx).await.unwrap_or_else(|e| panic!("{}: {e:?}", step.key))

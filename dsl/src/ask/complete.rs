@@ -248,9 +248,12 @@ impl Page {
                 "rest" => Type::Nodes,
                 "count" => Type::Number,
                 "minor" => Type::Minor,
+                "pools" | "hops" => Type::List(Box::new(Type::Record(Vec::new()))),
+                "env" | "file" | "command" => Type::Secret,
                 _ => Type::Text,
             };
-            if fits(&ty) && (name != "label" || it) {
+            let is_place = ty != Type::Secret || wanted.is_some();
+            if fits(&ty) && is_place && (name != "label" || it) {
                 list.add(name, Sort::Function, &spell::ty(&ty), function(name).unwrap_or_default());
             }
         }

@@ -206,7 +206,15 @@ pub(super) fn function(word: &str) -> Option<&'static str> {
         "rest" => Some("`rest(nodes)`: a set without its first node"),
         "count" => Some("`count(set)`: how many there are, of a set or a list"),
         "minor" => Some("`minor(version)`: the minor release of a version"),
-        "label" => Some("`label(\"key\")`: a label of the node that `where` looks at"),
+        "label" => Some("`label(\"key\")`: a label of the node that `where` looks at, or else of the loop's"),
+        "pools" => Some("`pools(nodes)`: the pools of a set, each with its `name` and its `nodes`"),
+        "hops" => Some(
+            "`hops(to=version)`: the stops on the way up, each with its `version`, whether it is the `first` or the `last`, \
+             and whether the `kubelets` come along",
+        ),
+        "env" => Some("`env(\"NAME\")`: a secret in a variable of kup's environment"),
+        "file" => Some("`file(\"PATH\")`: a secret in a file of this machine"),
+        "command" => Some("`command(\"LINE\")`: a secret that a command prints on this machine"),
         _ => None,
     }
 }

@@ -21,12 +21,13 @@ pub(crate) fn ty(of: &Type) -> String {
         Type::Nodes => "nodes".to_string(),
         Type::List(of) => format!("[{}]", ty(of)),
         Type::Optional(of) => format!("{}?", ty(of)),
+        Type::Record(_) | Type::Secret => of.to_string(),
     }
 }
 
 /// Returns the type that a word names.
 pub(crate) fn named(word: &str) -> Option<Type> {
-    const NAMED: [Type; 12] = [
+    const NAMED: [Type; 13] = [
         Type::Version,
         Type::Minor,
         Type::Duration,
@@ -37,6 +38,7 @@ pub(crate) fn named(word: &str) -> Option<Type> {
         Type::Path,
         Type::Text,
         Type::Bool,
+        Type::Secret,
         Type::Node,
         Type::Nodes,
     ];

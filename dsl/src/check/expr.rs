@@ -4,7 +4,7 @@ use crate::ast::{self, Op as Written};
 use crate::diagnostic::Diagnostic;
 use crate::literal::{describe, example, quantity};
 use crate::nearest::{nearest, surely};
-use crate::problem::Problem;
+use crate::problem::{Problem, ticks};
 use crate::program::{Expr, ExprKind, Func, Op, Set};
 use crate::span::Span;
 use crate::value::{Batch, LOCAL, Minor, Type, Value, Version, Window};
@@ -111,13 +111,27 @@ impl<'a> Checker<'a> {
             ast::ExprKind::Version => self.version(frame, span, want)?,
             ast::ExprKind::Text(text) => literal(Value::Text(text.clone()), Type::Text, span),
             ast::ExprKind::Interpolated(parts) => {
-                let parts = parts.iter().map(|p| self.expr(frame, p, None)).collect::<Result<_, _>>()?;
+                let parts: Vec<Expr> =
+                    parts.iter().map(|p| self.expr(frame, p, None)).collect::<Result<_, _>>()?;
+                if let Some(secret) = parts.iter().find(|part| part.ty.is_secret()) {
+                    return Err(Problem::SecretInText.at(secret.span));
+                }
                 Expr { kind: ExprKind::Text(parts), ty: Type::Text, span }
             }
             ast::ExprKind::List(items) => self.list(frame, items, span, want)?,
+            // The grammar has it within a call only, where its name is looked at.
+            ast::ExprKind::Named(_, value) => self.expr(frame, value, want)?,
             ast::ExprKind::Call(name, args) => self.call(frame, *name, args, span)?,
             ast::ExprKind::Fact(of, name) => {
                 let of = self.expr(frame, of, None)?;
+                if let Type::Record(fields) = bare(&of.ty) {
+                    let kind = self.field(fields, *name)?;
+                    let field = |of| ExprKind::Field(Box::new(of), self.text(*name).to_string());
+                    return match want {
+                        Some(want) => fit(Expr { kind: field(of), ty: kind, span }, want),
+                        None => Ok(Expr { kind: field(of), ty: kind, span }),
+                    };
+                }
                 let Some(ty) = fact(self.text(*name)) else { return Err(self.no_fact(*name)) };
                 self.trace.note(*name, Meaning::Fact);
                 if *bare(&of.ty) != Type::Node {
@@ -259,6 +273,20 @@ impl<'a> Checker<'a> {
         Problem::UnknownName { name: name.to_string(), near, instead }.at(span).rather(sure)
     }
 
+    /// Returns the type of a record's field.
+    fn field(&mut self, fields: &[(String, Type)], name: Span) -> Result<Type, Diagnostic> {
+        let text = self.text(name);
+        if let Some((_, ty)) = fields.iter().find(|(field, _)| field == text) {
+            self.trace.note(name, Meaning::Fact);
+            return Ok(ty.clone());
+        }
+        let names = || fields.iter().map(|(field, _)| field.as_str());
+        let near = nearest(text, names()).map(str::to_string);
+        let known = ticks(names()).replace(" or ", " and ");
+        let problem = Problem::UnknownField { name: text.to_string(), near, known };
+        Err(problem.at(name).rather(surely(text, names())))
+    }
+
     fn no_fact(&self, name: Span) -> Diagnostic {
         let text = self.text(name);
         let near = nearest(text, FACTS.iter().map(|(name, _)| *name));
@@ -363,7 +391,11 @@ impl<'a> Checker<'a> {
             "count" => Func::Count,
             "minor" => Func::Minor,
             "label" => Func::Label,
-            name @ ("hops" | "pools") => return Err(Problem::NotYet(name.to_string()).at(span)),
+            "env" => Func::Env,
+            "file" => Func::File,
+            "command" => Func::Command,
+            "hops" => Func::Hops,
+            "pools" => Func::Pools,
             unknown => {
                 let near = nearest(unknown, FUNCTIONS);
                 let problem = Problem::UnknownFunction { name: unknown.to_string(), near };
@@ -376,11 +408,28 @@ impl<'a> Checker<'a> {
             Func::Count => ("one set or list", None, Type::Number),
             Func::Minor => ("one version", Some(Type::Version), Type::Minor),
             Func::Label => ("the name of a label, in quotes", Some(Type::Text), Type::Text),
+            Func::Hops => ("the version to reach", Some(Type::Version), Type::List(Box::new(hop()))),
+            Func::Pools => ("one set of nodes", Some(Type::Nodes), Type::List(Box::new(pool()))),
+            Func::Env => ("the name of a variable, in quotes", Some(Type::Text), Type::Secret),
+            Func::File => ("the path of a file, in quotes", Some(Type::Path), Type::Secret),
+            Func::Command => ("a command line, in quotes", Some(Type::Text), Type::Secret),
         };
         self.trace.note(name, Meaning::Function);
         let [arg] = args else {
             return Err(Problem::Arity { func: func.name(), takes }.at(span));
         };
+        if let ast::ExprKind::Named(name, _) = &arg.kind
+            && (func != Func::Hops || self.text(*name) != "to")
+        {
+            let known = if func == Func::Hops { "`to`" } else { "none by its name" };
+            let problem = Problem::UnknownArgument {
+                name: self.text(*name).to_string(),
+                task: func.name().to_string(),
+                near: None,
+                known: known.to_string(),
+            };
+            return Err(problem.at(*name));
+        }
         // Outside a `where` it is about the node of the loop.
         let of = match (func, frame.it) {
             (Func::Label, false) => {
@@ -389,6 +438,11 @@ impl<'a> Checker<'a> {
             }
             _ => None,
         };
+        let (mut ty, mut want) = (ty, want);
+        if let (Func::First | Func::Rest, Some(list)) = (func, self.listed(frame, arg)) {
+            ty = if func == Func::Rest { list.clone() } else { element(&list) };
+            want = Some(list);
+        }
         let arg = match (func, want) {
             // A set's name means the set here, also where facts have the same names.
             (Func::Count, _) => {
@@ -402,6 +456,21 @@ impl<'a> Checker<'a> {
             (_, want) => self.expr(frame, arg, want.as_ref())?,
         };
         Ok(Expr { kind: ExprKind::Call(func, std::iter::once(arg).chain(of).collect()), ty, span })
+    }
+
+    /// Returns the type of what is a list by its own word: `first` and `rest` of it are no nodes.
+    fn listed(&self, frame: &Frame<'a>, written: &ast::Expr) -> Option<Type> {
+        let ty = match &written.kind {
+            ast::ExprKind::Word => self.variable(frame, self.text(written.span), written.span)?.ty,
+            ast::ExprKind::Call(name, args) => match (self.text(*name), args.as_slice()) {
+                ("hops", _) => Type::List(Box::new(hop())),
+                ("pools", _) => Type::List(Box::new(pool())),
+                ("rest", [of]) => self.listed(frame, of)?,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        matches!(ty, Type::List(_)).then_some(ty)
     }
 
     /// Returns whether a word is a fact that is a list.
@@ -452,6 +521,10 @@ impl<'a> Checker<'a> {
                 if of.is_none() && !matches!(left.ty, Type::Node | Type::Text) {
                     return Err(wrong(&Type::Node, &left.ty, left.span));
                 }
+                if left.ty.is_secret() {
+                    let (left, right) = (describe(&left.ty), describe(&right.ty));
+                    return Err(Problem::Operands { op: Op::In.sign(), left, right }.at(span));
+                }
                 return make(Op::In, left, right, Type::Bool);
             }
             Written::Eq => Op::Eq,
@@ -465,6 +538,8 @@ impl<'a> Checker<'a> {
         };
         let (left, right) = self.sides(frame, left, right)?;
         let ty = match (op, bare(&left.ty), bare(&right.ty)) {
+            // Whether two secrets are the same nobody may ask.
+            (_, l, r) if l.is_secret() || r.is_secret() => None,
             (Op::Add | Op::Sub, l, r) => match (l, r) {
                 (Type::Number, Type::Number) => Some(Type::Number),
                 (Type::Duration, Type::Duration) => Some(Type::Duration),
@@ -536,6 +611,26 @@ pub(super) fn here(here: Here, span: Span, optional: bool) -> Option<Expr> {
         Here::Nowhere => return None,
     };
     Some(Expr { kind, ty: Type::Node, span })
+}
+
+/// Returns the type of a stop on the way up.
+fn hop() -> Type {
+    let fields =
+        [("version", Type::Version), ("kubelets", Type::Bool), ("first", Type::Bool), ("last", Type::Bool)];
+    Type::Record(fields.map(|(name, ty)| (name.to_string(), ty)).to_vec())
+}
+
+/// Returns the type of a pool.
+fn pool() -> Type {
+    Type::Record(vec![("name".to_string(), Type::Text), ("nodes".to_string(), Type::Nodes)])
+}
+
+/// Returns the type of a list's elements.
+fn element(list: &Type) -> Type {
+    match list {
+        Type::List(of) => (**of).clone(),
+        other => other.clone(),
+    }
 }
 
 /// Returns the type of a fact.
@@ -638,6 +733,11 @@ impl Func {
             Func::Count => "count",
             Func::Label => "label",
             Func::Minor => "minor",
+            Func::Hops => "hops",
+            Func::Pools => "pools",
+            Func::Env => "env",
+            Func::File => "file",
+            Func::Command => "command",
         }
     }
 }

@@ -37,13 +37,14 @@ use trace::Trace;
 pub(crate) use trace::{Meaning, Mention};
 
 /// Names of the types.
-pub(crate) const TYPES: [&str; 12] = [
+pub(crate) const TYPES: [&str; 13] = [
     "version", "minor", "duration", "share", "number", "batch", "size", "path", "string", "bool", "node",
-    "nodes",
+    "nodes", "secret",
 ];
 
 /// Names of the functions.
-pub(crate) const FUNCTIONS: [&str; 5] = ["first", "rest", "count", "minor", "label"];
+pub(crate) const FUNCTIONS: [&str; 10] =
+    ["first", "rest", "count", "minor", "label", "pools", "hops", "env", "file", "command"];
 
 /// Names of the laws.
 pub(crate) const LAWS: [&str; 8] = [
@@ -584,10 +585,7 @@ impl<'a> Checker<'a> {
                     "bool" => Type::Bool,
                     "node" => Type::Node,
                     "nodes" => Type::Nodes,
-                    "secret" => {
-                        self.found.push(Problem::NotYet("secret".to_string()).at(*one));
-                        return None;
-                    }
+                    "secret" => Type::Secret,
                     name => {
                         let near = match name {
                             "text" | "str" => Some("string"),

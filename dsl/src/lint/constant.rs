@@ -33,9 +33,9 @@ fn depends(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Literal(_) => false,
         ExprKind::Param(_) | ExprKind::Local(_) | ExprKind::Here | ExprKind::Set(_) | ExprKind::It => true,
-        ExprKind::Fact(of, _) | ExprKind::Not(of) => depends(of),
+        ExprKind::Fact(of, _) | ExprKind::Field(of, _) | ExprKind::Not(of) => depends(of),
         // A label is one of the node that a `where` looks at.
-        ExprKind::Call(Func::Label, _) => true,
+        ExprKind::Call(Func::Label | Func::Hops, _) => true,
         ExprKind::Call(_, of) | ExprKind::Text(of) | ExprKind::List(of) => of.iter().any(depends),
         ExprKind::Binary(_, left, right) | ExprKind::Where(left, right) => depends(left) || depends(right),
     }

@@ -174,7 +174,7 @@ fn looks_at(expr: &Expr, slot: u32) -> bool {
     match &expr.kind {
         ExprKind::Local(own) => *own == slot,
         ExprKind::Literal(_) | ExprKind::Param(_) | ExprKind::Here | ExprKind::Set(_) | ExprKind::It => false,
-        ExprKind::Fact(of, _) | ExprKind::Not(of) => looks_at(of, slot),
+        ExprKind::Fact(of, _) | ExprKind::Field(of, _) | ExprKind::Not(of) => looks_at(of, slot),
         ExprKind::Call(_, of) | ExprKind::Text(of) | ExprKind::List(of) => {
             of.iter().any(|e| looks_at(e, slot))
         }

@@ -461,7 +461,18 @@ impl Builder {
             Rule::call => {
                 let mut inner = pair.into_inner();
                 let name = self.place(&next(&mut inner));
-                let args = inner.filter(|p| p.as_rule() == Rule::wide).map(|p| self.expr(p)).collect();
+                let args = inner.filter_map(|p| match p.as_rule() {
+                    Rule::wide => Some(self.expr(p)),
+                    Rule::by_name => {
+                        let span = self.place(&p);
+                        let mut inner = p.into_inner();
+                        let name = self.place(&next(&mut inner));
+                        let value = Box::new(self.expr(next(&mut inner)));
+                        Some(Expr { kind: ExprKind::Named(name, value), span })
+                    }
+                    _ => None,
+                });
+                let args = args.collect();
                 ExprKind::Call(name, args)
             }
             _ => ExprKind::Word,

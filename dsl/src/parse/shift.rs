@@ -227,6 +227,10 @@ impl Shift for ExprKind {
             | ExprKind::Version
             | ExprKind::Text(_) => {}
             ExprKind::Interpolated(parts) | ExprKind::List(parts) => parts.shift(way),
+            ExprKind::Named(name, value) => {
+                name.shift(way);
+                value.shift(way);
+            }
             ExprKind::Call(name, args) => {
                 name.shift(way);
                 args.shift(way);

@@ -108,7 +108,7 @@ fn names_are_proposed_where_they_are_known() {
     proposes(
         "if ¦",
         expect![
-            "box, target, mode, nodes, control_plane, workers, etcd, local, here, first, rest, count, minor"
+            "box, target, mode, nodes, control_plane, workers, etcd, local, here, first, rest, count, minor, pools, hops"
         ],
     );
     proposes(
@@ -121,7 +121,7 @@ fn names_are_proposed_where_they_are_known() {
     proposes(
         "run command \"echo ${¦\" on=local",
         expect![
-            "box, target, mode, nodes, control_plane, workers, etcd, local, here, first, rest, count, minor"
+            "box, target, mode, nodes, control_plane, workers, etcd, local, here, first, rest, count, minor, pools, hops"
         ],
     );
     proposes("run command \"echo ¦\"", expect![]);
@@ -133,7 +133,7 @@ fn names_are_proposed_where_they_are_known() {
     proposes(
         "each x in nodes where ¦",
         expect![
-            "name, role, control_plane, etcd, stacked, worker, taints, gpu, zone, pool, os, arch, kernel, cgroup, runtime, runtime_version, ready, kubelet, apiserver, package_manager, box, target, mode, nodes, workers, local, here, first, rest, count, minor, label"
+            "name, role, control_plane, etcd, stacked, worker, taints, gpu, zone, pool, os, arch, kernel, cgroup, runtime, runtime_version, ready, kubelet, apiserver, package_manager, box, target, mode, nodes, workers, local, here, first, rest, count, minor, label, pools, hops"
         ],
     );
     proposes(
@@ -159,13 +159,13 @@ fn a_file_is_proposed_its_items() {
         .assert_eq(&proposed("playbook \"p\"\n¦"));
     expect!["std/preflight for `std/ku`, std/kubeadm for `std/ku`, std/validate for `std/ku`, std/gate for `std/ku`, std/notify for `std/ku`"]
         .assert_eq(&proposed("playbook \"p\"\nuse std/etcd, std/ku¦"));
-    expect!["version, minor, duration, share, number, batch, size, path, string, bool, node, nodes"]
+    expect!["version, minor, duration, share, number, batch, size, path, string, bool, node, nodes, secret"]
         .assert_eq(&proposed("param x: ¦"));
     expect!["true, false"].assert_eq(&proposed("param x: bool = ¦"));
     expect!["after"].assert_eq(&proposed("playbook \"p\"\nstage a { drain }\nstage b ¦"));
     expect!["a"].assert_eq(&proposed("playbook \"p\"\nstage a { drain }\nstage b after ¦"));
     expect!["reads for `pre`, changes for `pre`, disrupts for `pre`, decides for `pre`, needs for `pre`, ensures for `pre`, follows for `pre`, prepares for `pre`, preflight for `pre`, long for `pre`, undo for `pre`, timeout for `pre`, retry for `pre`"].assert_eq(&proposed("native task x ()\n  pre¦"));
-    expect!["version, minor, duration, share, number, batch, size, path, string, bool, node, nodes"]
+    expect!["version, minor, duration, share, number, batch, size, path, string, bool, node, nodes, secret"]
         .assert_eq(&proposed("task x (node: ¦"));
 }
 

@@ -403,14 +403,14 @@ fn types_are_compared_with_the_known_ones() {
     check(
         "playbook \"p\"\nparam a: verson\nparam b: int\nparam c: banana\nparam d: a | a\nstage s { run command \"x\" on=local }",
         expect![[r#"
-        2:10 `verson` K0204 unknown type `verson`
-            did you mean `version`?
-        3:10 `int` K0204 unknown type `int`
-            did you mean `number`?
-        4:10 `banana` K0204 unknown type `banana`
-            types are version, minor, duration, share, number, batch, size, path, string, bool, node, nodes, `a | b`, `[T]` and `T?`
-        5:14 `a` K0211 the word `a` stands here twice
-    "#]],
+            2:10 `verson` K0204 unknown type `verson`
+                did you mean `version`?
+            3:10 `int` K0204 unknown type `int`
+                did you mean `number`?
+            4:10 `banana` K0204 unknown type `banana`
+                types are version, minor, duration, share, number, batch, size, path, string, bool, node, nodes, secret, `a | b`, `[T]` and `T?`
+            5:14 `a` K0211 the word `a` stands here twice
+        "#]],
     );
 }
 

@@ -38,12 +38,22 @@ impl Facts for Cluster {
             "etcd" => Value::Bool(node == "cp1"),
             "kubelet" => Value::Version("v1.33.4".parse::<Version>().ok()?),
             "zone" => Value::Text("a".to_string()),
+            "pool" => Value::Text(if node == "w3" { "blue" } else { "" }.to_string()),
             _ => return None,
         })
     }
 
     fn label(&self, node: &str, key: &str) -> Option<String> {
         (node == "w1" && key == "pool").then(|| "blue".to_string())
+    }
+
+    fn hops(&self, to: &Version) -> Result<Vec<Value>, String> {
+        let hop = |(version, last)| {
+            let fields = [("version", version), ("kubelets", Value::Bool(last)), ("last", Value::Bool(last))];
+            Value::Record(fields.map(|(name, value)| (name.to_string(), value)).into_iter().collect())
+        };
+        let between = Value::Version("v1.33.9".parse().map_err(|_| "no version")?);
+        Ok([(between, false), (Value::Version(to.clone()), true)].map(hop).to_vec())
     }
 }
 
@@ -98,6 +108,11 @@ fn expressions_have_the_values_that_they_read_as() {
         ("9223372036854775807 + 1 > 0", "K0311 the sum is too large"),
         ("lane.name == lane", "true"),
         ("1 in [1, 2]", "true"),
+        ("count(hops(to=target)) == 2", "true"),
+        ("first(hops(target)).version == v1.33", "true"),
+        ("first(rest(hops(to=target))).kubelets", "true"),
+        ("count(pools(nodes)) == 2", "true"),
+        ("count(first(pools(workers)).nodes) == 2", "true"),
     ] {
         assert_eq!(value(expr), expected, "{expr}");
     }

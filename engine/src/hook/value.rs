@@ -34,6 +34,8 @@ pub(super) fn dynamic(value: &Value) -> Result<Dynamic, String> {
         Value::Text(_)
         | Value::Path(_)
         | Value::Duration(_)
+        // A script sees that there is one.
+        | Value::Secret(_)
         | Value::Share(_)
         | Value::Size(_)
         | Value::Version(_)

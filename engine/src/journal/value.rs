@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use dsl::value::{Batch, Minor, Value, Version, Window};
+use dsl::value::{Batch, Minor, Secret, Value, Version, Window};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,17 @@ pub(super) enum WireValue {
     Nodes(Vec<String>),
     List(Vec<WireValue>),
     Record(IndexMap<String, WireValue>),
+    /// Where it is; what it is stands nowhere.
+    Secret(WireSecret),
+}
+
+/// A [`Secret`] on the wire.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WireSecret {
+    Env(String),
+    File(String),
+    Command(String),
 }
 
 /// A [`Window`] on the wire.
@@ -59,6 +70,11 @@ impl From<&Value> for WireValue {
             Value::Nodes(names) => WireValue::Nodes(names.clone()),
             Value::List(items) => WireValue::List(items.iter().map(WireValue::from).collect()),
             Value::Record(fields) => WireValue::Record(write_map(fields)),
+            Value::Secret(secret) => WireValue::Secret(match secret.clone() {
+                Secret::Env(name) => WireSecret::Env(name),
+                Secret::File(path) => WireSecret::File(path),
+                Secret::Command(line) => WireSecret::Command(line),
+            }),
         }
     }
 }
@@ -85,6 +101,11 @@ impl WireValue {
                 Value::List(items.into_iter().map(WireValue::read).collect::<Result<_, _>>()?)
             }
             WireValue::Record(fields) => Value::Record(read_map(fields)?),
+            WireValue::Secret(secret) => Value::Secret(match secret {
+                WireSecret::Env(name) => Secret::Env(name),
+                WireSecret::File(path) => Secret::File(path),
+                WireSecret::Command(line) => Secret::Command(line),
+            }),
         })
     }
 }

@@ -8,6 +8,7 @@ mod local;
 mod quote;
 mod session;
 mod ssh;
+mod vault;
 mod web;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub use clock::SystemClock;
 pub use connect::{Cluster, Connect, ConnectError, connect};
 pub use local::Local;
 pub use ssh::{Ssh, SshOptions};
+pub use vault::Here;
 pub use web::Http;
 
 use crate::port::{Ports, Web};

@@ -8,7 +8,7 @@ use dsl::diagnostic::{Diagnostic, Severity};
 use dsl::eval::{Env, Facts, eval};
 use dsl::program::{Expr, Policy, Program, Set, Task};
 use dsl::span::Span;
-use dsl::value::Value;
+use dsl::value::{Value, Version};
 use indexmap::IndexMap;
 use petgraph::stable_graph::StableDiGraph;
 
@@ -256,5 +256,9 @@ impl Facts for Cluster<'_> {
 
     fn label(&self, node: &str, key: &str) -> Option<String> {
         self.inventory.label(node, key)
+    }
+
+    fn hops(&self, to: &Version) -> Result<Vec<Value>, String> {
+        self.inventory.hops(to)
     }
 }

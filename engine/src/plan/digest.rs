@@ -140,6 +140,7 @@ fn value(line: &mut String, of: &Value) {
         Value::Size(bytes) => put(line, format_args!("{bytes}B")),
         Value::Version(version) => put(line, format_args!("{version}")),
         Value::Minor(minor) => put(line, format_args!("{minor}")),
+        Value::Secret(secret) => put(line, format_args!("secret{secret:?}")),
         Value::Batch(batch) => put(line, format_args!("{batch:?}")),
         Value::Nodes(names) => put(line, format_args!("nodes{names:?}")),
         Value::List(items) => list(line, items),

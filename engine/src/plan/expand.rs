@@ -276,7 +276,7 @@ impl<'p> Draft<'p> {
         let mut ids = Vec::with_capacity(elements.len());
         for element in elements {
             let is_node = matches!(element, Value::Node(_));
-            let of = element.to_string();
+            let of = lane(&element);
             let key = self.key(format!("{}/{}", at.prefix, plain(&of)));
             let lane = self.scope(ScopeKind::Lane { of: of.clone(), is_node }, key.clone(), Some(scope));
             ids.push(lane);
@@ -362,6 +362,16 @@ impl<'p> Draft<'p> {
             by.fold(Ordering::Equal, Ordering::then)
         });
         elements.extend(keyed.into_iter().map(|(_, element)| element));
+    }
+}
+
+/// Names the lane of an element: a record by its name or its version.
+fn lane(element: &Value) -> String {
+    let name = ["name", "version"].into_iter().find_map(|field| element.get(field));
+    match name.map(Value::to_string).as_deref() {
+        Some("") => "none".to_string(),
+        Some(name) => name.to_string(),
+        None => element.to_string(),
     }
 }
 

@@ -291,6 +291,17 @@ impl Plan {
         self.steps.iter().any(Step::changes)
     }
 
+    /// Returns the arguments of all steps, and of those that take them back.
+    pub fn values(&self) -> impl Iterator<Item = &Value> {
+        self.steps.iter().flat_map(|step| {
+            let undo = match &step.undo {
+                Undo::Steps(steps) => steps.as_slice(),
+                Undo::Nothing | Undo::Itself | Undo::OneWay(_) => &[],
+            };
+            step.args.values().chain(undo.iter().flat_map(|undo| undo.args.values()))
+        })
+    }
+
     /// Returns all step ids, in order.
     pub fn ids(&self) -> impl Iterator<Item = StepId> + use<> {
         (0..self.steps.len() as u32).map(StepId)

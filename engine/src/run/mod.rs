@@ -34,6 +34,7 @@ use crate::journal::{Journal, JournalError};
 use crate::machine::{Effect, Input, Machine};
 use crate::plan::StepId;
 use crate::port::Ports;
+use crate::secret::Secrets;
 
 pub use self::probe::probe;
 use self::task::Performer;
@@ -57,6 +58,8 @@ pub struct Run<'a> {
     pub id: String,
     /// The folder that relative paths of the playbook start from.
     pub folder: PathBuf,
+    /// The secrets of the playbook.
+    pub secrets: Arc<Secrets>,
     /// Who wants to know what people want before the machine does.
     pub heard: Option<&'a mut Heard<'a>>,
 }
@@ -83,14 +86,16 @@ pub async fn drive(
     mut inputs: mpsc::Receiver<Input>,
     sink: &mut (dyn FnMut(u64, &Event) + Send),
 ) -> Result<Outcome, RunError> {
-    let Run { machine, journal, actions, ports, inventory, id, folder, mut heard } = run;
+    let Run { machine, journal, actions, ports, inventory, id, folder, secrets, mut heard } = run;
+    let ports = secrets.around(ports);
     let clock = ports.clock.clone();
     // A resumed run goes on where the journal ends; the time in between does not count.
     let (base, start) = (Duration::from_millis(journal.last_at()), clock.now());
     let elapsed = || base + clock.now().saturating_sub(start);
     let (answers, mut answered) = mpsc::unbounded_channel();
     let plan = machine.plan().clone();
-    let performer = Arc::new(Performer { plan, actions, ports: ports.clone(), inventory, run: id, folder });
+    let shared = Performer { plan, actions, ports: ports.clone(), inventory, run: id, folder, secrets };
+    let performer = Arc::new(shared);
     let mut tasks = Tasks::default();
     let mut people = true;
     loop {

@@ -17,6 +17,7 @@ use crate::event::Failure;
 use crate::inventory::Inventory;
 use crate::plan::{Plan, Probe, Step, StepId};
 use crate::port::Ports;
+use crate::secret::Secrets;
 
 /// How many questions are asked at once.
 const OVERALL: usize = 64;
@@ -39,6 +40,8 @@ pub async fn probe(
         inventory: inventory.clone(),
         run: "plan".to_string(),
         folder: folder.to_path_buf(),
+        // A look needs no secret, and reads none.
+        secrets: Arc::new(Secrets::closed()),
     };
     let overall = Semaphore::new(OVERALL);
     let asked: Vec<StepId> = plan.ids().filter(|id| can_be_asked(plan.step(*id))).collect();

@@ -11,11 +11,12 @@ use indexmap::IndexMap;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::action::{Action, Actions, Check, Context, Progress};
-use crate::event::Failure;
+use crate::event::{Failure, HookEnd};
 use crate::inventory::Inventory;
 use crate::machine::{Effect, Input};
 use crate::plan::{Plan, StepId, Undo};
 use crate::port::Ports;
+use crate::secret::Secrets;
 
 use super::script::Script;
 use super::sight::Sight;
@@ -28,12 +29,13 @@ pub(super) struct Performer {
     pub(super) inventory: Arc<Inventory>,
     pub(super) run: String,
     pub(super) folder: PathBuf,
+    pub(super) secrets: Arc<Secrets>,
 }
 
 impl Performer {
     /// Performs an effect to its answer. A receiver that is gone wants no answers.
     pub(super) async fn perform(self: Arc<Self>, effect: Effect, answers: UnboundedSender<Input>) {
-        let tell = |input: Input| drop(answers.send(input));
+        let tell = |input: Input| drop(answers.send(self.told(input)));
         match effect {
             Effect::Probe(step, attempt) => {
                 let (action, cx) = match self.step(step, attempt) {
@@ -83,6 +85,35 @@ impl Performer {
             }
             // Whoever spawns tasks aborts them.
             Effect::Cancel(..) => {}
+        }
+    }
+
+    /// Takes the secrets out of an answer.
+    fn told(&self, input: Input) -> Input {
+        let secrets = &self.secrets;
+        match input {
+            Input::Probed(step, attempt, check) => Input::Probed(step, attempt, secrets.hide_check(check)),
+            Input::Began(step, attempt, handle) => Input::Began(step, attempt, secrets.hide_value(handle)),
+            Input::Waiting(step, attempt, why) => Input::Waiting(step, attempt, secrets.hide(why)),
+            Input::Done(step, attempt, value) => Input::Done(step, attempt, secrets.hide_value(value)),
+            Input::Failed(step, attempt, why) => Input::Failed(step, attempt, secrets.hide_failure(why)),
+            Input::Undone(step, attempt, how) => {
+                Input::Undone(step, attempt, how.map_err(|why| secrets.hide_failure(why)))
+            }
+            Input::HookWaiting(fired, why) => Input::HookWaiting(fired, secrets.hide(why)),
+            Input::HookEnded(fired, end) => {
+                let end = match end {
+                    HookEnd::Went(said) => HookEnd::Went(secrets.hide(said)),
+                    HookEnd::Stopped(why) => HookEnd::Stopped(secrets.hide(why)),
+                    HookEnd::Broke(why) => HookEnd::Broke(secrets.hide(why)),
+                };
+                Input::HookEnded(fired, end)
+            }
+            input @ (Input::Begin { .. }
+            | Input::Tick
+            | Input::Interrupt { .. }
+            | Input::Rollback { .. }
+            | Input::Answer { .. }) => input,
         }
     }
 
@@ -180,6 +211,7 @@ impl Performer {
             args: args.clone(),
             long,
             folder: self.folder.clone(),
+            secrets: self.secrets.clone(),
         }
     }
 

@@ -216,6 +216,7 @@ impl Bench {
             journal,
             actions: Actions::new([work]),
             ports: Ports { kube: None, shells: Arc::new(NoShells), clock, web: None },
+            secrets: Arc::new(crate::secret::Secrets::closed()),
             inventory: Arc::default(),
             id: "r".into(),
             folder: "/".into(),

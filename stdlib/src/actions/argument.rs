@@ -53,6 +53,16 @@ pub(super) fn optional_text<'a>(cx: &'a Context, name: &str) -> Option<&'a str> 
     cx.args.get(name).and_then(Value::as_text)
 }
 
+/// Reads a secret that need not be given. Its content may go to a command's standard input, and nowhere
+/// else.
+pub(super) async fn secret(cx: &Context, name: &str) -> Result<Option<String>, Failure> {
+    match cx.args.get(name) {
+        Some(Value::Secret(secret)) => cx.secrets.reveal(secret).await.map(Some),
+        None | Some(Value::None) => Ok(None),
+        Some(_) => Err(wrong(name, "a secret")),
+    }
+}
+
 /// Returns a list of words.
 pub(super) fn words(cx: &Context, name: &str) -> Result<Vec<String>, Failure> {
     match cx.args.get(name) {

@@ -36,6 +36,13 @@ pub(super) async fn start(cx: &Context, host: &Host, argv: Vec<String>) -> Resul
     let mut command = Command::change(argv);
     command.root = !host.is_local();
     let detached = cx.long && !host.is_local();
+    if let Some(content) = argument::secret(cx, "stdin").await? {
+        if detached {
+            return Err(Failure::last("a `long` command is detached and has no standard input")
+                .with_hint("take `long` away, or `stdin`"));
+        }
+        command.stdin = content.into_bytes();
+    }
     let probed = argument::optional_text(cx, "unless").is_some();
     if !probed {
         match Marker::read(cx, host).await? {

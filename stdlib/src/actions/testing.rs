@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dsl::value::Value;
+use dsl::value::{Secret, Value};
 use engine::action::{Action, Check, Context, Progress};
 use engine::event::Failure;
 use engine::inventory::{Inventory, Node, PackageManager};
 use engine::port::{Clock, Command, Output, Ports, Shell, ShellError, Shells};
+use engine::secret::{Secrets, Vault};
 use indexmap::IndexMap;
 
 use crate::testing::Cluster;
@@ -109,7 +110,18 @@ impl Bench {
             args: args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
             long: false,
             folder: "/playbooks".into(),
+            secrets: Arc::new(Secrets::new(Arc::new(Token))),
         }
+    }
+}
+
+/// Every secret is this one.
+struct Token;
+
+#[async_trait]
+impl Vault for Token {
+    async fn read(&self, _: &Secret) -> Result<String, String> {
+        Ok("hunter2".to_string())
     }
 }
 

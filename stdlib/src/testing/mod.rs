@@ -141,5 +141,6 @@ pub(crate) fn with(ports: Ports, inventory: Inventory, node: &str, args: &[(&str
         args: args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
         long: false,
         folder: ".".into(),
+        secrets: Arc::new(engine::secret::Secrets::closed()),
     }
 }
