@@ -3,6 +3,7 @@
 
 mod cli;
 mod contract;
+mod crash;
 mod docs;
 mod editors;
 mod support;

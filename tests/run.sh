@@ -57,6 +57,9 @@ cargo build --release --locked --quiet
 export KUP="$CARGO_TARGET_DIR/release/kup"
 cargo test --locked --quiet --test kup five_hundred
 
+say "the main job, killed at every point"
+cargo test --release --locked --quiet --test kup crash::
+
 if [ "${KUP_LAB:-}" = no ]; then
   lab="not run: KUP_LAB=no"
 elif ! why=$(tests/lab/can.sh); then

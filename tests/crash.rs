@@ -1,0 +1,340 @@
+//! The main job, killed at every point and resumed: after each record of the journal, before the effects
+//! that follow it and after them, by the same machine and by another one with nothing but the run's folder.
+//! It must end as it does undisturbed, and nothing unrepeatable may be begun twice.
+//!
+//! An optimized build tries all points; the others try one in `SPARSE`, as `tests/run.sh` knows.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dsl::program::Program;
+use dsl::source::{LoadError, Loader};
+use engine::event::{Event, Outcome};
+use engine::inputs;
+use engine::journal::{Header, Journal, Keys, Storage, Store, Stored};
+use engine::lock::{Lock, Who};
+use engine::machine::{Input, Machine};
+use engine::plan::{self, Plan};
+use engine::port::Ports;
+use engine::readonly::read_only;
+use engine::run::{self, Run, RunError};
+use engine::secret::Secrets;
+use indexmap::IndexMap;
+use sim::{Cluster, Shape};
+use tokio::sync::mpsc;
+
+/// A build that is not optimized tries one point in so many.
+const SPARSE: usize = 37;
+const RUN: &str = "20261121-120305-4f2a";
+const SHAPE: &str = "3+3@v1.33.4";
+
+struct Shipped;
+
+impl Loader for Shipped {
+    fn load(&self, path: &str) -> Result<String, LoadError> {
+        if path == "main" {
+            return Ok(include_str!("../playbooks/kubeadm-minor.kup").to_string());
+        }
+        let text = stdlib::modules().iter().find(|(known, _)| *known == path);
+        text.map(|(_, text)| text.to_string()).ok_or(LoadError::NotFound)
+    }
+}
+
+fn program() -> Program {
+    let checked = dsl::check("main", &Shipped, stdlib::PRELUDE);
+    checked.program.expect("the main job is sound")
+}
+
+/// Where kup is killed: when so many records are written, before or after what follows them has begun.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    records: usize,
+    before_the_effects: bool,
+}
+
+/// A journal that ends at a point, as it does when its writer is killed.
+struct Deadly {
+    file: File,
+    left: Option<usize>,
+    before_the_effects: bool,
+}
+
+impl Storage for Deadly {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(left) = &mut self.left else { return self.file.write_all(bytes) };
+        let records = bytes.iter().filter(|byte| **byte == b'\n').count();
+        if records < *left || (records == *left && !self.before_the_effects) {
+            *left -= records;
+            return self.file.write_all(bytes);
+        }
+        let kept: Vec<u8> =
+            bytes.split_inclusive(|byte| *byte == b'\n').take(*left).flatten().copied().collect();
+        self.file.write_all(&kept)?;
+        Err(io::Error::other("killed"))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a run left: the state of the cluster, what was begun on the nodes, and how many records there are.
+#[derive(Debug, PartialEq, Eq)]
+struct End {
+    state: Vec<String>,
+    begun: Vec<String>,
+    records: usize,
+}
+
+struct World {
+    cluster: Cluster,
+    ports: Ports,
+    stored: Stored,
+}
+
+impl World {
+    /// Makes the cluster and the plan for it, the same each time.
+    async fn new(program: &Program) -> World {
+        let cluster = Cluster::start(Shape::parse(SHAPE).unwrap(), 7, Vec::new());
+        let ports = cluster.ports();
+        let looking = read_only(ports.clone());
+        let inventory = stdlib::inventory::read(&looking, None).await.unwrap();
+        let given = IndexMap::from([("target".to_string(), inputs::Given::set("v1.34.2"))]);
+        let values = inputs::resolve(program, &given, &inventory).unwrap();
+        let mut plan: Plan = plan::build(program, &inventory, &values).unwrap();
+        let folder = Path::new("/job").to_path_buf();
+        let shared = Arc::new(inventory.clone());
+        let probes = run::probe(&plan, &stdlib::actions(), &looking, &shared, &folder).await;
+        plan::forecast(&mut plan, &probes);
+        let digest = plan::digest(&plan);
+        World { cluster, ports, stored: Stored { digest, folder, plan, inventory } }
+    }
+
+    /// Begins the run, and kills it at a point; without one it goes to its end.
+    async fn begin(&self, store: &Store, point: Option<Point>) {
+        let folder = store.create(RUN).unwrap();
+        folder.save(&self.stored).unwrap();
+        let header = Header {
+            run: RUN.into(),
+            cluster: self.stored.inventory.cluster.clone(),
+            host: "laptop".into(),
+            user: "ann".into(),
+            started: "2026-11-21T12:03:05Z".into(),
+            plan: self.stored.digest.clone(),
+            seed: 7,
+        };
+        drop(folder.begin(&header, &self.stored.plan, false).unwrap());
+        let path = folder.path().join("journal.jsonl");
+        let deadly = Deadly {
+            file: File::options().append(true).open(&path).unwrap(),
+            left: point.map(|p| p.records),
+            before_the_effects: point.is_some_and(|p| p.before_the_effects),
+        };
+        let recorded = folder.read(&self.stored).unwrap();
+        let keys = Keys::new(&self.stored.plan);
+        let mut journal = Journal::new(Box::new(deadly), path, keys, &recorded, false);
+        let mut machine = Machine::new(Arc::new(self.stored.plan.clone()), 7);
+        let who = Who { host: "laptop".into(), user: "ann".into() };
+        let ended = self.drive(store, &mut machine, &mut journal, &who).await;
+        match point {
+            None => assert_eq!(ended.unwrap(), Outcome::Done),
+            Some(point) => assert!(matches!(ended, Err(RunError::Journal(_))), "{point:?}: {ended:?}"),
+        }
+    }
+
+    /// Goes on with the run from its folder.
+    async fn resume(&self, store: &Store, who: &Who) -> Outcome {
+        let folder = store.open(Some(RUN)).unwrap();
+        let stored = folder.load().unwrap();
+        let (mut journal, recorded) = folder.resume(&stored, false).unwrap();
+        let mut machine = Machine::replay(Arc::new(stored.plan.clone()), 7, recorded.events);
+        self.drive(store, &mut machine, &mut journal, who).await.unwrap()
+    }
+
+    async fn drive(
+        &self,
+        store: &Store,
+        machine: &mut Machine,
+        journal: &mut Journal,
+        who: &Who,
+    ) -> Result<Outcome, RunError> {
+        let cluster = &self.stored.inventory.cluster;
+        let lock = Lock::acquire(&self.ports, store.root(), cluster, RUN, who).await.unwrap();
+        let (people, inputs) = mpsc::channel(1);
+        people.send(Input::Begin { by: who.user.clone() }).await.unwrap();
+        let run = Run {
+            machine,
+            journal,
+            actions: stdlib::actions(),
+            ports: self.ports.clone(),
+            inventory: Arc::new(self.stored.inventory.clone()),
+            id: RUN.into(),
+            folder: self.stored.folder.clone(),
+            heard: None,
+            secrets: Arc::new(Secrets::closed()),
+        };
+        let outcome = run::drive(run, inputs, &mut |_, _: &Event| {}).await;
+        match outcome {
+            Ok(_) => lock.release().await,
+            // Killed: nobody gives it back.
+            Err(_) => drop(lock),
+        }
+        outcome
+    }
+
+    /// Tells how the cluster is, without what only depends on when things were done.
+    async fn end(&self, store: &Store) -> End {
+        // Let everything settle: a kubelet says its version a little later.
+        self.ports.clock.sleep(Duration::from_secs(300)).await;
+        let inventory = stdlib::inventory::read(&self.ports, None).await.unwrap();
+        let nodes: kube::Api<k8s_openapi::api::core::v1::Node> =
+            kube::Api::all(self.ports.kube.clone().unwrap());
+        let objects = nodes.list(&kube::api::ListParams::default()).await.unwrap();
+        let world = sim::world::lock(&self.cluster.world);
+        let (mut state, mut begun) = (Vec::new(), Vec::new());
+        for node in world.nodes.values() {
+            let api = &inventory.nodes[&node.name];
+            let spec = objects.items.iter().find(|o| o.metadata.name.as_ref() == Some(&node.name));
+            let spec = spec.and_then(|object| object.spec.clone()).unwrap();
+            state.push(format!(
+                "{} kubelet {:?} apiserver {:?} runs {} active {} installed {:?} held {:?} broken {}",
+                node.name,
+                api.kubelet,
+                api.apiserver,
+                node.kubelet_running,
+                node.kubelet_active,
+                node.packages.installed,
+                node.packages.held,
+                node.packages.broken,
+            ));
+            state.push(format!(
+                "{} unschedulable {:?} taints {:?}",
+                node.name,
+                spec.unschedulable.unwrap_or_default(),
+                spec.taints.unwrap_or_default(),
+            ));
+            state.push(format!(
+                "{} {:?}",
+                node.name,
+                node.files.text("/etc/apt/sources.list.d/kubernetes.list")
+            ));
+            let pods = world.static_pods.iter().filter(|((on, _), _)| *on == node.name);
+            state.extend(pods.map(|((on, what), pod)| format!("{on} {what} {} {}", pod.image, pod.up)));
+            let units: Vec<&String> = node.units.keys().collect();
+            state.push(format!("{} units {units:?}", node.name));
+            // What kubeadm and dpkg do must not be begun again once it was.
+            let once = |line: &str| {
+                let unit = line.contains("systemd-run");
+                unit && ["kubeadm upgrade apply", "kubeadm upgrade node", "apt-get", "install"]
+                    .iter()
+                    .any(|what| line.contains(what))
+            };
+            let ran = node.transcript.iter().filter(|ran| once(&ran.line) && ran.code != Some(1));
+            begun.extend(ran.map(|ran| {
+                let command = ran.line.split(" -- ").last().unwrap_or(&ran.line);
+                format!("{} {command}", node.name)
+            }));
+        }
+        begun.sort();
+        drop(world);
+        let folder = store.open(Some(RUN)).unwrap();
+        End { state, begun, records: folder.read(&self.stored).unwrap().events.len() }
+    }
+}
+
+fn undisturbed(program: &Program) -> End {
+    sim::runtime().block_on(async {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::new(root.path());
+        let world = World::new(program).await;
+        world.begin(&store, None).await;
+        world.end(&store).await
+    })
+}
+
+fn killed(program: &Program, point: Point) -> End {
+    sim::runtime().block_on(async {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::new(root.path());
+        let world = World::new(program).await;
+        world.begin(&store, Some(point)).await;
+        // Every other time somebody else takes over, with a copy of the folder and an hour later.
+        let other = point.records.is_multiple_of(2);
+        let elsewhere = tempfile::tempdir().unwrap();
+        let (store, who) = if other {
+            let there = elsewhere.path().join("runs").join(RUN);
+            std::fs::create_dir_all(&there).unwrap();
+            for name in ["plan.json", "journal.jsonl"] {
+                std::fs::copy(root.path().join("runs").join(RUN).join(name), there.join(name)).unwrap();
+            }
+            world.ports.clock.sleep(Duration::from_secs(3600)).await;
+            (Store::new(elsewhere.path()), Who { host: "desktop".into(), user: "bea".into() })
+        } else {
+            (store, Who { host: "laptop".into(), user: "ann".into() })
+        };
+        assert_eq!(world.resume(&store, &who).await, Outcome::Done, "{point:?}");
+        world.end(&store).await
+    })
+}
+
+#[test]
+fn a_run_that_is_killed_anywhere_ends_as_one_that_is_not() {
+    let program = program();
+    let whole = undisturbed(&program);
+    assert_eq!(undisturbed(&program), whole, "the same each time");
+    let kubeadm = whole.begun.iter().filter(|line| line.contains("kubeadm upgrade")).count();
+    assert_eq!(kubeadm, 6, "one a node: {:#?}", whole.begun);
+    let step = if cfg!(debug_assertions) { SPARSE } else { 1 };
+    // The last record says that it is over: behind it there is nothing to resume.
+    let points: Vec<Point> = (1..whole.records)
+        .flat_map(|records| [true, false].map(|before_the_effects| Point { records, before_the_effects }))
+        .step_by(step)
+        .collect();
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let ended = std::panic::catch_unwind(|| killed(&program, *point));
+                    let told = match ended {
+                        Err(_) => format!("{point:?}: it did not end well"),
+                        Ok(end) => match difference(&whole, &end) {
+                            None => continue,
+                            Some(difference) => format!("{point:?}: {difference}"),
+                        },
+                    };
+                    wrong.lock().unwrap().push(told);
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(
+        wrong.is_empty(),
+        "{} of {} points: {:#?}",
+        wrong.len(),
+        points.len(),
+        &wrong[..wrong.len().min(12)]
+    );
+}
+
+fn difference(whole: &End, end: &End) -> Option<String> {
+    if whole.state != end.state {
+        let differs = whole.state.iter().zip(&end.state).find(|(a, b)| a != b);
+        return Some(format!("the cluster ends otherwise: {differs:?}"));
+    }
+    (whole.begun != end.begun).then(|| {
+        let more: Vec<&String> =
+            end.begun.iter().filter(|line| count(&end.begun, line) != count(&whole.begun, line)).collect();
+        format!("what was begun differs: {more:?}")
+    })
+}
+
+fn count(all: &[String], line: &str) -> usize {
+    all.iter().filter(|one| *one == line).count()
+}
