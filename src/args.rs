@@ -158,7 +158,7 @@ pub(crate) enum Command {
     },
     /// Takes back what a run did, in reverse order.
     Rollback {
-        /// The run; else the last one that is not over.
+        /// The run; else the last one that was not taken back.
         run: Option<String>,
         /// Do not ask before beginning.
         #[arg(long, short)]
@@ -168,6 +168,53 @@ pub(crate) enum Command {
     Approve {
         /// The run; else the last one that is not over, and then it is asked once more.
         run: Option<String>,
+    },
+    /// Begins nothing new in a run that goes on, and holds it when what runs has ended.
+    Pause {
+        /// The run; else the last one that is not over.
+        run: Option<String>,
+    },
+    /// Ends a run for good: what runs may end, nothing is taken back.
+    Abort {
+        /// The run; else the last one that is not over.
+        run: Option<String>,
+        /// Why; it stands in the journal and the report.
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+        /// Do not ask before.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Leaves one step out of a run.
+    Skip {
+        /// The step's key, or the end of it: `workers/w1/drain`.
+        step: String,
+        /// The run; else the last one that is not over.
+        run: Option<String>,
+        /// Why; it stands in the journal and the report.
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+    },
+    /// Tries one step again now; a run that holds goes on with it, and leaves other failed steps as they are.
+    Retry {
+        /// The step's key, or the end of it: `workers/w1/drain`.
+        step: String,
+        /// The run; else the last one that is not over.
+        run: Option<String>,
+        /// Why; it stands in the journal and the report.
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
+    },
+    /// Goes on here with a run whose machine is lost: takes over its lock when that has expired.
+    Takeover {
+        /// The run; else the last one that is not over.
+        run: Option<String>,
+        /// Take the lock at once, and why: whoever has it must not be at work any more.
+        #[arg(long, value_name = "WHY")]
+        force: Option<String>,
+        /// Do not ask before beginning.
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Says how far a run is, what it waits for, and what to do next.
     Status {
@@ -179,8 +226,12 @@ pub(crate) enum Command {
         /// The run.
         run: String,
     },
-    /// Lists the runs, newest last.
-    Runs,
+    /// Lists the runs, newest last; or keeps fewer of them, or carries one to another machine.
+    Runs {
+        /// What to do with them; else they are listed.
+        #[command(subcommand)]
+        keep: Option<Keep>,
+    },
     /// Prints what a verb takes and does; without words, all verbs and shipped playbooks.
     Doc {
         /// The verb's words, e.g. `kubeadm upgrade apply`; a module, e.g. `std/kubeadm`; or a playbook,
@@ -203,6 +254,29 @@ pub(crate) enum Command {
         /// What some editors say of themselves; there is no other way.
         #[arg(long, hide = true)]
         stdio: bool,
+    },
+}
+
+/// What to do with runs.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Keep {
+    /// Removes the oldest runs that are over; those that could go on always stay.
+    Prune {
+        /// So many that are over stay.
+        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+        keep: usize,
+    },
+    /// Writes a run into one file, for another machine to take over.
+    Pack {
+        /// The run.
+        run: String,
+        /// Where to; never over a file.
+        file: PathBuf,
+    },
+    /// Puts a packed run beside the others.
+    Unpack {
+        /// What `kup runs pack` wrote.
+        file: PathBuf,
     },
 }
 

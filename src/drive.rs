@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::approval::Asker;
 use crate::args::Global;
 use crate::console::{BOLD, CYAN, Console, GREEN, RED, RESET, YELLOW};
+use crate::control;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::printable::printable;
@@ -61,6 +62,15 @@ impl Drive<'_> {
             let _ = inputs.try_send(input);
         }
         signal::forward(console, inputs.clone());
+        // A simulated run has a time of its own: nobody could tell it anything at the right moment.
+        let _control = match simulation {
+            Some(_) => None,
+            None => control::listen(folder, machine.plan(), inputs.clone())
+                .inspect_err(|why| {
+                    console.say(&format!("this run cannot be told anything while it goes on: {why}"))
+                })
+                .ok(),
+        };
         let asker = Asker::new(console, simulation.is_some(), inputs.clone());
         if asker.is_somebody() {
             machine.attend();

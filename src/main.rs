@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod config;
 mod console;
+mod control;
 mod diagnostics;
 mod diff;
 mod doc;

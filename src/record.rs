@@ -48,21 +48,26 @@ impl Record {
     /// Opens the latest run that can go on. One that cannot be read is told, and not passed over: it may be
     /// the one that is meant.
     pub(crate) fn open_unfinished(global: &Global) -> Result<Record, Error> {
+        let is_over = |mode| matches!(mode, Mode::Finished(Outcome::Done | Outcome::Compensated));
+        Record::open_latest(global, "go on", is_over)
+    }
+
+    /// Opens the latest run that can be taken back, also one that is done.
+    pub(crate) fn open_standing(global: &Global) -> Result<Record, Error> {
+        Record::open_latest(global, "be taken back", |mode| mode == Mode::Finished(Outcome::Compensated))
+    }
+
+    fn open_latest(global: &Global, what: &str, is_over: fn(Mode) -> bool) -> Result<Record, Error> {
         let runs = store(global)?.list()?;
         for run in runs.iter().rev() {
             let record = Record::open(global, Some(run))?;
-            match record.machine().state().mode() {
-                Mode::Finished(Outcome::Done | Outcome::Compensated) => {}
-                Mode::Finished(Outcome::Failed | Outcome::Paused)
-                | Mode::Going
-                | Mode::Paused
-                | Mode::Stopping
-                | Mode::RollingBack => return Ok(record),
+            if !is_over(record.machine().state().mode()) {
+                return Ok(record);
             }
         }
         Err(match runs.last() {
             None => JournalError::NoRuns.into(),
-            Some(last) => Error::usage("no run is left that could go on")
+            Some(last) => Error::usage(format!("no run is left that could {what}"))
                 .hint(format!("the last one is over: look at it with `kup status {last}`")),
         })
     }

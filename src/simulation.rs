@@ -74,18 +74,22 @@ struct Wanted {
     /// With it a life of kup begins: whether somebody was there to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     life: Option<bool>,
-    /// What was answered.
+    /// What else was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    answer: Option<Answer>,
+    more: Option<More>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Answer {
-    /// The step or the scope that waited, by its place in the plan.
+/// What else was said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct More {
+    /// The step or the scope that it is about, by its place in the plan.
     step: Option<u32>,
     scope: Option<u32>,
     yes: bool,
     when: String,
+    why: String,
+    from: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +99,20 @@ enum What {
     Rollback,
     Interrupt,
     Answer,
+    Waive,
+    Retry,
+    Abort,
+    TookLock,
+}
+
+impl What {
+    /// Whether it only changes the journal of a run that stands still, and begins nothing.
+    fn is_amendment(self) -> bool {
+        match self {
+            What::Answer | What::Waive | What::Abort | What::TookLock => true,
+            What::Begin | What::Rollback | What::Interrupt | What::Retry => false,
+        }
+    }
 }
 
 impl Simulation {
@@ -133,6 +151,15 @@ impl Simulation {
         self.file.write_all(format!("{text}\n").as_bytes()).map_err(written(&self.path))
     }
 
+    /// Notes what somebody decided about a run that stands still: `after` is how many records there are.
+    pub(crate) fn amend(record: &Record, after: u64, at: u64, input: &Input) -> Result<(), Error> {
+        let path = record.folder.path().join(FILE);
+        let Kept { length, .. } = read(&path, record.recorded.events.len() as u64)?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(written(&path))?;
+        let mut simulation = Simulation { file, path, counts: Some(length), fresh: true, attended: false };
+        Ok(simulation.hear(after, at, input)?)
+    }
+
     /// Brings the cluster of a run back to where its journal ends. To be called inside of the runtime
     /// of a simulation.
     pub(crate) async fn bring_back(record: &Record) -> Result<(Simulation, Ports), Error> {
@@ -157,6 +184,9 @@ impl Simulation {
             }
         }
         for (i, piece) in pieces.iter().enumerate() {
+            if piece.iter().all(|one| one.what.is_amendment()) {
+                continue;
+            }
             let until = pieces.get(i + 1).map_or(end, |next| next[0].after);
             if !perform(record, &ports, piece, until).await? {
                 return Err(Error::environment(
@@ -174,16 +204,30 @@ impl Simulation {
 
 impl Wanted {
     fn of(after: u64, at: u64, input: &Input) -> Option<Wanted> {
-        let (what, by, answer) = match input {
+        let about = |step: &StepId, why: &String| {
+            Some(More { step: Some(step.0), why: why.clone(), ..More::default() })
+        };
+        let (what, by, more) = match input {
             Input::Begin { by } => (What::Begin, by, None),
             Input::Rollback { by } => (What::Rollback, by, None),
             Input::Interrupt { by } => (What::Interrupt, by, None),
+            Input::Waive { step, by, why } => (What::Waive, by, about(step, why)),
+            Input::Retry { step, by, why } => (What::Retry, by, about(step, why)),
+            Input::Abort { by, why } => (What::Abort, by, Some(More { why: why.clone(), ..More::default() })),
+            Input::TookLock { by, from, why } => {
+                let more = More { why: why.clone(), from: from.clone(), ..More::default() };
+                (What::TookLock, by, Some(more))
+            }
             Input::Answer { gate, yes, by, when } => {
                 let (step, scope) = match gate {
                     Gate::Step(id) => (Some(id.0), None),
                     Gate::Scope(id) => (None, Some(id.0)),
                 };
-                (What::Answer, by, Some(Answer { step, scope, yes: *yes, when: when.clone() }))
+                (
+                    What::Answer,
+                    by,
+                    Some(More { step, scope, yes: *yes, when: when.clone(), ..More::default() }),
+                )
             }
             Input::Probed(..)
             | Input::Began(..)
@@ -195,24 +239,27 @@ impl Wanted {
             | Input::HookEnded(..)
             | Input::Tick => return None,
         };
-        Some(Wanted { after, at, what, by: by.clone(), life: None, answer })
+        Some(Wanted { after, at, what, by: by.clone(), life: None, more })
     }
 
     fn input(&self) -> Option<Input> {
-        let by = self.by.clone();
+        let (by, more) = (self.by.clone(), self.more.clone().unwrap_or_default());
         Some(match self.what {
             What::Begin => Input::Begin { by },
             What::Rollback => Input::Rollback { by },
             What::Interrupt => Input::Interrupt { by },
             What::Answer => {
-                let Answer { step, scope, yes, when } = self.answer.clone()?;
-                let gate = match (step, scope) {
+                let gate = match (more.step, more.scope) {
                     (Some(id), _) => Gate::Step(StepId(id)),
                     (None, Some(id)) => Gate::Scope(ScopeId(id)),
                     (None, None) => return None,
                 };
-                Input::Answer { gate, yes, by, when }
+                Input::Answer { gate, yes: more.yes, by, when: more.when }
             }
+            What::Waive => Input::Waive { step: StepId(more.step?), by, why: more.why },
+            What::Retry => Input::Retry { step: StepId(more.step?), by, why: more.why },
+            What::Abort => Input::Abort { by, why: more.why },
+            What::TookLock => Input::TookLock { by, from: more.from, why: more.why },
         })
     }
 }

@@ -107,6 +107,40 @@ pub enum Event {
     UndoDone(StepId),
     /// The change cannot be taken back.
     UndoFailed(StepId, Failure),
+    /// Somebody decided that a step is not to be performed: it is skipped when its turn comes.
+    StepWaived {
+        /// The step.
+        step: StepId,
+        /// Who.
+        by: String,
+        /// Why.
+        why: String,
+    },
+    /// Somebody wants a step tried again now, whatever became of it.
+    RetryAsked {
+        /// The step.
+        step: StepId,
+        /// Who.
+        by: String,
+        /// Why.
+        why: String,
+    },
+    /// Somebody ended the run for good: it can be taken back, and never goes forward again.
+    RunAborted {
+        /// Who.
+        by: String,
+        /// Why.
+        why: String,
+    },
+    /// Somebody took the cluster's lock from whoever had it.
+    LockTaken {
+        /// Who.
+        by: String,
+        /// Who had it.
+        from: String,
+        /// Why.
+        why: String,
+    },
     /// Somebody is asked whether a step, a scope or the lanes behind canaries may begin.
     ApprovalAsked {
         /// What waits.

@@ -8,6 +8,7 @@ use crate::args::Global;
 use crate::commands::resume;
 use crate::config::whoami;
 use crate::console::{Console, RESET, YELLOW};
+use crate::control::{self, Order};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::printable::one_line;
@@ -15,7 +16,7 @@ use crate::record::Record;
 
 /// Answers what is asked, and goes on.
 pub(crate) fn approve(global: &Global, console: Console, run: Option<&str>) -> Result<Exit, Error> {
-    let record = resume::open(global, run)?;
+    let record = resume::find(global, run)?;
     let name = record.folder.run().to_string();
     let machine = record.machine();
     let asked: Vec<Gate> = machine.state().asked().to_vec();
@@ -37,6 +38,15 @@ pub(crate) fn approve(global: &Global, console: Console, run: Option<&str>) -> R
                     .hint(format!("kup approve {name}")));
             }
         }
+    }
+    if record.is_alive() {
+        for gate in asked {
+            let Input::Answer { by, when, .. } = answer(gate, true) else { continue };
+            let gate = record.stored.plan.gate_key(gate).to_string();
+            control::tell(&record, &Order::Approve { gate, by, when })?;
+        }
+        console.say("approved");
+        return Ok(Exit::Done);
     }
     let mut inputs: Vec<Input> = asked.into_iter().map(|gate| answer(gate, true)).collect();
     inputs.push(Input::Begin { by: whoami() });

@@ -5,17 +5,20 @@ mod check;
 mod doc;
 pub(crate) mod explain;
 mod fmt;
+mod keep;
 mod lsp;
 mod new;
+mod person;
 mod plan;
 mod resume;
 mod run;
 mod runs;
 mod show;
 mod status;
+mod takeover;
 mod test;
 
-use crate::args::{Command, Global};
+use crate::args::{Command, Global, Keep};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -32,10 +35,22 @@ pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Re
         Command::Run { target, yes, plan } => run::run(global, console, target, yes, plan.as_deref()),
         Command::Resume { run, yes } => resume::resume(global, console, run.as_deref(), yes),
         Command::Rollback { run, yes } => resume::rollback(global, console, run.as_deref(), yes),
+        Command::Pause { run } => person::pause(global, console, run.as_deref()),
+        Command::Abort { run, why, yes } => person::abort(global, console, run.as_deref(), &why, yes),
+        Command::Skip { step, run, why } => person::skip(global, console, &step, run.as_deref(), &why),
+        Command::Retry { step, run, why } => {
+            person::retry(global, console, &step, run.as_deref(), why.as_deref())
+        }
+        Command::Takeover { run, force, yes } => {
+            takeover::takeover(global, console, run.as_deref(), force.as_deref(), yes)
+        }
         Command::Approve { run } => approve::approve(global, console, run.as_deref()),
         Command::Status { run } => status::status(global, console, run.as_deref()),
         Command::Show { run } => show::show(global, console, &run),
-        Command::Runs => runs::runs(global, console),
+        Command::Runs { keep: None } => runs::runs(global, console),
+        Command::Runs { keep: Some(Keep::Prune { keep }) } => keep::prune(global, console, keep),
+        Command::Runs { keep: Some(Keep::Pack { run, file }) } => keep::pack(global, console, &run, &file),
+        Command::Runs { keep: Some(Keep::Unpack { file }) } => keep::unpack(global, console, &file),
         Command::Test { paths, path, update } => test::test(console, &paths, &path, update),
         Command::Doc { words, source, site } => doc::doc(console, &words, source, site.as_deref()),
         Command::Explain { code } => explain::explain(console, code.as_deref()),

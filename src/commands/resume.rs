@@ -21,6 +21,11 @@ pub(crate) fn resume(global: &Global, console: Console, run: Option<&str>, yes: 
     let record = open(global, run)?;
     somebody(console, yes)?;
     let name = record.folder.run().to_string();
+    let state = record.machine().state().clone();
+    if state.is_aborted() && !state.is_unwinding() && matches!(state.mode(), Mode::Finished(_)) {
+        return Err(Error::usage(format!("run {name} was ended for good"))
+            .hint(format!("take it back with `kup rollback {name}`, or begin a new one")));
+    }
     match record.machine().state().mode() {
         Mode::Finished(outcome @ (Outcome::Done | Outcome::Compensated)) => {
             let how = if outcome == Outcome::Done { "done" } else { "over, and taken back" };
@@ -45,19 +50,31 @@ pub(crate) fn rollback(
     run: Option<&str>,
     yes: bool,
 ) -> Result<Exit, Error> {
-    let record = open(global, run)?;
+    let record = match run {
+        Some(run) => Record::open(global, Some(run))?,
+        None => Record::open_standing(global)?,
+    };
+    let record = not_at_work(record)?;
     somebody(console, yes)?;
     let name = record.folder.run().to_string();
     agree(console, yes, &format!("Take back what run {name} did, in reverse order?"))?;
     go(global, console, record, vec![Input::Rollback { by: whoami() }])
 }
 
-/// Opens a run that nobody works on; without a name the last one that is not over.
+/// Finds a run; without a name the last one that is not over.
+pub(crate) fn find(global: &Global, run: Option<&str>) -> Result<Record, Error> {
+    match run {
+        Some(run) => Record::open(global, Some(run)),
+        None => Record::open_unfinished(global),
+    }
+}
+
+/// Opens a run that nobody works on.
 pub(crate) fn open(global: &Global, run: Option<&str>) -> Result<Record, Error> {
-    let record = match run {
-        Some(run) => Record::open(global, Some(run))?,
-        None => Record::open_unfinished(global)?,
-    };
+    not_at_work(find(global, run)?)
+}
+
+fn not_at_work(record: Record) -> Result<Record, Error> {
     if record.is_alive() {
         let message = format!("another kup works on run {}", record.folder.run());
         return Err(Error::new(Exit::Locked, message).hint("wait for it, or look at it with `kup status`"));
@@ -65,11 +82,11 @@ pub(crate) fn open(global: &Global, run: Option<&str>) -> Result<Record, Error> 
     Ok(record)
 }
 
-fn somebody(console: Console, yes: bool) -> Result<(), Error> {
+pub(crate) fn somebody(console: Console, yes: bool) -> Result<(), Error> {
     if yes { Ok(()) } else { console.must_have_somebody("kup status") }
 }
 
-fn agree(console: Console, yes: bool, question: &str) -> Result<(), Error> {
+pub(crate) fn agree(console: Console, yes: bool, question: &str) -> Result<(), Error> {
     if yes || console.ask(question) == Some(true) {
         return Ok(());
     }
@@ -83,6 +100,28 @@ pub(crate) fn go(
     console: Console,
     record: Record,
     inputs: Vec<Input>,
+) -> Result<Exit, Error> {
+    go_with(global, console, record, inputs, Claim::Own)
+}
+
+/// By what right a run takes the lock of its cluster.
+pub(crate) enum Claim {
+    /// It is free, or this run's own on this machine.
+    Own,
+    /// It was somebody else's, and has expired; before that only with a reason.
+    Over {
+        /// The reason.
+        force: Option<String>,
+    },
+}
+
+/// Goes on with a run as [`go`] does.
+pub(crate) fn go_with(
+    global: &Global,
+    console: Console,
+    record: Record,
+    mut inputs: Vec<Input>,
+    claim: Claim,
 ) -> Result<Exit, Error> {
     let simulated = record.is_simulated();
     world::runtime(simulated)?.block_on(async {
@@ -98,7 +137,20 @@ pub(crate) fn go(
         let Record { folder, stored, .. } = record;
         let mut tell = |why: &str| console.say(&one_line(why));
         let cluster = stored.inventory.cluster.clone();
-        let lock = Lock::acquire_telling(&ports, &root, &cluster, folder.run(), &who(), &mut tell).await?;
+        let (run, me) = (folder.run(), who());
+        let lock = match &claim {
+            Claim::Own => Lock::acquire_telling(&ports, &root, &cluster, run, &me, &mut tell).await?,
+            Claim::Over { force } => {
+                Lock::take_over(&ports, &root, &cluster, run, &me, force.is_some(), &mut tell).await?
+            }
+        };
+        if let Some(from) = lock.taken_from() {
+            let why = match claim {
+                Claim::Over { force: Some(why) } => why,
+                Claim::Own | Claim::Over { force: None } => "its lease had expired".to_string(),
+            };
+            inputs.insert(0, Input::TookLock { by: whoami(), from: from.to_string(), why });
+        }
         // Read again, now that nobody else can write it.
         let (journal, recorded) = folder.resume(&stored, !simulated)?;
         let record = Record { folder, stored, recorded };

@@ -69,6 +69,20 @@ impl Report for Human {
             Event::UndoFailed(step, failure) => {
                 row(step, &format!("{RED}↩{RESET}"), &format!("cannot be taken back: {}", details(failure)))
             }
+            Event::StepWaived { step, by, why } => row(
+                step,
+                &format!("{YELLOW}-{RESET}"),
+                &format!("to be skipped, says {}: {}", one_line(by), one_line(why)),
+            ),
+            Event::RetryAsked { step, by, why } => {
+                row(step, &format!("{YELLOW}!{RESET}"), &asked_by("tried again", by, why))
+            }
+            Event::RunAborted { by, why } => {
+                format!("\n{}", banner(RED, &format!("ended for good by {by}: {why}")))
+            }
+            Event::LockTaken { by, from, why } => {
+                banner(YELLOW, &format!("the lock of {from} was taken by {by}: {why}"))
+            }
             Event::ApprovalAsked { gate, question } => format!(
                 "  {YELLOW}?{RESET} {}  {YELLOW}asks: {}{RESET}",
                 one_line(plan.gate_key(*gate)),
@@ -126,6 +140,14 @@ fn beside(plan: &Plan, fired: &Fired, mark: &str, text: &str) -> String {
     let (node, event) = hook(plan, fired);
     let text = if text.is_empty() { String::new() } else { format!("  {text}") };
     format!("  {mark} {:<12} {DIM}{event}{RESET}{text}", one_line(node.unwrap_or("-")))
+}
+
+/// Writes who wanted something, and why if it was said.
+fn asked_by(what: &str, by: &str, why: &str) -> String {
+    match why {
+        "" => format!("{what}, asked by {}", one_line(by)),
+        why => format!("{what}, asked by {}: {}", one_line(by), one_line(why)),
+    }
 }
 
 /// Writes a failure with the end of the output and what to do, on lines of their own.

@@ -122,6 +122,27 @@ enum Record {
         step: StepOf,
         failure: Why,
     },
+    StepWaived {
+        #[serde(flatten)]
+        step: StepOf,
+        by: String,
+        why: String,
+    },
+    RetryAsked {
+        #[serde(flatten)]
+        step: StepOf,
+        by: String,
+        why: String,
+    },
+    RunAborted {
+        by: String,
+        why: String,
+    },
+    LockTaken {
+        by: String,
+        from: String,
+        why: String,
+    },
     ApprovalAsked {
         gate: String,
         question: String,
@@ -239,6 +260,10 @@ fn record(plan: &Plan, event: &Event) -> Record {
         }
         Event::UndoDone(step) => Record::UndoDone { step: of(&step) },
         Event::UndoFailed(step, failure) => Record::UndoFailed { step: of(&step), failure: why(failure) },
+        Event::StepWaived { step, by, why } => Record::StepWaived { step: of(&step), by, why },
+        Event::RetryAsked { step, by, why } => Record::RetryAsked { step: of(&step), by, why },
+        Event::RunAborted { by, why } => Record::RunAborted { by, why },
+        Event::LockTaken { by, from, why } => Record::LockTaken { by, from, why },
         Event::ApprovalAsked { gate, question } => Record::ApprovalAsked { gate: key(gate), question },
         Event::ApprovalGiven { gate, by, when } => Record::ApprovalGiven { gate: key(gate), by, when },
         Event::ApprovalRefused { gate, by, when } => Record::ApprovalRefused { gate: key(gate), by, when },
@@ -650,6 +675,10 @@ mod tests {
         "undo_retried",
         "undo_done",
         "undo_failed",
+        "step_waived",
+        "retry_asked",
+        "run_aborted",
+        "lock_taken",
         "approval_asked",
         "approval_given",
         "approval_refused",

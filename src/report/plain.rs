@@ -61,6 +61,23 @@ impl Report for Plain {
             Event::UndoRetried { step, failure, .. } => of(step, "undo-retries", reason(failure)),
             Event::UndoDone(step) => of(step, "undone", String::new()),
             Event::UndoFailed(step, failure) => of(step, "undo-failed", reason(failure)),
+            Event::StepWaived { step, by, why } => {
+                of(step, "waived", format!("by {}: {}", one_line(by), one_line(why)))
+            }
+            Event::RetryAsked { step, by, why } if why.is_empty() => {
+                of(step, "retry", format!("asked by {}", one_line(by)))
+            }
+            Event::RetryAsked { step, by, why } => {
+                of(step, "retry", format!("asked by {}: {}", one_line(by), one_line(why)))
+            }
+            Event::RunAborted { by, why } => {
+                line("", "aborted", &format!("by {}: {}", one_line(by), one_line(why)))
+            }
+            Event::LockTaken { by, from, why } => line(
+                "",
+                "takeover",
+                &format!("by {} from {}: {}", one_line(by), one_line(from), one_line(why)),
+            ),
             Event::ApprovalAsked { gate, question } => gated(gate, "asks", one_line(question)),
             Event::ApprovalGiven { gate, by, when } => {
                 gated(gate, "approved", format!("by {} at {}", one_line(by), one_line(when)))

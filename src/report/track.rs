@@ -40,6 +40,10 @@ impl Track {
             | Event::UndoRetried { .. }
             | Event::UndoDone(_)
             | Event::UndoFailed(..)
+            | Event::StepWaived { .. }
+            | Event::RetryAsked { .. }
+            | Event::RunAborted { .. }
+            | Event::LockTaken { .. }
             | Event::ApprovalAsked { .. }
             | Event::ApprovalGiven { .. }
             | Event::ApprovalRefused { .. }

@@ -150,6 +150,25 @@ pub(super) enum WireEvent {
         end: WireHookEnd,
         text: String,
     },
+    StepWaived {
+        step: String,
+        by: String,
+        why: String,
+    },
+    RetryAsked {
+        step: String,
+        by: String,
+        why: String,
+    },
+    RunAborted {
+        by: String,
+        why: String,
+    },
+    LockTaken {
+        by: String,
+        from: String,
+        why: String,
+    },
     ApprovalAsked {
         gate: WireGate,
         question: String,
@@ -317,6 +336,11 @@ impl Header {
     }
 }
 
+/// Returns the hex sha256 of bytes.
+pub(super) fn digest_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Returns the hex sha256 of the previous chain and a body.
 pub(super) fn digest(previous: &str, body: &str) -> String {
     let mut hash = Sha256::new();
@@ -362,6 +386,11 @@ impl Keys {
             scopes.insert(name, id);
         }
         Keys { steps, scopes, hooks: plan.hooks.len() as u32 }
+    }
+
+    /// Finds a step by its key.
+    pub fn find_step(&self, key: &str) -> Option<StepId> {
+        self.steps.get(key).copied()
     }
 
     /// Returns an event as JSON, as the journal has it.
@@ -447,6 +476,16 @@ impl WireEvent {
             Event::UndoFailed(id, failure) => {
                 WireEvent::UndoFailed { step: key(id), failure: failure.into() }
             }
+            Event::StepWaived { step, by, why } => {
+                WireEvent::StepWaived { step: key(step), by: by.clone(), why: why.clone() }
+            }
+            Event::RetryAsked { step, by, why } => {
+                WireEvent::RetryAsked { step: key(step), by: by.clone(), why: why.clone() }
+            }
+            Event::RunAborted { by, why } => WireEvent::RunAborted { by: by.clone(), why: why.clone() },
+            Event::LockTaken { by, from, why } => {
+                WireEvent::LockTaken { by: by.clone(), from: from.clone(), why: why.clone() }
+            }
             Event::ApprovalAsked { gate, question } => {
                 WireEvent::ApprovalAsked { gate: WireGate::write(*gate, keys), question: question.clone() }
             }
@@ -525,6 +564,10 @@ impl WireEvent {
             }
             WireEvent::UndoDone { step } => Event::UndoDone(id(&step)?),
             WireEvent::UndoFailed { step, failure } => Event::UndoFailed(id(&step)?, failure.into()),
+            WireEvent::StepWaived { step, by, why } => Event::StepWaived { step: id(&step)?, by, why },
+            WireEvent::RetryAsked { step, by, why } => Event::RetryAsked { step: id(&step)?, by, why },
+            WireEvent::RunAborted { by, why } => Event::RunAborted { by, why },
+            WireEvent::LockTaken { by, from, why } => Event::LockTaken { by, from, why },
             WireEvent::ApprovalAsked { gate, question } => {
                 Event::ApprovalAsked { gate: gate.read(keys)?, question }
             }

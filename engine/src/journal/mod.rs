@@ -7,11 +7,14 @@
 //!     journal.jsonl                   0600  header, then events; each line vouches for the one before
 //! ```
 //!
+//! Packed it is one file ([`Folder::pack`]), which another machine can take over.
+//!
 //! Invariant: an event is appended and synced before its effect begins, and no write is tried twice:
 //! after a failed write or sync nobody knows what is on disk, so the run ends there.
 
 mod again;
 mod format;
+mod pack;
 mod read;
 mod store;
 mod stored;

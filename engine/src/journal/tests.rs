@@ -169,6 +169,10 @@ fn events() -> Vec<(u64, Event)> {
         Event::RunPaused("look".into()),
         Event::RollbackStarted { by: "ann".into() },
         Event::Stopping { by: "ann".into() },
+        Event::StepWaived { step: StepId(1), by: "ann".into(), why: "drained by hand".into() },
+        Event::RetryAsked { step: StepId(1), by: "ann".into(), why: String::new() },
+        Event::RunAborted { by: "ann".into(), why: "another way".into() },
+        Event::LockTaken { by: "ann".into(), from: "r@h (bob)".into(), why: "his laptop is lost".into() },
         Event::ApprovalAsked { gate: Gate::Scope(ScopeId(0)), question: "begin?".into() },
         Event::ApprovalGiven {
             gate: Gate::Scope(ScopeId(0)),

@@ -27,8 +27,26 @@ const RENEW: Duration = Duration::from_secs(15);
 pub(super) struct Lease {
     api: Api<Object>,
     clock: Arc<dyn Clock>,
-    run: String,
     holder: String,
+}
+
+/// How a lease of somebody else is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// It is theirs, unless nobody renews it.
+    IfFree,
+    /// Its end is waited for.
+    WhenExpired,
+    /// It is taken, whoever has it.
+    AtOnce,
+}
+
+/// A lease that was taken.
+pub(super) struct Taken {
+    /// Its number.
+    pub(super) transitions: i32,
+    /// Who had it and had not given it back.
+    pub(super) from: Option<String>,
 }
 
 /// What the API has.
@@ -54,20 +72,37 @@ fn timestamp(wall: Duration) -> Timestamp {
 impl Lease {
     pub(super) fn new(client: kube::Client, clock: Arc<dyn Clock>, run: &str, who: &Who) -> Lease {
         let holder = format!("{run}@{} ({})", who.host, who.user);
-        Lease { api: Api::namespaced(client, NAMESPACE), clock, run: run.to_string(), holder }
+        Lease { api: Api::namespaced(client, NAMESPACE), clock, holder }
     }
 
-    /// Takes the lease; returns its number.
-    pub(super) async fn acquire(&self, tell: &mut (dyn FnMut(&str) + Send)) -> Result<i32, LockError> {
+    /// Takes the lease.
+    pub(super) async fn acquire(
+        &self,
+        how: How,
+        tell: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Taken, LockError> {
+        let mut from = None;
         // Each round lost means that another client was faster; that cannot go on for long.
         for _ in 0..8 {
             let taken = match self.look().await? {
                 None => self.create(1).await?,
                 Some(seen) if self.may_take(&seen) => self.take(&seen).await?,
+                Some(seen) if how == How::AtOnce => {
+                    tell(&format!("taking the lock of `{}`", seen.holder));
+                    from = Some(seen.holder.clone());
+                    self.take(&seen).await?
+                }
                 Some(seen) => {
-                    if let Some(rest) = self.rest(&seen) {
-                        return Err(held(&seen, rest));
+                    match self.rest(&seen) {
+                        Some(rest) if how == How::WhenExpired => {
+                            let seconds = rest.as_secs().max(1);
+                            tell(&format!("the lock of `{}` expires in {seconds} s", seen.holder));
+                            self.clock.sleep(rest).await;
+                        }
+                        Some(rest) => return Err(held(&seen, rest)),
+                        None => {}
                     }
+                    from = Some(seen.holder.clone());
                     let seconds = seen.lasts.as_secs();
                     tell(&format!(
                         "the lock of `{}` looks abandoned; watching it for {seconds} s",
@@ -86,14 +121,16 @@ impl Lease {
                 }
             };
             if let Some(transitions) = taken {
-                return Ok(transitions);
+                return Ok(Taken { transitions, from });
             }
         }
         Err(LockError::Api("it keeps changing".to_string()))
     }
 
+    /// The lease of this run on this machine is ours: the lock's file says that no other kup is at work.
     fn may_take(&self, seen: &Seen) -> bool {
-        seen.holder.is_empty() || seen.holder.split('@').next() == Some(&self.run)
+        let of = |holder: &str| holder.split(" (").next().map(str::to_string);
+        seen.holder.is_empty() || of(&seen.holder) == of(&self.holder)
     }
 
     /// Returns how long the lease still lasts by both clocks; `None` if that is over, or if the clocks

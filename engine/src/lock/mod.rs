@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::port::Ports;
 
 use self::file::FileLock;
-use self::lease::{Keeper, Lease};
+use self::lease::{How, Keeper, Lease};
 
 /// Who asks for the lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub struct Who {
 /// before it expires.
 pub struct Lock {
     lease: Option<Keeper>,
+    from: Option<String>,
     _file: FileLock,
 }
 
@@ -43,7 +44,7 @@ pub enum LockError {
     /// Another run has it.
     #[error(
         "`{holder}` holds the lock of this cluster since {since}{}\nhint: look at it with `kup status` there, wait \
-         for its end, then run again", expiry(*expires_in)
+         for its end, then run again{}", expiry(*expires_in), instead(*expires_in)
     )]
     Held {
         /// The run, its host and its user.
@@ -78,6 +79,16 @@ fn expiry(expires_in: Option<Duration>) -> String {
     }
 }
 
+/// A lease may be taken over; what locks a file here is at work here.
+fn instead(expires_in: Option<Duration>) -> &'static str {
+    match expires_in {
+        Some(_) => {
+            "\nhint: if its machine is lost, `kup takeover RUN` goes on with it here once the lease has expired"
+        }
+        None => "",
+    }
+}
+
 impl Lock {
     /// Takes the lock of a cluster for a run; `cluster` is empty for plain hosts. Waiting for an
     /// expired lease is told by `tracing` only.
@@ -101,13 +112,43 @@ impl Lock {
         who: &Who,
         tell: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Lock, LockError> {
+        Lock::take(ports, state_root, cluster, run, who, How::IfFree, tell).await
+    }
+
+    /// Takes the lock over from a machine that is lost: when its lease expires, or at once by `force`.
+    pub async fn take_over(
+        ports: &Ports,
+        state_root: &Path,
+        cluster: &str,
+        run: &str,
+        who: &Who,
+        force: bool,
+        tell: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Lock, LockError> {
+        let how = if force { How::AtOnce } else { How::WhenExpired };
+        Lock::take(ports, state_root, cluster, run, who, how, tell).await
+    }
+
+    async fn take(
+        ports: &Ports,
+        state_root: &Path,
+        cluster: &str,
+        run: &str,
+        who: &Who,
+        how: How,
+        tell: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Lock, LockError> {
         let (file, last) = FileLock::acquire(state_root, cluster, run, who, ports.clock.wall())?;
         let Some(client) = &ports.kube else {
-            return Ok(Lock { lease: None, _file: file });
+            return Ok(Lock { lease: None, from: None, _file: file });
         };
         let lease = Lease::new(client.clone(), ports.clock.clone(), run, who);
-        let held = match lease.acquire(tell).await {
-            Ok(transitions) => Some(transitions),
+        let mut from = None;
+        let held = match lease.acquire(how, tell).await {
+            Ok(taken) => {
+                from = taken.from;
+                Some(taken.transitions)
+            }
             // The run that broke the only API server must be able to mend it: this machine knows that
             // the lock was this run's, and the lease is taken as soon as somebody answers.
             Err(LockError::Api(reason)) if last.as_deref() == Some(run) => {
@@ -116,7 +157,12 @@ impl Lock {
             }
             Err(e) => return Err(e),
         };
-        Ok(Lock { lease: Some(Keeper::start(lease, held)), _file: file })
+        Ok(Lock { lease: Some(Keeper::start(lease, held)), from, _file: file })
+    }
+
+    /// Returns who had the lease and had not given it back, if it was somebody else.
+    pub fn taken_from(&self) -> Option<&str> {
+        self.from.as_deref()
     }
 
     /// Returns the fencing number: higher with each run that had the lease; 0 for plain hosts.

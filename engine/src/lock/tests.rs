@@ -130,7 +130,8 @@ async fn a_second_run_is_told_who_holds_the_lock() {
     assert_eq!(
         error.to_string(),
         "`one@one (ann)` holds the lock of this cluster since 2027-01-15T08:00:00Z; if it has died, its lease \
-         expires in 50 s\nhint: look at it with `kup status` there, wait for its end, then run again"
+         expires in 50 s\nhint: look at it with `kup status` there, wait for its end, then run again\nhint: if its \
+         machine is lost, `kup takeover RUN` goes on with it here once the lease has expired"
     );
     lock.release().await;
     assert_eq!(cluster.spec()["holderIdentity"], "");
@@ -168,6 +169,28 @@ async fn a_run_that_is_resumed_takes_its_own_lease_at_once() {
     let begun = tokio::time::Instant::now();
     assert_eq!(ask(&cluster, "one", 0).await.unwrap().fencing(), 2);
     assert_eq!(begun.elapsed().as_secs(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_on_another_machine_keeps_its_lease_until_it_is_taken_over() {
+    let (cluster, root) = (Cluster::default(), tempfile::tempdir().unwrap());
+    let first = ask(&cluster, "one", 0).await.unwrap();
+    let (ports, me) = (cluster.ports(0), who("elsewhere"));
+    // A copy of its folder is no right to its lock.
+    let copied = Lock::acquire(&ports, root.path(), "u-1", "one", &me).await;
+    assert!(matches!(copied, Err(LockError::Held { .. })));
+    let mut tell = |_: &str| {};
+    let renewed = Lock::take_over(&ports, root.path(), "u-1", "one", &me, false, &mut tell).await;
+    assert!(matches!(renewed, Err(LockError::Held { .. })), "its holder is alive");
+    let forced = Lock::take_over(&ports, root.path(), "u-1", "one", &me, true, &mut tell).await.unwrap();
+    assert_eq!((forced.taken_from(), forced.fencing()), (Some("one@one (ann)"), 2));
+    assert_eq!(first.taken().await, "one@elsewhere (ann)");
+    drop((first, forced));
+    let begun = tokio::time::Instant::now();
+    let third = who("third");
+    let last = Lock::take_over(&ports, root.path(), "u-1", "one", &third, false, &mut tell).await.unwrap();
+    assert_eq!(last.taken_from(), Some("one@elsewhere (ann)"));
+    assert!((60..=121).contains(&begun.elapsed().as_secs()), "watched for as long as it lasts");
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,7 +39,7 @@ impl Then {
 impl Machine {
     pub(super) fn decide(&mut self, now: u64, input: Input) {
         match input {
-            Input::Begin { by } => self.begin(now, by),
+            Input::Begin { by } => self.begin(now, by, None),
             Input::Probed(step, attempt, check) => self.probed(now, step, attempt, check),
             Input::Began(step, attempt, handle) => self.began(now, step, attempt, handle),
             Input::Waiting(step, attempt, reason) => self.waiting(now, step, attempt, reason),
@@ -55,6 +55,10 @@ impl Machine {
             Input::Tick => self.tick(now),
             Input::Interrupt { by } => self.interrupt(now, by),
             Input::Rollback { by } => self.roll_back(now, by),
+            Input::Waive { step, by, why } => self.waive(now, step, by, why),
+            Input::Retry { step, by, why } => self.retry(now, step, by, why),
+            Input::Abort { by, why } => self.abort(now, by, why),
+            Input::TookLock { by, from, why } => self.took_lock(now, by, from, why),
             Input::Answer { gate, yes, by, when } => self.answer(now, gate, yes, by, when),
         }
         self.go_on(now);
@@ -73,8 +77,17 @@ impl Machine {
 
     // What the driver says.
 
-    fn begin(&mut self, now: u64, by: String) {
-        if self.active || matches!(self.state.mode(), Mode::Finished(Outcome::Done | Outcome::Compensated)) {
+    /// Begins or goes on; of the steps that failed with `only` that one is tried again.
+    pub(super) fn begin(&mut self, now: u64, by: String, only: Option<StepId>) {
+        let over = matches!(self.state.mode(), Mode::Finished(Outcome::Done | Outcome::Compensated));
+        if self.active || over {
+            return;
+        }
+        if self.state.is_aborted() && !self.state.is_unwinding() {
+            // kup died between the order and the end that it asks for.
+            if !matches!(self.state.mode(), Mode::Finished(_)) {
+                self.finish(now, Outcome::Failed);
+            }
             return;
         }
         self.active = true;
@@ -91,13 +104,13 @@ impl Machine {
         if self.state.is_unwinding() {
             self.resume_unwinding();
         } else {
-            self.pick_up(now);
+            self.pick_up(now, only);
         }
     }
 
     /// Finds everything that can go on, after a pause or a crash. The only place that looks at all
     /// steps.
-    fn pick_up(&mut self, now: u64) {
+    fn pick_up(&mut self, now: u64, only: Option<StepId>) {
         let plan = self.plan.clone();
         self.ready.clear();
         self.parked.clear();
@@ -113,7 +126,12 @@ impl Machine {
         for id in plan.ids() {
             match self.state.step(id).state {
                 StepState::Running { .. } => self.follow_up(now, id),
+                StepState::BackingOff { .. } if only == Some(id) || self.state.step(id).waived.is_some() => {
+                    self.ready.push_back(Vertex::Step(id));
+                }
                 StepState::BackingOff { until, .. } => self.timers.set(Timer::Backoff(id), until),
+                StepState::Failed | StepState::Undone | StepState::UndoFailed
+                    if only.is_some_and(|only| only != id) && self.state.step(id).waived.is_none() => {}
                 StepState::Waiting | StepState::Failed | StepState::Undone | StepState::UndoFailed => {
                     if self.state.is_free(plan.step(id).vertex) {
                         self.ready.push_back(Vertex::Step(id));
@@ -252,7 +270,10 @@ impl Machine {
     fn tick(&mut self, now: u64) {
         while let Some(timer) = self.timers.pop(now) {
             match timer {
-                Timer::Backoff(step) => self.attempt(now, step),
+                Timer::Backoff(step) => match self.state.step(step).waived.clone() {
+                    Some(why) => self.emit(now, Event::StepSkipped(step, why)),
+                    None => self.attempt(now, step),
+                },
                 Timer::Soak(each) => self.admit(now, each),
                 Timer::Timeout(step) => self.timed_out(now, step),
                 Timer::UndoTimeout(step) => self.undo_timed_out(now, step),
@@ -451,13 +472,18 @@ impl Machine {
                     StepState::Waiting | StepState::Failed | StepState::Undone | StepState::UndoFailed => {
                         true
                     }
+                    // Only what somebody wants now stands in line between two attempts.
+                    StepState::BackingOff { .. } => true,
                     StepState::Running { .. }
-                    | StepState::BackingOff { .. }
                     | StepState::Done
                     | StepState::Skipped
                     | StepState::Undoing { .. } => false,
                 };
                 if !is_to_do || self.is_out_of_service(step.scope) {
+                    return;
+                }
+                if let Some(why) = self.state.step(id).waived.clone() {
+                    self.emit(now, Event::StepSkipped(id, why));
                     return;
                 }
                 match &step.work {
@@ -565,7 +591,7 @@ impl Machine {
     }
 
     /// Returns whether a lane around this scope has failed.
-    fn is_out_of_service(&self, scope: ScopeId) -> bool {
+    pub(super) fn is_out_of_service(&self, scope: ScopeId) -> bool {
         if self.state.failed_lanes() == 0 {
             return false;
         }

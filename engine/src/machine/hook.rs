@@ -257,6 +257,10 @@ fn moments(plan: &Plan, event: &Event) -> Vec<Moment> {
         | Event::HookStarted { .. }
         | Event::HookWaiting { .. }
         | Event::HookEnded { .. }
+        | Event::StepWaived { .. }
+        | Event::RetryAsked { .. }
+        | Event::RunAborted { .. }
+        | Event::LockTaken { .. }
         | Event::RunPaused(_)
         | Event::RollbackStarted { .. }
         | Event::Stopping { .. }

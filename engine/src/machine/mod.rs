@@ -10,6 +10,7 @@
 mod approval;
 mod decide;
 mod hook;
+mod person;
 mod rollback;
 mod state;
 mod timers;
@@ -181,6 +182,40 @@ pub enum Input {
     Rollback {
         /// Who.
         by: String,
+    },
+    /// Do not perform a step, although the plan wants it.
+    Waive {
+        /// The step.
+        step: StepId,
+        /// Who.
+        by: String,
+        /// Why.
+        why: String,
+    },
+    /// Try a step again now. A run that does not go on goes on with this one alone of those that failed.
+    Retry {
+        /// The step.
+        step: StepId,
+        /// Who.
+        by: String,
+        /// Why.
+        why: String,
+    },
+    /// End the run for good; what runs may end, and nothing is taken back.
+    Abort {
+        /// Who.
+        by: String,
+        /// Why.
+        why: String,
+    },
+    /// The lock of the cluster was taken from somebody.
+    TookLock {
+        /// Who took it.
+        by: String,
+        /// Who had it.
+        from: String,
+        /// Why.
+        why: String,
     },
     /// Somebody answers a question that was asked.
     Answer {

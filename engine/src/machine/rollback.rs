@@ -211,7 +211,9 @@ impl Machine {
                 record.found && self.plan.step(id).effect != dsl::program::Effect::Reads
             }
             StepState::Undoing { .. } | StepState::UndoFailed => true,
-            StepState::Waiting | StepState::Skipped | StepState::Undone => false,
+            // Somebody waived it after it had begun.
+            StepState::Skipped => record.found && self.plan.step(id).effect != dsl::program::Effect::Reads,
+            StepState::Waiting | StepState::Undone => false,
         }
     }
 }

@@ -14,11 +14,16 @@
 //! Running      RunResumed       Running(probing | following)
 //! BackingOff   AttemptStarted   Running(probing)
 //! Failed       AttemptStarted   Running(probing)
+//! BackingOff   StepSkipped      Skipped              (somebody waived it)
+//! Failed       StepSkipped      Skipped
+//! Undone       StepSkipped      Skipped
+//! UndoFailed   StepSkipped      Skipped
 //! Done         UndoStarted      Undoing
 //! Failed       UndoStarted      Undoing
 //! Running      UndoStarted      Undoing
 //! BackingOff   UndoStarted      Undoing
 //! UndoFailed   UndoStarted      Undoing
+//! Skipped      UndoStarted      Undoing              (somebody waived it after it had begun)
 //! Undone       AttemptStarted   Running(probing)     (a failed step that was taken back)
 //! UndoFailed   AttemptStarted   Running(probing)     (a failed step that was not)
 //! Undoing      UndoRetried      Undoing
@@ -68,6 +73,7 @@ pub struct State {
     ended: u32,
     /// What waits for an answer, in the order in which it was asked.
     asked: Vec<Gate>,
+    aborted: bool,
     approved: BTreeSet<Gate>,
     /// How many hooks were set off.
     fired: u32,
@@ -167,6 +173,8 @@ pub struct StepRecord {
     pub changed: bool,
     /// Whether its last attempt failed for good.
     pub failed: bool,
+    /// Why it is not to be performed although the plan wants it, and who said so.
+    pub waived: Option<String>,
     /// What the first probe that found work saw; what an undo must know.
     pub before: Value,
     /// How to find what was begun.
@@ -220,6 +228,7 @@ impl State {
             found: false,
             changed: false,
             failed: false,
+            waived: None,
             before: Value::None,
             handle: None,
             reason: String::new(),
@@ -240,6 +249,7 @@ impl State {
             undo_failures: 0,
             ended: 0,
             asked: Vec::new(),
+            aborted: false,
             approved: BTreeSet::new(),
             fired: 0,
             hooks: BTreeMap::new(),
@@ -301,6 +311,11 @@ impl State {
         self.failed_lanes as usize
     }
 
+    /// Returns whether somebody ended the run for good.
+    pub fn is_aborted(&self) -> bool {
+        self.aborted
+    }
+
     /// Returns what waits for somebody's answer, in the order in which it was asked.
     pub fn asked(&self) -> &[Gate] {
         &self.asked
@@ -344,6 +359,10 @@ impl State {
                 self.complete(plan, plan.scope(*id).close, freed);
             }
             Event::StepSkipped(id, _) => {
+                if self.step(*id).state == StepState::Undone {
+                    // Nothing of it is left that could be taken back.
+                    self.steps[id.0 as usize].found = false;
+                }
                 self.set(*id, StepState::Skipped);
                 self.complete(plan, plan.step(*id).vertex, freed);
             }
@@ -412,6 +431,13 @@ impl State {
             }
             Event::UndoDone(id) => self.set(*id, StepState::Undone),
             Event::UndoFailed(id, _) => self.set(*id, StepState::UndoFailed),
+            Event::StepWaived { step, by, why } => {
+                self.steps[step.0 as usize].waived = Some(format!("skipped by {by}: {why}"));
+                self.back_in_service(plan, *step);
+            }
+            Event::RetryAsked { step, by: _, why: _ } => self.back_in_service(plan, *step),
+            Event::RunAborted { by: _, why: _ } => self.aborted = true,
+            Event::LockTaken { by: _, from: _, why: _ } => {}
             Event::ApprovalAsked { gate, question: _ } => self.asked.push(*gate),
             Event::ApprovalGiven { gate, by: _, when: _ } => {
                 self.asked.retain(|asked| asked != gate);
@@ -479,6 +505,18 @@ impl State {
             if let StepState::Running { attempt, phase: Phase::Starting } = record.state {
                 record.state = StepState::Running { attempt, phase: Phase::Probing };
             }
+        }
+    }
+
+    /// Somebody decided about a step that had failed: its lane goes on, unless another of its steps failed.
+    fn back_in_service(&mut self, plan: &Plan, id: StepId) {
+        self.steps[id.0 as usize].failed = false;
+        let Some(lane) = lane_of(plan, plan.step(id).scope) else { return };
+        let fails =
+            |other: &StepId| self.step(*other).failed && lane_of(plan, plan.step(*other).scope) == Some(lane);
+        if self.scope(lane).failed && !plan.ids().any(|other| fails(&other)) {
+            self.scopes[lane.0 as usize].failed = false;
+            self.failed_lanes -= 1;
         }
     }
 

@@ -113,6 +113,10 @@ impl Performer {
             | Input::Tick
             | Input::Interrupt { .. }
             | Input::Rollback { .. }
+            | Input::Waive { .. }
+            | Input::Retry { .. }
+            | Input::Abort { .. }
+            | Input::TookLock { .. }
             | Input::Answer { .. }) => input,
         }
     }

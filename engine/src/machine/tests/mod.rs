@@ -2,6 +2,7 @@
 
 mod approval;
 mod hooks;
+mod person;
 mod simulate;
 mod stories;
 
