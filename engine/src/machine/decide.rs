@@ -86,7 +86,7 @@ impl Machine {
         if self.state.is_aborted() && !self.state.is_unwinding() {
             // kup died between the order and the end that it asks for.
             if !matches!(self.state.mode(), Mode::Finished(_)) {
-                self.finish(now, Outcome::Failed);
+                self.emit(now, Event::RunFinished(Outcome::Failed));
             }
             return;
         }

@@ -99,7 +99,8 @@ impl Machine {
         }
         self.emit(now, Event::RunAborted { by: by.clone(), why });
         if !self.active {
-            self.finish(now, Outcome::Failed);
+            // Nothing is begun, and so no hook either.
+            self.emit(now, Event::RunFinished(Outcome::Failed));
             return;
         }
         match self.state.mode() {

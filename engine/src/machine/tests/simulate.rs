@@ -342,8 +342,7 @@ impl World {
             0..3 => Input::Waive { step, by, why },
             3..6 => Input::Retry { step, by, why },
             6 => Input::TookLock { by, from: "cy".into(), why },
-            // Known: with hooks at work a run that is aborted may wait for ever; not drawn until that is mended.
-            _ if self.plan.hooks.is_empty() && self.dice.chance(20) => Input::Abort { by, why },
+            _ if self.dice.chance(20) => Input::Abort { by, why },
             _ => Input::Answer { gate: Gate::Step(step), yes: true, by, when: "noon".into() },
         }
     }
