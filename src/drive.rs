@@ -174,6 +174,9 @@ fn close(
     let time = took(time);
     let changes = count(changed, "change");
     let text = match outcome {
+        Outcome::Done if changed == 0 => {
+            format!("{GREEN}done{RESET}: {changes} in {time}, for nothing had to be changed")
+        }
         Outcome::Done => format!("{GREEN}done{RESET}: {changes} in {time}"),
         Outcome::Paused => format!("{YELLOW}paused{RESET} after {changes} and {time}"),
         Outcome::Compensated if asked => format!("{GREEN}taken back{RESET} in {time}"),

@@ -121,7 +121,8 @@ fn failed(plan: &Plan, probes: &HashMap<StepId, Probe>) -> (Failed, Failed) {
         Some(Probe::Failed(_)) => None,
         Some(Probe::Check(_)) | None => None,
     });
-    failed.partition(|(id, _)| plan.step(*id).preflight)
+    // Where nobody knows yet whether a check is asked at all, it forbids nothing.
+    failed.partition(|(id, _)| plan.step(*id).preflight && !plan.step(*id).maybe)
 }
 
 /// Returns the folder that relative paths of a playbook start from: that of its file, or where one is for

@@ -79,6 +79,8 @@ pub(crate) enum TypeKind {
     Words(Vec<Span>),
     /// `[T]`
     List(Box<Type>),
+    /// `{ a: T, b: U }`
+    Record(Vec<(Span, Type)>),
 }
 
 /// A verb.
@@ -112,8 +114,10 @@ pub(crate) enum TaskBody {
 pub(crate) enum Clause {
     /// `reads`, `changes node`, `disrupts node`, `decides`
     Effect(Span, Option<Span>),
-    /// `needs`, `ensures` or `follows` and what.
+    /// `needs`, `ensures`, `follows` or `ends` and what.
     Claims(Span, Vec<Claim>),
+    /// `gives { count: number }`, and the place of the word.
+    Gives(Span, Type),
     /// `prepares`, `preflight`, `long`
     Flag(Span),
     /// `undo ... if ...`
@@ -158,10 +162,14 @@ pub(crate) struct Block {
 pub(crate) enum Stmt {
     /// Words, arguments, block.
     Step(Step),
+    /// `let name = ` and a step.
+    Let(Span, Box<Step>),
     /// `each x in set { }`
     Each(Box<Each>),
     /// `if cond { } else { }`
     If(If),
+    /// `when cond { } else { }`
+    When(If),
     /// `parallel { }`
     Parallel(Block),
     /// Policy of the block's owner.
@@ -207,7 +215,7 @@ pub(crate) struct Each {
     pub span: Span,
 }
 
-/// `if a { } else if b { } else { }`
+/// `if a { } else if b { } else { }`, or the same with `when`.
 #[derive(Clone, Debug)]
 pub(crate) struct If {
     /// Conditions and their blocks; never empty.

@@ -27,6 +27,11 @@ pub trait Facts {
     fn label(&self, node: &str, key: &str) -> Option<String>;
     /// Returns the way up to a version, stop by stop; an error says why there is none.
     fn hops(&self, to: &Version) -> Result<Vec<Value>, String>;
+    /// Returns what a step of a plan has given back; `None`: nothing yet.
+    fn result(&self, step: u32) -> Option<Value> {
+        let _ = step;
+        None
+    }
 }
 
 /// What an expression sees.
@@ -36,6 +41,8 @@ pub struct Env<'a> {
     pub params: &'a [Value],
     /// The frame of the task or stage: parameters and loop variables.
     pub locals: &'a [Value],
+    /// Slots of the frame that wait for results, instead of values.
+    pub later: &'a [(u32, Expr)],
     /// The node of the innermost `each`.
     pub here: Option<&'a str>,
     /// The node that `where` looks at.
@@ -50,10 +57,12 @@ pub fn eval(expr: &Expr, env: &Env<'_>) -> Result<Value, Diagnostic> {
     let value = match &expr.kind {
         ExprKind::Literal(value) => value.clone(),
         ExprKind::Param(id) => slot(env.params, *id, expr)?,
+        ExprKind::Local(id) if env.later(*id).is_some() => return Err(not_yet(expr)),
         ExprKind::Local(id) => slot(env.locals, *id, expr)?,
+        ExprKind::Result(step, _) => env.facts.result(*step).ok_or_else(|| not_yet(expr))?,
         ExprKind::Field(of, field) => match eval(of, env)? {
-            Value::Record(mut fields) => fields.swap_remove(field).unwrap_or(Value::None),
-            _ => Value::None,
+            Value::Record(mut fields) => fields.swap_remove(field).ok_or_else(|| not_yet(expr))?,
+            _ => return Err(not_yet(expr)),
         },
         ExprKind::Here => match env.here {
             Some(node) => Value::Node(node.to_string()),
@@ -93,11 +102,19 @@ pub fn eval(expr: &Expr, env: &Env<'_>) -> Result<Value, Diagnostic> {
     convert(value, &expr.ty, expr)
 }
 
+impl<'a> Env<'a> {
+    /// Returns what a slot waits for, if it waits.
+    pub(crate) fn later(&self, slot: u32) -> Option<&'a Expr> {
+        self.later.iter().find(|(waits, _)| *waits == slot).map(|(_, expr)| expr)
+    }
+}
+
 fn slot(values: &[Value], id: u32, expr: &Expr) -> Result<Value, Diagnostic> {
-    values
-        .get(id as usize)
-        .cloned()
-        .ok_or_else(|| Problem::OutOfRange("this has no value before the run".to_string()).at(expr.span))
+    values.get(id as usize).cloned().ok_or_else(|| not_yet(expr))
+}
+
+fn not_yet(expr: &Expr) -> Diagnostic {
+    Problem::OutOfRange("this has no value yet: it is known during the run".to_string()).at(expr.span)
 }
 
 fn truth(expr: &Expr, env: &Env<'_>) -> Result<bool, Diagnostic> {
@@ -284,7 +301,7 @@ fn convert(value: Value, ty: &Type, expr: &Expr) -> Result<Value, Diagnostic> {
         }
         (Type::Nodes, Value::Node(node)) => Value::Nodes(vec![node]),
         (Type::Nodes, value @ Value::List(_)) => Value::Nodes(names(value)),
-        (Type::Path, Value::Text(text)) => Value::Path(text),
+        (Type::Path, Value::Text(text) | Value::Word(text) | Value::Node(text)) => Value::Path(text),
         (Type::Text, Value::Path(text) | Value::Word(text) | Value::Node(text)) => Value::Text(text),
         (_, value) => value,
     })

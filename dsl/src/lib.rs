@@ -7,6 +7,7 @@ mod check;
 pub mod diagnostic;
 pub mod eval;
 mod format;
+pub mod later;
 mod lint;
 mod literal;
 mod mend;

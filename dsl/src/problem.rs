@@ -190,6 +190,17 @@ pub(crate) enum Problem {
     NotYet(String),
     NoStages,
     UndoOfNothing,
+    OnlyDuringTheRun {
+        name: String,
+        /// What needs to know it earlier.
+        what: String,
+    },
+    OutOfReach {
+        name: String,
+        why: &'static str,
+    },
+    GivesNothing(String),
+    NotInAnUndo(&'static str),
     NobodyIsAsked,
     // K05: tests
     NothingToTest,
@@ -310,6 +321,10 @@ impl Problem {
             NoStages => "K0414",
             UndoOfNothing => "K0415",
             NoPolicyHere => "K0416",
+            OnlyDuringTheRun { .. } => "K0417",
+            OutOfReach { .. } => "K0418",
+            GivesNothing(_) => "K0419",
+            NotInAnUndo(_) => "K0420",
             NobodyIsAsked => "K0421",
             NothingToTest => "K0501",
             NothingExpected => "K0502",
@@ -359,8 +374,8 @@ impl Problem {
             }
             NotAClause { near, .. } => did_you_mean(*near).or_else(|| {
                 Some(
-                    "a native task says reads, changes, disrupts, decides, needs, ensures, follows, prepares, \
-                     preflight, undo, long, timeout or retry"
+                    "a native task says reads, changes, disrupts, decides, needs, ensures, follows, ends, gives, \
+                     prepares, preflight, undo, long, timeout or retry"
                         .to_string(),
                 )
             }),
@@ -407,6 +422,23 @@ impl Problem {
                 .or_else(|| Some(format!("functions are {}", crate::check::FUNCTIONS.join(", ")))),
             UnknownLaw { near, .. } => did_you_mean(*near)
                 .or_else(|| Some(format!("the laws are {}", crate::check::LAWS.join(", ")))),
+            UnknownField { near, known, .. } => {
+                did_you_mean(near.as_deref()).or_else(|| Some(format!("its fields are {known}")))
+            }
+            OnlyDuringTheRun { what, .. } if what.ends_with("`if`") => {
+                Some("use `when`: it is decided during the run, and its steps are done or skipped".to_string())
+            }
+            OnlyDuringTheRun { .. } => Some(
+                "a result may stand in arguments, in texts and in `when`; the shape of the plan does not depend on one: \
+                 use `when`"
+                    .to_string(),
+            ),
+            OutOfReach { .. } => Some(
+                "a result is known from the line behind its `let` to the end of that block, and in the blocks within"
+                    .to_string(),
+            ),
+            GivesNothing(_) => Some("leave `let` out; `kup doc VERB` shows what a verb gives".to_string()),
+            NotInAnUndo(_) => Some("put it before the step that the `undo` belongs to".to_string()),
             UnknownEvent { near: Some(near), .. } => Some(format!("did you mean `on {near}`?")),
             UnknownEvent { .. } => Some(
                 "write `failure`, or `run`, `stage NAME`, `node`, `step` or `attempt` and then `started`, `done`, `failed` or `waiting`"
@@ -440,9 +472,6 @@ impl Problem {
             NotACondition(_) => Some("compare it with something: `==`, `!=`, `<`, `in`".to_string()),
             Here => Some("use it inside `each node in ... { }`, or name a node".to_string()),
             NotIterable(_) => Some("give a set such as `workers`, or a list such as `[a, b]`".to_string()),
-            UnknownField { near, known, .. } => {
-                did_you_mean(near.as_deref()).or_else(|| Some(format!("its fields are {known}")))
-            }
             NoWay(_) => Some("look at the versions: `kubectl get nodes`, `kubectl version`".to_string()),
             SecretInText => Some("hand it to a verb: `run command \"...\" stdin=token`".to_string()),
             LabelOutsideWhere => Some("write `nodes where label(\"pool\") == \"gpu\"`".to_string()),
@@ -596,6 +625,12 @@ impl fmt::Display for Problem {
             BadEffect => f.write_str("this is no effect"),
             NotYet(what) => write!(f, "`{what}` is not part of this kup yet"),
             NoStages => f.write_str("the playbook has no stage, so it would do nothing"),
+            OnlyDuringTheRun { name, what } => {
+                write!(f, "`{name}` is known only during the run; {what} must be known when the plan is made")
+            }
+            OutOfReach { name, why } => write!(f, "the result `{name}` is not known here: {why}"),
+            GivesNothing(task) => write!(f, "`{task}` gives nothing back"),
+            NotInAnUndo(what) => write!(f, "an `undo` holds steps, and no {what}"),
             NobodyIsAsked => {
                 f.write_str("nobody is asked while something is taken back or a failure is handled")
             }

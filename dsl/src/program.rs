@@ -112,6 +112,10 @@ pub struct Header {
     pub follows: Vec<Claim>,
     /// It only has work where a later step that needs what it ensures has work.
     pub prepares: bool,
+    /// What it ends: a step behind it that changes the node is no reason to prepare it before.
+    pub ends: Vec<Claim>,
+    /// What it gives back.
+    pub gives: Option<Type>,
     /// Its verdict counts already when the plan is made: a failure blocks the run.
     pub preflight: bool,
     /// How its change is taken back: the first class whose condition holds. Empty: repeatable.
@@ -196,6 +200,8 @@ pub enum Stmt {
     Each(Box<Each>),
     /// A choice made when the plan is made.
     If(Box<If>),
+    /// A choice made during the run: the steps are done, or skipped.
+    When(Box<Choice>),
     /// Elements whose order is free.
     Parallel(Block),
     /// Elements that keep their order, also where that around them is free: a step between what stands
@@ -206,6 +212,8 @@ pub enum Stmt {
 /// A call of a task.
 #[derive(Clone, Debug)]
 pub struct Step {
+    /// The name for what it gives back.
+    pub result: Option<Binding>,
     /// The task.
     pub task: TaskId,
     /// One value a parameter, in their order; defaults are filled in.
@@ -215,6 +223,30 @@ pub struct Step {
     /// The step as written, on one line, without its block.
     pub text: String,
     /// Its place.
+    pub span: Span,
+}
+
+/// `let name =`, before a step.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// The name.
+    pub name: String,
+    /// Its slot.
+    pub slot: u32,
+}
+
+/// `when cond { } else { }`, decided during the run.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The condition.
+    pub cond: Expr,
+    /// The condition as written, on one line.
+    pub text: String,
+    /// The steps if it holds.
+    pub then: Block,
+    /// The steps if it does not.
+    pub other: Block,
+    /// The place of the condition.
     pub span: Span,
 }
 
@@ -385,7 +417,7 @@ impl When {
 }
 
 /// An expression with its type.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Expr {
     /// What it is.
     pub kind: ExprKind,
@@ -396,14 +428,17 @@ pub struct Expr {
 }
 
 /// What an expression is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ExprKind {
     /// A literal.
     Literal(Value),
     /// A parameter of the playbook, by its place in [`Program::params`].
     Param(u32),
-    /// A parameter of the task or a loop variable, by its slot in the frame.
+    /// A parameter of the task, a loop variable or a result, by its slot in the frame.
     Local(u32),
+    /// What a step of a plan gives back, by the step's place, and the name that the text has for it.
+    /// Only plans have it: in a program it is a local.
+    Result(u32, String),
     /// A field of a record: `todo.count`.
     Field(Box<Expr>, String),
     /// The node of the innermost `each`.

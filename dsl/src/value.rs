@@ -109,6 +109,67 @@ impl Type {
             _ => false,
         }
     }
+
+    /// Returns the type of a record's field.
+    pub fn field(&self, name: &str) -> Option<&Type> {
+        match self {
+            Type::Record(fields) => fields.iter().find(|(field, _)| field == name).map(|(_, ty)| ty),
+            _ => None,
+        }
+    }
+
+    /// Returns whether a value is of this type.
+    pub fn holds(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Type::Optional(_), Value::None) => true,
+            (Type::Optional(of), value) => of.holds(value),
+            (Type::Bool, Value::Bool(_))
+            | (Type::Number, Value::Number(_))
+            | (Type::Text, Value::Text(_))
+            | (Type::Path, Value::Path(_))
+            | (Type::Duration, Value::Duration(_))
+            | (Type::Share, Value::Share(_))
+            | (Type::Size, Value::Size(_))
+            | (Type::Version, Value::Version(_))
+            | (Type::Minor, Value::Minor(_))
+            | (Type::Batch, Value::Batch(_))
+            | (Type::Node, Value::Node(_))
+            | (Type::Nodes, Value::Nodes(_)) => true,
+            (Type::Word(words), Value::Word(word)) => words.contains(word),
+            (Type::List(of), Value::List(items)) => items.iter().all(|item| of.holds(item)),
+            (Type::Record(fields), Value::Record(values)) => {
+                fields.len() == values.len()
+                    && fields.iter().all(|(name, ty)| values.get(name).is_some_and(|value| ty.holds(value)))
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns what a step of this type gives back where its work was done already: an empty text, 0,
+    /// false, an empty list, a record of these, and else nothing.
+    pub fn nothing(&self) -> Value {
+        match self {
+            Type::Bool => Value::Bool(false),
+            Type::Number => Value::Number(0),
+            Type::Text => Value::Text(String::new()),
+            Type::Duration => Value::Duration(0),
+            Type::Share => Value::Share(0),
+            Type::Size => Value::Size(0),
+            Type::Nodes => Value::Nodes(Vec::new()),
+            Type::List(_) => Value::List(Vec::new()),
+            Type::Record(fields) => {
+                Value::Record(fields.iter().map(|(name, ty)| (name.clone(), ty.nothing())).collect())
+            }
+            Type::Path
+            | Type::Version
+            | Type::Minor
+            | Type::Batch
+            | Type::Word(_)
+            | Type::Node
+            | Type::Secret
+            | Type::Optional(_) => Value::None,
+        }
+    }
 }
 
 /// How many lanes may be out of service at once: one window, or a ramp that widens after each

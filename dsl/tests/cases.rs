@@ -36,7 +36,7 @@ macro_rules! groups {
 }
 
 // One folder a group; a new folder is added here.
-groups! { each expressions files handlers habits modules names natives params policy scripts stages steps syntax tasks tests texts warnings }
+groups! { each expressions files handlers habits modules names natives params policy results scripts stages steps syntax tasks tests texts warnings }
 
 #[test]
 fn every_folder_is_a_group() {

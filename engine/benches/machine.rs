@@ -161,7 +161,8 @@ fn task(name: &str, params: &[&str], header: Header) -> Task {
 }
 
 fn call(task: u32, args: Vec<Expr>) -> Stmt {
-    Stmt::Step(Step { task: TaskId(task), args, policy: Policy::default(), text: String::new(), span: SPAN })
+    let policy = Policy::default();
+    Stmt::Step(Step { result: None, task: TaskId(task), args, policy, text: String::new(), span: SPAN })
 }
 
 fn stage(name: String, after: Vec<StageId>, body: Vec<Stmt>) -> Stage {

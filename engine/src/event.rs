@@ -19,6 +19,15 @@ pub enum Event {
     ScopeOpened(ScopeId),
     /// All of a scope is done.
     ScopeClosed(ScopeId),
+    /// One side of a `when` is done or left out; what decided it. It holds for the rest of the run.
+    WhenDecided {
+        /// The side.
+        scope: ScopeId,
+        /// Whether its steps are done.
+        done: bool,
+        /// Why, e.g. `todo.wanted is false`.
+        reason: String,
+    },
     /// A step will not be performed; why.
     StepSkipped(StepId, String),
     /// An attempt begins: the step is probed first.

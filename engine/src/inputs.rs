@@ -190,7 +190,7 @@ pub fn resolve(
             }),
             (None, Some(_)) if !is_known => Ok(Value::None),
             (None, Some(default)) => {
-                let env = Env { params: &values, locals: &[], here: None, it: None, facts };
+                let env = Env { params: &values, locals: &[], later: &[], here: None, it: None, facts };
                 eval(default, &env).map_err(|finding| InputError::Default {
                     name: param.name.clone(),
                     finding: Box::new(finding),

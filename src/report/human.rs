@@ -4,7 +4,7 @@
 use engine::event::{Event, Failure, Fired, HookEnd};
 use engine::plan::{Plan, StepId};
 
-use super::track::{Track, hook, stage};
+use super::track::{Track, hook, node, stage};
 use super::{Report, took};
 use crate::console::{BOLD, CYAN, DIM, GREEN, RED, RESET, YELLOW};
 use crate::printable::{one_line, printable};
@@ -30,6 +30,10 @@ impl Report for Human {
             Event::RunResumed { by } => banner(BOLD, &format!("{} (resumed by {by})", plan.title)),
             Event::ScopeOpened(scope) => {
                 stage(plan, *scope).map_or(String::new(), |name| format!("\n{}", banner(BOLD, name)))
+            }
+            Event::WhenDecided { scope, reason, .. } => {
+                let node = one_line(node(plan, *scope).unwrap_or("-"));
+                format!("  {DIM}?{RESET} {node:<12} {DIM}when: {}{RESET}", one_line(reason))
             }
             Event::ScopeClosed(_)
             | Event::WorkBegan { .. }

@@ -53,6 +53,12 @@ enum Record {
     },
     ScopeOpened(ScopeOf),
     ScopeClosed(ScopeOf),
+    WhenDecided {
+        #[serde(flatten)]
+        scope: ScopeOf,
+        done: bool,
+        reason: String,
+    },
     StepSkipped {
         #[serde(flatten)]
         step: StepOf,
@@ -236,6 +242,9 @@ fn record(plan: &Plan, event: &Event) -> Record {
         Event::RunResumed { by } => Record::RunResumed { by },
         Event::ScopeOpened(scope) => Record::ScopeOpened(scope_of(plan, scope)),
         Event::ScopeClosed(scope) => Record::ScopeClosed(scope_of(plan, scope)),
+        Event::WhenDecided { scope, done, reason } => {
+            Record::WhenDecided { scope: scope_of(plan, scope), done, reason }
+        }
         Event::StepSkipped(step, reason) => Record::StepSkipped { step: of(&step), reason },
         Event::AttemptStarted(step, attempt) => Record::AttemptStarted { step: of(&step), attempt },
         Event::WorkFound { step, attempt, now, then, before: _ } => {
@@ -315,6 +324,7 @@ fn scope_of(plan: &Plan, scope: ScopeId) -> ScopeOf {
         ScopeKind::Each(_) => ("each", ""),
         ScopeKind::Lane { of, .. } => ("lane", of.as_str()),
         ScopeKind::Task(name) => ("task", name.as_str()),
+        ScopeKind::When(when) => ("when", when.text.as_str()),
         ScopeKind::Parallel => ("parallel", ""),
     };
     ScopeOf { scope: s.key.clone(), kind: kind.to_string(), name: name.to_string() }
@@ -356,6 +366,8 @@ pub(crate) struct PlanLine {
     /// Where the value of each parameter comes from.
     origins: IndexMap<String, String>,
     wanted: usize,
+    /// How many of them depend on what is known only during the run.
+    maybe: usize,
     blockers: Vec<Blocker>,
     /// What is asked on the way.
     questions: Vec<Question>,
@@ -387,6 +399,7 @@ struct StepLine {
     node: Option<String>,
     effect: String,
     work: String,
+    maybe: bool,
     now: String,
     then: String,
     undo: String,
@@ -415,6 +428,7 @@ impl PlanLine {
             params: plan.params.iter().map(|(k, v)| (k.clone(), value(v))).collect(),
             origins: plan.origins.clone(),
             wanted: plan.steps.iter().filter(|s| s.work.is_wanted()).count(),
+            maybe: plan.steps.iter().filter(|s| s.maybe).count(),
             blockers: blockers.collect(),
             questions: questions.collect(),
             steps,
@@ -454,6 +468,7 @@ fn step_line(step: &Step) -> StepLine {
         node: step.node.clone(),
         effect: effect.to_string(),
         work: work.to_string(),
+        maybe: step.maybe,
         now: now.to_string(),
         then: then.to_string(),
         undo: undo.to_string(),

@@ -4,7 +4,7 @@ use dsl::program::Effect;
 use engine::event::{Event, Failure, HookEnd, Outcome};
 use engine::plan::{Gate, Plan, StepId};
 
-use super::track::{Track, change, hook, stage};
+use super::track::{Track, change, hook, node, stage};
 use super::{Report, clock, took};
 use crate::printable::{one_line, printable};
 
@@ -36,6 +36,9 @@ impl Report for Plain {
                 stage(plan, *scope).map_or(String::new(), |s| line("", "stage", &one_line(s)))
             }
             Event::ScopeClosed(_) | Event::WorkBegan { .. } => String::new(),
+            Event::WhenDecided { scope, reason, .. } => {
+                line(node(plan, *scope).unwrap_or_default(), "when", &one_line(reason))
+            }
             Event::StepSkipped(step, why) => of(step, "skipped", one_line(why)),
             Event::AttemptStarted(step, 1) => of(step, "begins", String::new()),
             Event::AttemptStarted(step, attempt) => of(step, "begins", format!("attempt {attempt}")),

@@ -31,6 +31,7 @@ impl Track {
             | Event::RunResumed { .. }
             | Event::ScopeOpened(_)
             | Event::ScopeClosed(_)
+            | Event::WhenDecided { .. }
             | Event::StepSkipped(..)
             | Event::WorkBegan { .. }
             | Event::StepWaiting { .. }
@@ -92,6 +93,7 @@ pub(super) fn stage(plan: &Plan, scope: ScopeId) -> Option<&str> {
         | ScopeKind::Each(_)
         | ScopeKind::Lane { .. }
         | ScopeKind::Task(_)
+        | ScopeKind::When(_)
         | ScopeKind::Parallel => None,
     }
 }
@@ -104,4 +106,14 @@ pub(super) fn hook<'p>(plan: &'p Plan, fired: &Fired) -> (Option<&'p str>, Strin
         (None, _) => None,
     };
     (node, format!("on {}", one_line(&plan.hooks[fired.hook as usize].text)))
+}
+
+/// Returns the node whose lane a scope stands in, if it stands in one.
+pub(super) fn node(plan: &Plan, scope: ScopeId) -> Option<&str> {
+    let around = std::iter::successors(Some(scope), |id| plan.scope(*id).parent);
+    let mut lanes = around.filter_map(|id| match &plan.scope(id).kind {
+        ScopeKind::Lane { of, is_node: true } => Some(of.as_str()),
+        _ => None,
+    });
+    lanes.next()
 }

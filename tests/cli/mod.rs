@@ -16,6 +16,7 @@ mod library;
 mod lsp;
 mod new;
 mod person;
+mod results;
 mod roads;
 mod run;
 mod scripts;

@@ -58,7 +58,7 @@ pub enum Sort {
 const ITEMS: [&str; 8] = ["use", "playbook", "param", "stage", "task", "native task", "on failure", "test"];
 const TEST: [&str; 5] = ["expect", "on", "fault", "set", "playbook"];
 const EXPECTED: [&str; 8] = ["done", "paused", "undone", "failed", "refused", "failure", "plan", "no"];
-const STEPS: [&str; 3] = ["each", "if", "parallel"];
+const STEPS: [&str; 5] = ["each", "if", "when", "let", "parallel"];
 const POLICY: [&str; 10] =
     ["timeout", "retry", "undo", "name", "long", "allow", "approve", "hosts", "before", "after"];
 
@@ -91,7 +91,18 @@ impl Page {
                 let all = self.study.stages.iter().map(name);
                 list.all = all.map(|name| list.proposal(name, Sort::Stage, "stage", "")).collect();
             }
-            Place::Fact => list.facts(),
+            Place::Fact(of) => {
+                let variables = self.variables(byte);
+                let of = variables.into_iter().find(|(name, ..)| Some(*name) == of);
+                match of.map(|(_, ty, _)| ty) {
+                    Some(Type::Record(fields)) => {
+                        for (name, ty) in fields {
+                            list.add(name, Sort::Fact, &spell::ty(ty), "");
+                        }
+                    }
+                    Some(_) | None => list.facts(),
+                }
+            }
             Place::Statement(block) => match block {
                 Block::Scope => {
                     list.words(&STEPS);
@@ -107,6 +118,7 @@ impl Page {
                     list.words(&STEPS);
                     self.verbs(&mut list, "", |task| task.header.effect != Effect::Decides);
                 }
+                Block::Result => self.verbs(&mut list, "", |task| task.header.gives.is_some()),
                 Block::Policy => list.words(&POLICY),
                 Block::Hook => self.verbs(&mut list, "", |task| {
                     task.header.effect == Effect::Reads && !matches!(task.body, TaskBody::Steps { .. })

@@ -24,8 +24,8 @@ pub(super) enum Place<'t> {
     Law,
     /// One of some words.
     Words(&'static [&'static str]),
-    /// A fact, behind a point or in `order by`.
-    Fact,
+    /// A fact in `order by`, or behind a point, and of what: a field if that is a record.
+    Fact(Option<&'t str>),
     /// What follows the set of an `each`.
     EachOption,
     /// A statement of a block.
@@ -47,6 +47,8 @@ pub(super) enum Block {
     Scope,
     /// Steps only.
     Steps,
+    /// One step that gives something back.
+    Result,
     /// Policy only.
     Policy,
     /// One step that decides.
@@ -161,6 +163,11 @@ fn place<'t>(text: &'t str, begin: usize, all: &[Token], start: usize) -> Place<
     let line: Vec<Token> = all[from..].iter().filter(|t| t.kind != Kind::Newline).copied().collect();
     match heads.last() {
         None => item(text, begin, &line, start),
+        // The record that a native verb gives back.
+        Some(&"gives") => match line.last().map(word) {
+            Some(":") => Place::Type,
+            Some(_) | None => Place::Nothing,
+        },
         Some(head) => statement(text, &line, start, block(head, heads.len())),
     }
 }
@@ -172,7 +179,7 @@ fn block(head: &str, depth: usize) -> Block {
         "on" => Block::Handler,
         "test" if depth == 1 => Block::Test,
         "on event" => Block::Hook,
-        "if" | "else" | "parallel" | "undo" | "before" | "after" => Block::Steps,
+        "if" | "when" | "else" | "parallel" | "undo" | "before" | "after" => Block::Steps,
         _ => Block::Policy,
     }
 }
@@ -228,9 +235,12 @@ fn statement<'t>(text: &'t str, line: &[Token], start: usize, block: Block) -> P
         ["playbook"] if block == Block::Test => Place::Module,
         ["on" | "set" | "fault" | "playbook", ..] if block == Block::Test => Place::Nothing,
         ["each", ..] => each(text, line, &words),
-        ["else"] => Place::Words(&["if"]),
-        ["if", ..] => expression(text, &line[1..], For::Any),
-        ["else", "if", ..] => expression(text, &line[2..], For::Any),
+        ["let", _, "="] => Place::Statement(Block::Result),
+        ["let", _, "=", step_words @ ..] => step(text, &line[3..], step_words.to_vec(), start),
+        ["let", ..] => Place::Nothing,
+        ["else"] => Place::Words(&["if", "when"]),
+        ["if" | "when", ..] => expression(text, &line[1..], For::Any),
+        ["else", "if" | "when", ..] => expression(text, &line[2..], For::Any),
         ["allow"] => Place::Law,
         ["retry", _] => Place::Words(&["backoff"]),
         [
@@ -266,7 +276,7 @@ fn each<'t>(text: &'t str, line: &[Token], words: &[&'t str]) -> Place<'t> {
         && !words[by..].contains(&"=")
     {
         return if matches!(last, "by" | ",") {
-            Place::Fact
+            Place::Fact(None)
         } else {
             Place::Words(&["last", "batch=", "canary=", "soak="])
         };
@@ -320,7 +330,7 @@ fn expression<'t>(text: &'t str, line: &[Token], of: For<'t>) -> Place<'t> {
     let words: Vec<&str> = line.iter().map(word).collect();
     let it = words.contains(&"where");
     if words.last() == Some(&".") {
-        return Place::Fact;
+        return Place::Fact(words.len().checked_sub(2).map(|of| words[of]));
     }
     // An open bracket behind a word is a call.
     let mut open = Vec::new();

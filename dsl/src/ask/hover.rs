@@ -51,6 +51,8 @@ pub(super) const WORDS: &[(&str, &str)] = &[
     ("last", "nodes that have the fact come behind the others"),
     ("if", "decided when the plan is made"),
     ("else", "what is planned instead"),
+    ("let", "names what a step gives back: `let todo = os updates`"),
+    ("when", "decided during the run: its steps are done, or skipped"),
     ("parallel", "steps whose order is free"),
     ("timeout", "how long one attempt may take"),
     ("retry", "further attempts, and the delays between them: `retry 3 backoff 5s..1m`"),
@@ -78,6 +80,8 @@ pub(super) const WORDS: &[(&str, &str)] = &[
     ("prepares", "the verb has work only where a later step that needs what it ensures has work"),
     ("preflight", "its verdict counts already when the plan is made"),
     ("itself", "the verb takes its own change back"),
+    ("ends", "what no longer holds afterwards: what comes behind it is no reason to prepare before"),
+    ("gives", "what a step gives back: `gives { count: number }`"),
 ];
 
 impl Page {
@@ -147,7 +151,7 @@ impl Page {
             Meaning::Option => option(word)?.to_string(),
             Meaning::Type => self.said_of_type(word)?,
             Meaning::Law => "a law that is lifted here".to_string(),
-            Meaning::Member => return None,
+            Meaning::Member | Meaning::Field => return None,
         })
     }
 

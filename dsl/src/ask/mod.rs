@@ -89,6 +89,7 @@ impl Page {
             Meaning::Module(file) => Some(Span { file: FileId(file), start: 0, end: 0 }),
             Meaning::Member
             | Meaning::Fact
+            | Meaning::Field
             | Meaning::Set
             | Meaning::Constant
             | Meaning::Function

@@ -112,11 +112,11 @@ impl Page {
                     });
                 }
                 Stmt::Parallel(block) => found.extend(self.loops(block)),
-                Stmt::If(choice) => {
+                Stmt::If(choice) | Stmt::When(choice) => {
                     let blocks = choice.arms.iter().map(|(_, block)| block).chain(&choice.other);
                     found.extend(blocks.flat_map(|block| self.loops(block)));
                 }
-                Stmt::Step(_) | Stmt::Policy(_) | Stmt::Later(_) => {}
+                Stmt::Step(_) | Stmt::Let(..) | Stmt::Policy(_) | Stmt::Later(_) => {}
             }
         }
         found

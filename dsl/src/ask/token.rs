@@ -119,7 +119,7 @@ fn class(of: Meaning) -> Class {
         Meaning::Param(_) | Meaning::Local(_) => Class::Variable,
         Meaning::Stage(_) | Meaning::Module(_) => Class::Namespace,
         Meaning::Member | Meaning::Set | Meaning::Constant | Meaning::Law => Class::EnumMember,
-        Meaning::Fact => Class::Property,
+        Meaning::Fact | Meaning::Field => Class::Property,
         Meaning::Type => Class::Type,
     }
 }

@@ -4,11 +4,14 @@ use crate::ast::{self, PolicyKind, Stmt as Written};
 use crate::literal::{describe, quantity};
 use crate::nearest::{nearest, surely};
 use crate::problem::Problem;
-use crate::program::{Block, Each, Effect, ExprKind, If, OnFailure, OrderKey, Policy, Retry, Step, Stmt};
+use crate::program::{
+    Block, Choice, Each, Effect, ExprKind, If, OnFailure, OrderKey, Policy, Retry, Step, Stmt,
+};
 use crate::span::Span;
 use crate::value::{Type, Value};
 
 use super::expr::{Frame, Here, fact};
+use super::step::one_line;
 use super::{Checker, FACTS, LAWS, Meaning};
 
 /// The delays of a `retry` without `backoff`, in milliseconds.
@@ -24,6 +27,14 @@ pub(super) struct Around {
 impl Around {
     fn is_empty(&self) -> bool {
         self.before.is_none() && self.after.is_none()
+    }
+
+    /// Puts them around a step, if there are any.
+    pub(super) fn beside(self, step: Step) -> Stmt {
+        match self.is_empty() {
+            true => Stmt::Step(step),
+            false => Stmt::Sequence(self.with(vec![Stmt::Step(step)])),
+        }
     }
 
     /// Puts them around what they belong to.
@@ -68,8 +79,9 @@ impl<'a> Checker<'a> {
                     continue;
                 }
                 Written::Step(step) => step.span,
+                Written::Let(name, _) => *name,
                 Written::Each(each) => each.span,
-                Written::If(choice) => choice.arms[0].0.span,
+                Written::If(choice) | Written::When(choice) => choice.arms[0].0.span,
                 Written::Parallel(block) => block.span,
             };
             self.found.push(Problem::StepInStepBlock.at(span));
@@ -79,41 +91,60 @@ impl<'a> Checker<'a> {
 
     /// Checks the statements of a block; its policy has been looked at.
     fn block(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> Block {
+        self.statements(frame, block, true)
+    }
+
+    /// Checks statements. Where their order is free, none of them knows the result of another.
+    fn statements(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block, in_order: bool) -> Block {
         let mut stmts = Vec::with_capacity(block.stmts.len());
+        let known = frame.locals.len();
         for stmt in &block.stmts {
+            if !in_order {
+                frame.locals.truncate(known);
+            }
             match stmt {
                 Written::Policy(_) => {}
                 Written::Step(step) => {
-                    let Some((step, around)) = self.whole_step(frame, step) else { continue };
-                    match around.is_empty() {
-                        true => stmts.push(Stmt::Step(step)),
-                        false => stmts.push(Stmt::Sequence(around.with(vec![Stmt::Step(step)]))),
-                    }
+                    stmts.extend(self.whole_step(frame, step).map(|(step, around)| around.beside(step)));
                 }
+                Written::Let(name, step) => stmts.extend(self.binding(frame, *name, step, block.span)),
                 Written::Each(each) => {
                     stmts.extend(self.each(frame, each).map(|e| Stmt::Each(Box::new(e))));
                 }
-                Written::If(choice) => stmts.extend(self.choice(frame, choice)),
-                Written::Parallel(block) => stmts.push(Stmt::Parallel(self.inner(frame, block))),
+                Written::If(choice) => stmts.extend(self.choice(frame, choice, false)),
+                Written::When(choice) => stmts.extend(self.choice(frame, choice, true)),
+                Written::Parallel(block) => {
+                    self.no_policy(block);
+                    stmts.push(Stmt::Parallel(self.statements(frame, block, false)));
+                }
                 Written::Later(word) => {
                     self.found.push(Problem::NotYet(self.text(*word).to_string()).at(*word));
                 }
             }
         }
+        frame.locals.truncate(known);
         Block(stmts)
     }
 
     /// Checks a block that is no scope and so has no policy.
     pub(super) fn inner(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> Block {
+        self.no_policy(block);
+        self.block(frame, block)
+    }
+
+    fn no_policy(&mut self, block: &ast::Block) {
         for stmt in &block.stmts {
             if let Written::Policy(policy) = stmt {
                 self.found.push(Problem::NoPolicyHere.at(policy.span));
             }
         }
-        self.block(frame, block)
     }
 
-    fn whole_step(&mut self, frame: &mut Frame<'a>, written: &'a ast::Step) -> Option<(Step, Around)> {
+    pub(super) fn whole_step(
+        &mut self,
+        frame: &mut Frame<'a>,
+        written: &'a ast::Step,
+    ) -> Option<(Step, Around)> {
         let step = self.step(frame, written);
         let step = self.keep(step);
         // Behind a verb that is none, nobody knows what the block was meant to be.
@@ -125,6 +156,7 @@ impl<'a> Checker<'a> {
     fn each(&mut self, frame: &mut Frame<'a>, each: &'a ast::Each) -> Option<Each> {
         let over = self.expr(frame, &each.over, None);
         let over = self.keep(over);
+        self.must_be_in_time(frame, over.as_ref(), "the set of an `each`");
         let element = match over.as_ref().map(|o| &o.ty) {
             Some(Type::Nodes) => Some(Type::Node),
             Some(Type::List(of)) => Some((**of).clone()),
@@ -175,6 +207,7 @@ impl<'a> Checker<'a> {
             }
             let value = self.joined(frame, values, &ty);
             *place = self.keep(value);
+            self.must_be_in_time(frame, place.as_ref(), &format!("`{text}`"));
         }
         let name = self.text(each.name);
         let slot = frame.slots;
@@ -201,7 +234,8 @@ impl<'a> Checker<'a> {
         Some(Each { name, slot, over: over?, order, batch, canary, soak, policy, body, span: each.span })
     }
 
-    fn choice(&mut self, frame: &mut Frame<'a>, choice: &'a ast::If) -> Option<Stmt> {
+    /// Checks an `if`, or a `when`, which is decided during the run.
+    fn choice(&mut self, frame: &mut Frame<'a>, choice: &'a ast::If, is_when: bool) -> Option<Stmt> {
         if choice.arms.len() > 64 {
             self.found.push(Problem::TooLong.at(choice.arms[64].0.span));
             return None;
@@ -209,6 +243,9 @@ impl<'a> Checker<'a> {
         let mut arms = Vec::with_capacity(choice.arms.len());
         for (cond, block) in &choice.arms {
             let cond = self.condition(frame, cond);
+            if !is_when {
+                self.must_be_in_time(frame, cond.as_ref(), "the condition of an `if`");
+            }
             arms.push((cond, self.inner(frame, block)));
         }
         let mut other = choice.other.as_ref().map_or_else(Block::default, |b| self.inner(frame, b));
@@ -216,7 +253,13 @@ impl<'a> Checker<'a> {
         for (cond, then) in arms.into_iter().rev() {
             let cond = cond?;
             let span = cond.span;
-            other = Block(vec![Stmt::If(Box::new(If { cond, then, other, span }))]);
+            other = Block(vec![match is_when {
+                true => {
+                    let text = one_line(self.text(span));
+                    Stmt::When(Box::new(Choice { cond, text, then, other, span }))
+                }
+                false => Stmt::If(Box::new(If { cond, then, other, span })),
+            }]);
         }
         other.0.pop()
     }
@@ -251,6 +294,7 @@ impl<'a> Checker<'a> {
                 PolicyKind::Approve(question) => {
                     let question = self.expr(frame, question, Some(&Type::Text));
                     let question = self.keep(question);
+                    self.must_be_in_time(frame, question.as_ref(), "the question of an `approve`");
                     std::mem::replace(&mut policy.approve, question).is_some()
                 }
                 PolicyKind::Long => std::mem::replace(&mut policy.long, true),
@@ -293,6 +337,7 @@ impl<'a> Checker<'a> {
             self.found.push(Problem::UndoOfNothing.at(block.span));
         }
         self.no_question(block);
+        self.only_steps(block);
         self.inner(frame, block)
     }
 
@@ -307,8 +352,11 @@ impl<'a> Checker<'a> {
                     continue;
                 }
                 Written::Step(step) => step.block.iter().collect(),
+                Written::Let(_, step) => step.block.iter().collect(),
                 Written::Each(each) => vec![&each.block],
-                Written::If(choice) => choice.arms.iter().map(|(_, b)| b).chain(&choice.other).collect(),
+                Written::If(choice) | Written::When(choice) => {
+                    choice.arms.iter().map(|(_, b)| b).chain(&choice.other).collect()
+                }
                 Written::Parallel(block) => vec![block],
                 Written::Later(_) => Vec::new(),
             };

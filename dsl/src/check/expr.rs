@@ -28,6 +28,8 @@ pub(super) struct Frame<'a> {
     pub(super) locals: Vec<(&'a str, Type, u32)>,
     /// How many slots are given out.
     pub(super) slots: u32,
+    /// Slots of results, which are known only during the run.
+    pub(super) results: Vec<u32>,
     /// What `here` is.
     pub(super) here: Here,
     /// Whether it stands in the condition of a `where`.
@@ -132,6 +134,7 @@ impl<'a> Checker<'a> {
                         None => Ok(Expr { kind: field(of), ty: kind, span }),
                     };
                 }
+                self.in_time(frame, &of, "the node of a fact")?;
                 let Some(ty) = fact(self.text(*name)) else { return Err(self.no_fact(*name)) };
                 self.trace.note(*name, Meaning::Fact);
                 if *bare(&of.ty) != Type::Node {
@@ -253,6 +256,9 @@ impl<'a> Checker<'a> {
         if self.lost.contains(name) {
             return Problem::Follows.at(span);
         }
+        if let Some(why) = self.result_elsewhere(frame.module, name, span) {
+            return Problem::OutOfReach { name: name.to_string(), why }.at(span);
+        }
         let mut known: Vec<&str> = frame.locals.iter().map(|(n, _, _)| *n).collect();
         if frame.module == 0 {
             known.extend(self.params.iter().map(|p| p.name.as_str()));
@@ -277,7 +283,7 @@ impl<'a> Checker<'a> {
     fn field(&mut self, fields: &[(String, Type)], name: Span) -> Result<Type, Diagnostic> {
         let text = self.text(name);
         if let Some((_, ty)) = fields.iter().find(|(field, _)| field == text) {
-            self.trace.note(name, Meaning::Fact);
+            self.trace.note(name, Meaning::Field);
             return Ok(ty.clone());
         }
         let names = || fields.iter().map(|(field, _)| field.as_str());
@@ -495,6 +501,8 @@ impl<'a> Checker<'a> {
                 let set = self.expr(frame, left, Some(&Type::Nodes))?;
                 let inside = Frame { it: true, ..frame.clone() };
                 let cond = self.boolean(&inside, right)?;
+                self.in_time(frame, &set, "the set of a `where`")?;
+                self.in_time(frame, &cond, "the condition of a `where`")?;
                 return Ok(Expr {
                     kind: ExprKind::Where(Box::new(set), Box::new(cond)),
                     ty: Type::Nodes,

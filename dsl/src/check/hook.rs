@@ -131,6 +131,10 @@ fn all_steps<'b>(block: &'b Block, into: &mut Vec<&'b Step>) {
                 all_steps(&choice.then, into);
                 all_steps(&choice.other, into);
             }
+            Stmt::When(choice) => {
+                all_steps(&choice.then, into);
+                all_steps(&choice.other, into);
+            }
             Stmt::Parallel(block) | Stmt::Sequence(block) => all_steps(block, into),
         }
     }

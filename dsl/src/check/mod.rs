@@ -5,6 +5,7 @@ mod block;
 mod expr;
 mod hook;
 mod load;
+mod result;
 mod step;
 mod study;
 mod task;
@@ -28,6 +29,7 @@ use crate::value::Type;
 use block::Around;
 use expr::{Frame, Here};
 use load::{Loaded, Module, load};
+use result::Times;
 use test::{Half, Played, played, whole};
 
 pub(crate) use expr::{CONSTANTS, SETS};
@@ -176,6 +178,7 @@ pub fn module(root: &str, loader: &dyn Loader, prelude: &[&str]) -> (Sources, Ve
 fn finish_playbook(checker: &mut Checker<'_>) -> Option<Program> {
     let checked = checker.playbook();
     checker.tests(true);
+    checker.too_late();
     if checker.found.iter().any(|d| d.severity == Severity::Error) {
         return None;
     }
@@ -190,6 +193,7 @@ fn finish_module(checker: &mut Checker<'_>) -> Vec<Task> {
     checker.declare(true);
     checker.bodies();
     checker.tests(false);
+    checker.too_late();
     let tasks = std::mem::take(&mut checker.tasks);
     if !checker.found.iter().any(|d| d.severity == Severity::Error) {
         checker.lint(&[], &Policy::default(), &[], &tasks);
@@ -228,6 +232,8 @@ struct Checker<'a> {
     halves: Vec<Half>,
     /// Whether the policy that is read is that of the playbook.
     outermost: bool,
+    /// When results are known, and when they must be.
+    times: Times,
     /// Whom each word means, if anybody will ask.
     trace: Trace,
 }
@@ -251,6 +257,7 @@ impl<'a> Checker<'a> {
             played: None,
             halves: Vec::new(),
             outermost: false,
+            times: Times::default(),
             trace: Trace::default(),
         }
     }
@@ -369,6 +376,11 @@ impl<'a> Checker<'a> {
                 self.lost.insert(name);
                 continue;
             };
+            if result::holds_record(&ty) {
+                self.found.push(Problem::NotYet(ty.to_string()).at(param.span));
+                self.lost.insert(name);
+                continue;
+            }
             if self.param_ids.contains_key(name) {
                 self.found
                     .push(Problem::Twice { what: "the parameter", name: name.to_string() }.at(param.name));
@@ -571,6 +583,19 @@ impl<'a> Checker<'a> {
     fn ty(&mut self, written: &ast::Type) -> Option<Type> {
         let ty = match &written.kind {
             ast::TypeKind::List(of) => Type::List(Box::new(self.ty(of)?)),
+            ast::TypeKind::Record(written) => {
+                let mut fields: Vec<(String, Type)> = Vec::with_capacity(written.len());
+                for (name, ty) in written {
+                    let name = (self.text(*name).to_string(), *name);
+                    let ty = self.ty(ty)?;
+                    if fields.iter().any(|(known, _)| *known == name.0) {
+                        self.found.push(Problem::Twice { what: "the field", name: name.0 }.at(name.1));
+                    } else {
+                        fields.push((name.0, ty));
+                    }
+                }
+                Type::Record(fields)
+            }
             ast::TypeKind::Words(words) => match words.as_slice() {
                 [one] => match self.noted(*one, Meaning::Type) {
                     "version" => Type::Version,
@@ -629,6 +654,7 @@ impl Frame<'_> {
             task: None,
             locals: Vec::new(),
             slots: 0,
+            results: Vec::new(),
             here: Here::Nowhere,
             it: false,
             handler: false,

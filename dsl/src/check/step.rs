@@ -75,8 +75,9 @@ impl<'a> Checker<'a> {
             }
             None => self.used_tasks[id as usize] = true,
         }
+        self.pass_on(frame, id, &args);
         let text = one_line(self.text(step.span));
-        Ok(Step { task: TaskId(id), args, policy: Policy::default(), text, span: step.span })
+        Ok(Step { result: None, task: TaskId(id), args, policy: Policy::default(), text, span: step.span })
     }
 
     /// Notes which verb a step is, and which parameters it names.

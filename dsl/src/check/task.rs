@@ -114,18 +114,20 @@ impl<'a> Checker<'a> {
 
     /// Checks headers and bodies of all tasks.
     pub(super) fn bodies(&mut self) {
-        // Headers first: whether a verb decides counts where it is called.
+        // Headers first: whether a verb decides, and what it gives, counts where it is called.
         for id in 0..self.tasks.len() {
             if let ast::TaskBody::Native(clauses) = &self.written[id].1.body {
                 self.tasks[id].header.effect = self.effect(id, clauses);
+                self.tasks[id].header.gives = self.gives(clauses);
             }
         }
         for id in 0..self.tasks.len() {
             self.trace_params(id);
             match &self.written[id].1.body {
                 ast::TaskBody::Native(clauses) => {
-                    let effect = self.tasks[id].header.effect;
-                    self.tasks[id].header = Header { effect, ..self.header(id, clauses) };
+                    let (effect, gives) = (self.tasks[id].header.effect, self.tasks[id].header.gives.take());
+                    self.tasks[id].header = Header { effect, gives, ..self.header(id, clauses) };
+                    self.early_params(id);
                 }
                 ast::TaskBody::Script(span) => {
                     self.tasks[id].body = TaskBody::Script(self.text(*span).to_string());
@@ -175,7 +177,8 @@ impl<'a> Checker<'a> {
             .position(|p| p.ty == Type::Node && is_here(&p.default))
             .map_or(Here::Task, |slot| Here::Local(slot as u32));
         let slots = task.params.len() as u32;
-        Frame { module, task: Some(id as u32), locals, slots, here, it: false, handler: false }
+        let task = Some(id as u32);
+        Frame { module, task, locals, slots, results: Vec::new(), here, it: false, handler: false }
     }
 
     fn effect(&mut self, id: usize, clauses: &[ast::Clause]) -> Effect {
@@ -210,13 +213,26 @@ impl<'a> Checker<'a> {
         })
     }
 
+    fn gives(&mut self, clauses: &[ast::Clause]) -> Option<Type> {
+        let mut gives = None;
+        for clause in clauses {
+            let ast::Clause::Gives(word, ty) = clause else { continue };
+            if gives.is_some() {
+                let name = self.text(*word).to_string();
+                self.found.push(Problem::Twice { what: "the clause", name }.at(*word));
+            }
+            gives = self.ty(ty).or(gives);
+        }
+        gives
+    }
+
     fn header(&mut self, id: usize, clauses: &'a [ast::Clause]) -> Header {
         let mut header = Header::default();
         let frame = Frame { task: Some(u32::MAX), ..self.frame(id) };
         let mut policies = Vec::new();
         for clause in clauses {
             match clause {
-                ast::Clause::Effect(..) => {}
+                ast::Clause::Effect(..) | ast::Clause::Gives(..) => {}
                 ast::Clause::Flag(span) => match self.text(*span) {
                     "prepares" => header.prepares = true,
                     "preflight" => header.preflight = true,
@@ -227,6 +243,7 @@ impl<'a> Checker<'a> {
                     match self.text(*word) {
                         "needs" => header.needs.extend(claims),
                         "ensures" => header.ensures.extend(claims),
+                        "ends" => header.ends.extend(claims),
                         _ => header.follows.extend(claims),
                     }
                 }

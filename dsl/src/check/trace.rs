@@ -44,6 +44,8 @@ pub(crate) enum Meaning {
     Member,
     /// A fact of a node.
     Fact,
+    /// A field of a record.
+    Field,
     /// `workers` and the like.
     Set,
     /// `true`, `here`, `local` and the like.

@@ -114,9 +114,9 @@ impl<'t> Layout<'t> {
 
     fn flat_block(&mut self, block: &Block<'t>) -> bool {
         match block.entries.as_slice() {
-            [] if block.behind.is_none() => self.page.push(" {}"),
+            [] if block.behind.is_none() => self.page.push_apart("{}"),
             [Entry::Line(line)] if block.on_one_line => {
-                self.page.push(" { ");
+                self.page.push_apart("{ ");
                 self.before = None;
                 if !self.flat(&line.pieces, Role::Plain) {
                     return false;
@@ -154,9 +154,9 @@ impl<'t> Layout<'t> {
 
     fn tall_block(&mut self, block: &Block<'t>, indent: usize) {
         if block.entries.is_empty() && block.behind.is_none() {
-            self.page.push(" {}");
+            self.page.push_apart("{}");
         } else {
-            self.page.push(" {");
+            self.page.push_apart("{");
             if let Some(comment) = block.behind {
                 self.page.comment(comment);
             }

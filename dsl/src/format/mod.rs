@@ -128,7 +128,7 @@ fn item_lines<'t>(layout: &mut Layout<'t>, entries: &[Entry<'t>]) -> usize {
                     layout.page.comment_line(2, text);
                 }
             }
-            let claims = matches!(word(clause), "needs" | "ensures" | "follows");
+            let claims = matches!(word(clause), "needs" | "ensures" | "follows" | "ends");
             layout.line(clause, 2, if claims { Role::Claims } else { Role::Clause });
             taken = next;
         }

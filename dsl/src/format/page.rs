@@ -47,6 +47,14 @@ impl<'t> Page<'t> {
         }
     }
 
+    /// Writes behind a space, unless there is one, or a bracket.
+    pub(super) fn push_apart(&mut self, text: &str) {
+        if !self.text.ends_with([' ', '(', '[', '\n']) && !self.text.is_empty() {
+            self.push(" ");
+        }
+        self.push(text);
+    }
+
     /// Writes spaces up to a column.
     pub(super) fn pad(&mut self, column: usize) {
         while self.column < column {

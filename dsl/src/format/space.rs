@@ -12,7 +12,7 @@ pub(super) enum Role {
     Param,
     /// The head of a task: `=` stands before a default.
     Task,
-    /// `needs`, `ensures`, `follows`: may be broken behind commas.
+    /// `needs`, `ensures`, `follows`, `ends`: may be broken behind commas.
     Claims,
     /// Any other clause of a native task.
     Clause,

@@ -43,6 +43,7 @@ fn disrupts(tasks: &[Task], block: &Block) -> bool {
         }
         Stmt::Each(each) => disrupts(tasks, &each.body),
         Stmt::If(choice) => disrupts(tasks, &choice.then) || disrupts(tasks, &choice.other),
+        Stmt::When(choice) => disrupts(tasks, &choice.then) || disrupts(tasks, &choice.other),
         Stmt::Parallel(block) | Stmt::Sequence(block) => disrupts(tasks, block),
     })
 }

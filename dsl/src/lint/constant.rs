@@ -11,6 +11,7 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
     sites(subject, &mut |site, _| {
         let cond = match site {
             Site::If(choice) => &choice.cond,
+            Site::When(choice) => &choice.cond,
             Site::Each(each) => match &each.over.kind {
                 ExprKind::Where(_, cond) => cond,
                 _ => return,
@@ -32,7 +33,12 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
 fn depends(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Literal(_) => false,
-        ExprKind::Param(_) | ExprKind::Local(_) | ExprKind::Here | ExprKind::Set(_) | ExprKind::It => true,
+        ExprKind::Param(_)
+        | ExprKind::Local(_)
+        | ExprKind::Result(..)
+        | ExprKind::Here
+        | ExprKind::Set(_)
+        | ExprKind::It => true,
         ExprKind::Fact(of, _) | ExprKind::Field(of, _) | ExprKind::Not(of) => depends(of),
         // A label is one of the node that a `where` looks at.
         ExprKind::Call(Func::Label | Func::Hops, _) => true,

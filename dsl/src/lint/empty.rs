@@ -19,6 +19,7 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
             Owner::Task(words) => (words, format!("the task `{}`", subject.text(words))),
             Owner::Each(each) => (each.span, "this `each`".to_string()),
             Owner::If(cond) => (cond, "this `if`".to_string()),
+            Owner::When(cond) => (cond, "this `when`".to_string()),
             Owner::Else => (block.span, "this `else`".to_string()),
             Owner::Parallel => (block.span, "this `parallel`".to_string()),
         };

@@ -39,6 +39,7 @@ fn loops(block: &Block) -> bool {
         Stmt::Each(_) => true,
         Stmt::Step(_) => false,
         Stmt::If(choice) => loops(&choice.then) || loops(&choice.other),
+        Stmt::When(choice) => loops(&choice.then) || loops(&choice.other),
         Stmt::Parallel(block) | Stmt::Sequence(block) => loops(block),
     })
 }

@@ -9,7 +9,9 @@ pub(super) const LINT: Lint = Lint { code: "K1013", look };
 
 fn look(subject: &Subject<'_>, found: &mut Found) {
     blocks(subject.tree, &mut |owner, block| {
-        if let (Owner::Parallel, [Stmt::Step(_) | Stmt::Each(_)]) = (owner, block.stmts.as_slice()) {
+        if let (Owner::Parallel, [Stmt::Step(_) | Stmt::Let(..) | Stmt::Each(_)]) =
+            (owner, block.stmts.as_slice())
+        {
             let message = "only one thing stands in this `parallel`".to_string();
             found.add(block.span, message, "add what may run beside it, or leave `parallel` out");
         }

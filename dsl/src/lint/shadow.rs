@@ -1,4 +1,4 @@
-//! K1001: a loop variable or a task's parameter that hides a name which means something else around
+//! K1001: a loop variable, a result or a task's parameter that hides a name which means something else around
 //! it.
 
 use crate::ast::{self, Item};
@@ -39,15 +39,20 @@ fn loops<'s>(
     names: &mut Vec<(&'s str, &'static str)>,
     found: &mut Found,
 ) {
+    let outside = names.len();
     for stmt in &block.stmts {
         match stmt {
+            ast::Stmt::Let(name, _) => {
+                tell(subject, *name, names, found);
+                names.push((subject.text(*name), "the result"));
+            }
             ast::Stmt::Each(each) => {
                 tell(subject, each.name, names, found);
                 names.push((subject.text(each.name), "the loop variable"));
                 loops(subject, &each.block, names, found);
                 names.pop();
             }
-            ast::Stmt::If(choice) => {
+            ast::Stmt::If(choice) | ast::Stmt::When(choice) => {
                 let blocks = choice.arms.iter().map(|(_, block)| block).chain(&choice.other);
                 blocks.for_each(|block| loops(subject, block, names, found));
             }
@@ -55,6 +60,7 @@ fn loops<'s>(
             ast::Stmt::Step(_) | ast::Stmt::Policy(_) | ast::Stmt::Later(_) => {}
         }
     }
+    names.truncate(outside);
 }
 
 fn tell(subject: &Subject<'_>, span: Span, names: &[(&str, &str)], found: &mut Found) {

@@ -2,7 +2,7 @@
 //! through the program, for what it means. A new statement of the language is added here once.
 
 use crate::ast;
-use crate::program::{Block, Each, Expr, ExprKind, If, Policy, Step, Stmt, TaskBody};
+use crate::program::{Block, Choice, Each, Expr, ExprKind, If, Policy, Step, Stmt, TaskBody};
 use crate::span::Span;
 
 use super::Subject;
@@ -20,7 +20,9 @@ pub(super) enum Owner<'t> {
     Each(&'t ast::Each),
     /// What an `if` does, by the place of its condition.
     If(Span),
-    /// What it does else.
+    /// What a `when` does, by the place of its condition.
+    When(Span),
+    /// What either does else.
     Else,
     /// Elements in a free order.
     Parallel,
@@ -63,10 +65,17 @@ fn within<'t>(owner: Owner<'t>, block: &'t ast::Block, visit: &mut dyn FnMut(Own
                     within(Owner::Step, block, visit);
                 }
             }
+            ast::Stmt::Let(_, step) => {
+                if let Some(block) = &step.block {
+                    within(Owner::Step, block, visit);
+                }
+            }
             ast::Stmt::Each(each) => within(Owner::Each(each), &each.block, visit),
-            ast::Stmt::If(choice) => {
+            ast::Stmt::If(choice) | ast::Stmt::When(choice) => {
+                let is_when = matches!(stmt, ast::Stmt::When(_));
                 for (cond, block) in &choice.arms {
-                    within(Owner::If(cond.span), block, visit);
+                    let owner = if is_when { Owner::When(cond.span) } else { Owner::If(cond.span) };
+                    within(owner, block, visit);
                 }
                 if let Some(block) = &choice.other {
                     within(Owner::Else, block, visit);
@@ -95,6 +104,8 @@ pub(super) enum Site<'p> {
     Each(&'p Each),
     /// A choice.
     If(&'p If),
+    /// A choice made during the run.
+    When(&'p Choice),
 }
 
 /// What is known of the place of a statement.
@@ -140,6 +151,11 @@ fn through<'p>(block: &'p Block, around: &mut Around<'p>, visit: &mut dyn FnMut(
                 through(&choice.then, around, visit);
                 through(&choice.other, around, visit);
             }
+            Stmt::When(choice) => {
+                visit(Site::When(choice), around);
+                through(&choice.then, around, visit);
+                through(&choice.other, around, visit);
+            }
             Stmt::Parallel(block) | Stmt::Sequence(block) => through(block, around, visit),
         }
     }
@@ -160,6 +176,9 @@ pub(super) fn mentions(block: &Block, slot: u32) -> bool {
         Stmt::If(choice) => {
             looks_at(&choice.cond, slot) || mentions(&choice.then, slot) || mentions(&choice.other, slot)
         }
+        Stmt::When(choice) => {
+            looks_at(&choice.cond, slot) || mentions(&choice.then, slot) || mentions(&choice.other, slot)
+        }
         Stmt::Parallel(block) | Stmt::Sequence(block) => mentions(block, slot),
     })
 }
@@ -173,7 +192,12 @@ pub(super) fn policy_mentions(policy: &Policy, slot: u32) -> bool {
 fn looks_at(expr: &Expr, slot: u32) -> bool {
     match &expr.kind {
         ExprKind::Local(own) => *own == slot,
-        ExprKind::Literal(_) | ExprKind::Param(_) | ExprKind::Here | ExprKind::Set(_) | ExprKind::It => false,
+        ExprKind::Literal(_)
+        | ExprKind::Param(_)
+        | ExprKind::Result(..)
+        | ExprKind::Here
+        | ExprKind::Set(_)
+        | ExprKind::It => false,
         ExprKind::Fact(of, _) | ExprKind::Field(of, _) | ExprKind::Not(of) => looks_at(of, slot),
         ExprKind::Call(_, of) | ExprKind::Text(of) | ExprKind::List(of) => {
             of.iter().any(|e| looks_at(e, slot))

@@ -192,6 +192,14 @@ impl Builder {
         let what = next(&mut inner);
         let kind = match what.as_rule() {
             Rule::type_words => TypeKind::Words(self.words(what.into_inner())),
+            Rule::record_type => {
+                let fields = what.into_inner().map(|field| {
+                    let mut inner = field.into_inner();
+                    let name = self.place(&next(&mut inner));
+                    (name, self.ty(next(&mut inner)))
+                });
+                TypeKind::Record(fields.collect())
+            }
             _ => TypeKind::List(Box::new(self.ty(next(&mut what.into_inner())))),
         };
         Type { kind, optional: inner.next().is_some() }
@@ -206,6 +214,10 @@ impl Builder {
         let mut inner = pair.into_inner();
         match rule {
             Rule::flag => Clause::Flag(span),
+            Rule::gives => {
+                let word = self.place(&next(&mut inner));
+                Clause::Gives(word, self.ty(next(&mut inner)))
+            }
             Rule::effect => {
                 let word = self.place(&next(&mut inner));
                 Clause::Effect(word, inner.next().map(|p| self.place(&p)))
@@ -277,7 +289,12 @@ impl Builder {
         match pair.as_rule() {
             Rule::step => Stmt::Step(self.step(pair)),
             Rule::each_stmt => Stmt::Each(Box::new(self.each(pair))),
-            Rule::if_stmt => {
+            Rule::let_stmt => {
+                let mut inner = pair.into_inner();
+                let name = self.place(&next(&mut inner));
+                Stmt::Let(name, Box::new(self.step(next(&mut inner))))
+            }
+            rule @ (Rule::if_stmt | Rule::when_stmt) => {
                 let mut arms = Vec::new();
                 let mut cond = None;
                 let mut other = None;
@@ -293,7 +310,8 @@ impl Builder {
                         }
                     }
                 }
-                Stmt::If(If { arms, other })
+                let choice = If { arms, other };
+                if rule == Rule::if_stmt { Stmt::If(choice) } else { Stmt::When(choice) }
             }
             Rule::parallel_stmt => Stmt::Parallel(self.block(next(&mut pair.into_inner()))),
             Rule::later_stmt => Stmt::Later(first_word(span, pair.as_str())),

@@ -220,6 +220,10 @@ impl<'t> Place<'t> {
     /// The many ways to give a value.
     fn equals(&self) -> Option<Habit> {
         let (rest, before, last) = (self.rest, self.before, self.last);
+        // The `=` of `let name = STEP` gives no argument.
+        if first_word(self.text) == "let" && !before.contains('=') {
+            return None;
+        }
         let sign = ["=>", "->", ":=", "==", "=", ":"].into_iter().find(|sign| rest.starts_with(sign));
         let Some(sign) = sign else {
             // `on= local`
@@ -233,7 +237,8 @@ impl<'t> Place<'t> {
             let habit = Habit::new(SPACES, instead, self.at - 1, self.at);
             return Some(habit.mend_at(self.at, value, ""));
         };
-        let is_condition = before.starts_with("if ") || before.contains(" where ");
+        let is_condition =
+            before.starts_with("if ") || before.starts_with("when ") || before.contains(" where ");
         if sign == "=" && is_condition {
             return self.say("`=` does not compare", "write `==`", 1).map(|habit| habit.mend("=="));
         }

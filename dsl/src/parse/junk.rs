@@ -12,7 +12,7 @@ use crate::problem::{END_OF_LINE, Problem};
 use crate::span::{FileId, Span};
 
 pub(super) const ITEMS: [&str; 8] = ["use", "playbook", "param", "stage", "task", "native", "on", "test"];
-pub(crate) const CLAUSES: [&str; 12] = [
+pub(crate) const CLAUSES: [&str; 14] = [
     "reads",
     "changes",
     "disrupts",
@@ -20,6 +20,8 @@ pub(crate) const CLAUSES: [&str; 12] = [
     "needs",
     "ensures",
     "follows",
+    "ends",
+    "gives",
     "prepares",
     "preflight",
     "long",
@@ -112,7 +114,7 @@ pub(super) fn stmt(file: FileId, text: &str, offset: usize) -> Diagnostic {
     if word == "else" {
         let problem = Problem::Expected {
             expected: "a step".to_string(),
-            found: "an `else` without its `if`".to_string(),
+            found: "an `else` without its `if` or `when`".to_string(),
         };
         return problem.at(span(file, offset, 0, word.len()));
     }
@@ -250,7 +252,9 @@ fn name(rule: Rule) -> &'static str {
         Rule::optional => "`?`",
         Rule::fact => "a fact",
         Rule::range => "`..`",
-        Rule::type_words | Rule::list_type | Rule::type_ref => "a type",
+        Rule::type_words | Rule::list_type | Rule::record_type | Rule::type_ref => "a type",
+        Rule::a_close_record => "`}`",
+        Rule::field_type => "a field `name: type`",
         Rule::param => "a parameter `name: type`",
         Rule::a_in => "`in`",
         Rule::a_by => "`by`",

@@ -127,6 +127,7 @@ impl Shift for TypeKind {
         match self {
             TypeKind::Words(words) => words.shift(way),
             TypeKind::List(of) => of.shift(way),
+            TypeKind::Record(fields) => fields.shift(way),
         }
     }
 }
@@ -152,6 +153,10 @@ impl Shift for Clause {
                 word.shift(way);
                 claims.shift(way);
             }
+            Clause::Gives(word, ty) => {
+                word.shift(way);
+                ty.shift(way);
+            }
             Clause::Flag(word) => word.shift(way),
             Clause::Undo(undo, when) => {
                 undo.shift(way);
@@ -176,8 +181,12 @@ impl Shift for Stmt {
     fn shift(&mut self, way: Way) {
         match self {
             Stmt::Step(step) => step.shift(way),
+            Stmt::Let(name, step) => {
+                name.shift(way);
+                step.shift(way);
+            }
             Stmt::Each(each) => each.shift(way),
-            Stmt::If(choice) => choice.shift(way),
+            Stmt::If(choice) | Stmt::When(choice) => choice.shift(way),
             Stmt::Parallel(block) => block.shift(way),
             Stmt::Policy(policy) => policy.shift(way),
             Stmt::Later(word) => word.shift(way),

@@ -164,9 +164,20 @@ fn a_file_is_proposed_its_items() {
     expect!["true, false"].assert_eq(&proposed("param x: bool = ¦"));
     expect!["after"].assert_eq(&proposed("playbook \"p\"\nstage a { drain }\nstage b ¦"));
     expect!["a"].assert_eq(&proposed("playbook \"p\"\nstage a { drain }\nstage b after ¦"));
-    expect!["reads for `pre`, changes for `pre`, disrupts for `pre`, decides for `pre`, needs for `pre`, ensures for `pre`, follows for `pre`, prepares for `pre`, preflight for `pre`, long for `pre`, undo for `pre`, timeout for `pre`, retry for `pre`"].assert_eq(&proposed("native task x ()\n  pre¦"));
+    expect!["reads for `pre`, changes for `pre`, disrupts for `pre`, decides for `pre`, needs for `pre`, ensures for `pre`, follows for `pre`, ends for `pre`, gives for `pre`, prepares for `pre`, preflight for `pre`, long for `pre`, undo for `pre`, timeout for `pre`, retry for `pre`"].assert_eq(&proposed("native task x ()\n  pre¦"));
     expect!["version, minor, duration, share, number, batch, size, path, string, bool, node, nodes, secret"]
         .assert_eq(&proposed("task x (node: ¦"));
+}
+
+#[test]
+fn a_result_is_proposed_with_its_fields() {
+    let stage = |line: &str| format!("use std/etcd\nplaybook \"p\"\nstage s {{\n{line}\n}}");
+    let verbs = proposed(&stage("let a = ¦"));
+    assert!(verbs.contains("etcd backup") && !verbs.contains("drain"), "{verbs}");
+    expect!["path, sha256, revision, keys, size"]
+        .assert_eq(&proposed(&stage("let saved = etcd backup into=\"x\"\nwhen saved.¦ > 3 { }")));
+    let said = proposed(&stage("let old = read command \"a\" on=local\nrun command ¦"));
+    assert!(said.starts_with("old"), "{said}");
 }
 
 fn hovers(line: &str, expect: Expect) {
@@ -355,9 +366,9 @@ fn what_is_named_is_found() {
     names(
         &at("install", "ins|tall"),
         expect![[r#"
-        std/node:43:13 `install`
-        - test.kup:4:46 `install`
-        - std/node:43:13 `install`"#]],
+            std/node:44:13 `install`
+            - test.kup:4:46 `install`
+            - std/node:44:13 `install`"#]],
     );
     names(
         &at("./lib", "./l|ib"),

@@ -72,7 +72,8 @@ fn value(expr: &str) -> String {
 fn show(expr: &Expr) -> String {
     let params = [Value::Version("v1.34.2".parse().unwrap()), Value::Word("refuse".to_string())];
     let locals = [Value::Node("w1".to_string())];
-    let env = Env { params: &params, locals: &locals, here: Some("w1"), it: None, facts: &Cluster };
+    let env =
+        Env { params: &params, locals: &locals, later: &[], here: Some("w1"), it: None, facts: &Cluster };
     eval(expr, &env).map_or_else(|d| format!("{} {}", d.code, d.message), |v| v.to_string())
 }
 
@@ -126,7 +127,7 @@ fn conversions_need_no_asking() {
     let program = program(text);
     let mut params: Vec<Value> = Vec::new();
     for param in &program.params {
-        let env = Env { params: &params, locals: &[], here: None, it: None, facts: &Cluster };
+        let env = Env { params: &params, locals: &[], later: &[], here: None, it: None, facts: &Cluster };
         let value = eval(param.default.as_ref().unwrap(), &env).unwrap();
         params.push(value);
     }

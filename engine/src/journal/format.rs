@@ -72,6 +72,11 @@ pub(super) enum WireEvent {
     ScopeClosed {
         scope: String,
     },
+    WhenDecided {
+        scope: String,
+        done: bool,
+        reason: String,
+    },
     StepSkipped {
         step: String,
         reason: String,
@@ -429,6 +434,9 @@ impl WireEvent {
             Event::RunResumed { by } => WireEvent::RunResumed { by: by.clone() },
             Event::ScopeOpened(id) => WireEvent::ScopeOpened { scope: scope(id) },
             Event::ScopeClosed(id) => WireEvent::ScopeClosed { scope: scope(id) },
+            Event::WhenDecided { scope: id, done, reason } => {
+                WireEvent::WhenDecided { scope: scope(id), done: *done, reason: reason.clone() }
+            }
             Event::StepSkipped(id, reason) => {
                 WireEvent::StepSkipped { step: key(id), reason: reason.clone() }
             }
@@ -538,6 +546,9 @@ impl WireEvent {
             WireEvent::RunResumed { by } => Event::RunResumed { by },
             WireEvent::ScopeOpened { scope: key } => Event::ScopeOpened(scope(&key)?),
             WireEvent::ScopeClosed { scope: key } => Event::ScopeClosed(scope(&key)?),
+            WireEvent::WhenDecided { scope: key, done, reason } => {
+                Event::WhenDecided { scope: scope(&key)?, done, reason }
+            }
             WireEvent::StepSkipped { step, reason } => Event::StepSkipped(id(&step)?, reason),
             WireEvent::AttemptStarted { step, attempt } => Event::AttemptStarted(id(&step)?, attempt),
             WireEvent::WorkFound { step, attempt, now, then, before } => {

@@ -13,6 +13,7 @@
 //! after a failed write or sync nobody knows what is on disk, so the run ends there.
 
 mod again;
+mod expression;
 mod format;
 mod pack;
 mod read;

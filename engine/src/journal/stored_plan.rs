@@ -9,9 +9,10 @@ use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 use serde::{Deserialize, Serialize};
 
 use super::JournalError;
+use super::expression::{WireExpr, WireType, read_later, write_later};
 use super::value::{WireValue, read_map, write_map};
 use crate::plan::{
-    Gate, Hook, Lanes, Plan, Scope, ScopeId, ScopeKind, Step, StepId, Undo, UndoStep, Vertex, Work,
+    Branch, Gate, Hook, Lanes, Plan, Scope, ScopeId, ScopeKind, Step, StepId, Undo, UndoStep, Vertex, Work,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -87,6 +88,10 @@ struct WireStep {
     text: String,
     node: Option<String>,
     args: IndexMap<String, WireValue>,
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    later: IndexMap<String, WireExpr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gives: Option<WireType>,
     effect: WireEffect,
     long: bool,
     timeout: u64,
@@ -95,9 +100,13 @@ struct WireStep {
     needs: Vec<String>,
     ensures: Vec<String>,
     follows: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ends: Vec<String>,
     prepares: bool,
     preflight: bool,
     work: WireWork,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    maybe: bool,
     scope: u32,
     vertex: usize,
     span: (u32, u32, u32),
@@ -144,6 +153,8 @@ struct WireUndoStep {
     action: String,
     text: String,
     args: IndexMap<String, WireValue>,
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    later: IndexMap<String, WireExpr>,
     node: Option<String>,
     long: bool,
     timeout: u64,
@@ -167,6 +178,7 @@ enum WireScopeKind {
     Each { lanes: Vec<u32>, windows: Vec<usize>, canary: usize, soak: u64 },
     Lane { of: String, is_node: bool },
     Task(String),
+    When { cond: WireExpr, text: String, is: bool },
     Parallel,
 }
 
@@ -260,17 +272,21 @@ impl WirePlan {
                 text: s.text,
                 node: s.node,
                 args: read_map(s.args)?,
+                later: read_later(s.later, steps)?,
+                gives: s.gives.map(WireType::read),
                 effect: s.effect.into(),
                 long: s.long,
                 timeout: s.timeout,
                 retry: s.retry.into(),
-                undo: s.undo.read()?,
+                undo: s.undo.read(steps)?,
                 needs: s.needs,
                 ensures: s.ensures,
                 follows: s.follows,
+                ends: s.ends,
                 prepares: s.prepares,
                 preflight: s.preflight,
                 work: s.work.into(),
+                maybe: s.maybe,
                 scope: scope(s.scope)?,
                 vertex: vertex(s.vertex)?,
                 span: Span { file: FileId(s.span.0), start: s.span.1, end: s.span.2 },
@@ -289,6 +305,9 @@ impl WirePlan {
                     }),
                     WireScopeKind::Lane { of, is_node } => ScopeKind::Lane { of, is_node },
                     WireScopeKind::Task(name) => ScopeKind::Task(name),
+                    WireScopeKind::When { cond, text, is } => {
+                        ScopeKind::When(Branch { cond: cond.read(steps)?, text, is })
+                    }
                     WireScopeKind::Parallel => ScopeKind::Parallel,
                 },
                 key: s.key,
@@ -303,7 +322,7 @@ impl WirePlan {
                 when: h.when.into(),
                 scope: h.scope.map(scope).transpose()?,
                 text: h.text,
-                steps: h.steps.into_iter().map(WireUndoStep::read).collect::<Result<_, _>>()?,
+                steps: h.steps.into_iter().map(|step| step.read(steps)).collect::<Result<_, _>>()?,
             })
         };
         let hooks = self.hooks.into_iter().map(hook).collect::<Result<_, _>>()?;
@@ -359,6 +378,8 @@ impl From<&Step> for WireStep {
             text: s.text.clone(),
             node: s.node.clone(),
             args: write_map(&s.args),
+            later: write_later(&s.later),
+            gives: s.gives.as_ref().map(WireType::from),
             effect: match s.effect {
                 Effect::Reads => WireEffect::Reads,
                 Effect::ChangesNode => WireEffect::ChangesNode,
@@ -374,6 +395,7 @@ impl From<&Step> for WireStep {
             needs: s.needs.clone(),
             ensures: s.ensures.clone(),
             follows: s.follows.clone(),
+            ends: s.ends.clone(),
             prepares: s.prepares,
             preflight: s.preflight,
             work: match s.work.clone() {
@@ -382,6 +404,7 @@ impl From<&Step> for WireStep {
                 Work::Done(why) => WireWork::Done(why),
                 Work::NotNeeded(why) => WireWork::NotNeeded(why),
             },
+            maybe: s.maybe,
             scope: s.scope.0,
             vertex: s.vertex.index(),
             span: (s.span.file.0, s.span.start, s.span.end),
@@ -404,6 +427,9 @@ impl From<&Scope> for WireScope {
                 },
                 ScopeKind::Lane { of, is_node } => WireScopeKind::Lane { of, is_node },
                 ScopeKind::Task(name) => WireScopeKind::Task(name),
+                ScopeKind::When(Branch { cond, text, is }) => {
+                    WireScopeKind::When { cond: WireExpr::write(&cond), text, is }
+                }
                 ScopeKind::Parallel => WireScopeKind::Parallel,
             },
             parent: s.parent.map(|p| p.0),
@@ -430,6 +456,7 @@ impl From<&UndoStep> for WireUndoStep {
             action: s.action.clone(),
             text: s.text.clone(),
             args: write_map(&s.args),
+            later: write_later(&s.later),
             node: s.node.clone(),
             long: s.long,
             timeout: s.timeout,
@@ -439,11 +466,12 @@ impl From<&UndoStep> for WireUndoStep {
 }
 
 impl WireUndoStep {
-    fn read(self) -> Result<UndoStep, JournalError> {
+    fn read(self, steps: usize) -> Result<UndoStep, JournalError> {
         Ok(UndoStep {
             action: self.action,
             text: self.text,
             args: read_map(self.args)?,
+            later: read_later(self.later, steps)?,
             node: self.node,
             long: self.long,
             timeout: self.timeout,
@@ -499,13 +527,13 @@ impl From<WireWhen> for When {
 }
 
 impl WireUndo {
-    fn read(self) -> Result<Undo, JournalError> {
+    fn read(self, plan_steps: usize) -> Result<Undo, JournalError> {
         Ok(match self {
             WireUndo::Nothing => Undo::Nothing,
             WireUndo::Itself => Undo::Itself,
             WireUndo::OneWay(why) => Undo::OneWay(why),
             WireUndo::Steps(steps) => {
-                Undo::Steps(steps.into_iter().map(WireUndoStep::read).collect::<Result<_, _>>()?)
+                Undo::Steps(steps.into_iter().map(|step| step.read(plan_steps)).collect::<Result<_, _>>()?)
             }
         })
     }

@@ -28,11 +28,17 @@ pub(crate) fn plan() -> Plan {
     for pair in [open, steps[0], steps[1], close].windows(2) {
         graph.add_edge(pair[0], pair[1], ());
     }
+    let waits = |name: &str| dsl::program::Expr {
+        kind: dsl::program::ExprKind::Result(0, name.to_string()),
+        ty: dsl::value::Type::Number,
+        span: Span { file: FileId(1), start: 3, end: 9 },
+    };
     let retry = Retry { times: 3, min: 1000, max: 60_000 };
     let undo = UndoStep {
         action: "uncordon".into(),
         text: "uncordon".into(),
         args: IndexMap::new(),
+        later: [("grace".to_string(), waits("todo"))].into(),
         node: Some("w1".into()),
         long: false,
         timeout: 60_000,
@@ -44,6 +50,8 @@ pub(crate) fn plan() -> Plan {
         text: verb.into(),
         node: Some("w1".into()),
         args: [("within".to_string(), Value::Duration(600_000))].into(),
+        later: [("within".to_string(), waits("limit"))].into_iter().filter(|_| i == 1).collect(),
+        gives: (i == 0).then_some(dsl::value::Type::Number),
         effect: Effect::DisruptsNode,
         long: i == 1,
         timeout: 600_000,
@@ -52,9 +60,11 @@ pub(crate) fn plan() -> Plan {
         needs: vec![],
         ensures: vec![format!("{verb}ed(w1)")],
         follows: vec!["changed(w1)".into()],
+        ends: if i == 0 { vec!["drained(w1)".into()] } else { vec![] },
         prepares: i == 0,
         preflight: false,
         work: Work::Change { now: "ready".into(), then: "drained".into() },
+        maybe: i == 1,
         scope: ScopeId(0),
         vertex: steps[i],
         span: Span { file: FileId(1), start: 3, end: 9 },

@@ -9,7 +9,7 @@ use super::timers::Timer;
 use super::{Effect, Input, Machine, Mode, Phase, StepState};
 use crate::action::Check;
 use crate::event::{Class, Event, Failure, Outcome};
-use crate::plan::{Gate, ScopeId, ScopeKind, StepId, Vertex, Work};
+use crate::plan::{Branch, Gate, ScopeId, ScopeKind, StepId, Vertex, Work};
 use crate::retry;
 
 /// What follows once nothing runs any more.
@@ -446,9 +446,14 @@ impl Machine {
                 if is_lane || self.state.scope(id).opened || self.is_out_of_service(id) {
                     return;
                 }
+                if let ScopeKind::When(when) = &scope.kind
+                    && !self.decide_when(now, id, when)
+                {
+                    return;
+                }
                 let is_each = matches!(scope.kind, ScopeKind::Each(_));
                 // The question of an `each` stands behind its canaries.
-                if !is_each && self.must_wait(now, Gate::Scope(id)) {
+                if !is_each && self.left_out(id).is_none() && self.must_wait(now, Gate::Scope(id)) {
                     return;
                 }
                 self.emit(now, Event::ScopeOpened(id));
@@ -482,7 +487,7 @@ impl Machine {
                 if !is_to_do || self.is_out_of_service(step.scope) {
                     return;
                 }
-                if let Some(why) = self.state.step(id).waived.clone() {
+                if let Some(why) = self.left_out(step.scope).or_else(|| self.state.step(id).waived.clone()) {
                     self.emit(now, Event::StepSkipped(id, why));
                     return;
                 }
@@ -499,6 +504,34 @@ impl Machine {
         }
     }
 
+    /// Decides one side of a `when`, unless it is decided already, or stands in one that is left out.
+    /// Returns whether the run goes on.
+    fn decide_when(&mut self, now: u64, id: ScopeId, when: &Branch) -> bool {
+        if self.state.scope(id).done.is_some() || self.left_out(id).is_some() {
+            return true;
+        }
+        match self.is_done(when) {
+            Ok(done) => {
+                self.emit(now, Event::WhenDecided { scope: id, done, reason: when.reason(done) });
+                true
+            }
+            Err(failure) => {
+                let text = format!("`when {}` cannot be decided: {}", when.text, failure.message);
+                self.stop(now, format!("`when {}`", when.text), Then::Pause(text));
+                false
+            }
+        }
+    }
+
+    /// Says why a scope's steps are skipped, if they are.
+    fn left_out(&self, scope: ScopeId) -> Option<String> {
+        if self.state.left_out() == 0 {
+            return None;
+        }
+        let mut whens = self.plan.whens(scope);
+        whens.find(|(id, _)| self.state.scope(*id).done == Some(false)).map(|(_, when)| when.reason(false))
+    }
+
     /// Opens as many lanes as the canaries and the window allow. A lane that failed keeps its place:
     /// its node is out of service.
     pub(super) fn admit(&mut self, now: u64, id: ScopeId) {
@@ -507,10 +540,16 @@ impl Machine {
         if self.is_out_of_service(id) {
             return;
         }
+        // Lanes whose steps are all skipped wait for nobody.
+        let is_left_out = self.left_out(id).is_some();
         while self.state.mode() == Mode::Going {
             let record = *self.state.scope(id);
             let (opened, closed) = (record.lanes_opened as usize, record.lanes_closed as usize);
             let Some(lane) = lanes.lanes.get(opened) else { return };
+            if is_left_out {
+                self.emit(now, Event::ScopeOpened(*lane));
+                continue;
+            }
             if lanes.canary > 0 && opened >= lanes.canary {
                 if closed < lanes.canary {
                     return;

@@ -169,6 +169,7 @@ fn moments(plan: &Plan, event: &Event) -> Vec<Moment> {
             | ScopeKind::Each(_)
             | ScopeKind::Lane { .. }
             | ScopeKind::Task(_)
+            | ScopeKind::When(_)
             | ScopeKind::Parallel => return Vec::new(),
         };
         vec![Moment { on, when, scope: id, step: None, reason: String::new(), output: String::new() }]
@@ -264,6 +265,7 @@ fn moments(plan: &Plan, event: &Event) -> Vec<Moment> {
         | Event::RunPaused(_)
         | Event::RollbackStarted { .. }
         | Event::Stopping { .. }
+        | Event::WhenDecided { .. }
         | Event::RunFinished(_) => Vec::new(),
     }
 }

@@ -11,6 +11,7 @@ mod approval;
 mod decide;
 mod hook;
 mod person;
+mod results;
 mod rollback;
 mod state;
 mod timers;

@@ -275,6 +275,10 @@ fn stands_behind(plan: &Plan, earlier: StepId, later: StepId) -> bool {
     // Both begin with the playbook.
     match plan.scope(a[common - 1]).kind {
         ScopeKind::Each(_) | ScopeKind::Parallel => false,
-        ScopeKind::Playbook | ScopeKind::Stage(_) | ScopeKind::Lane { .. } | ScopeKind::Task(_) => true,
+        ScopeKind::Playbook
+        | ScopeKind::Stage(_)
+        | ScopeKind::Lane { .. }
+        | ScopeKind::Task(_)
+        | ScopeKind::When(_) => true,
     }
 }

@@ -69,6 +69,8 @@ pub struct State {
     backing_off: u32,
     failed_lanes: u32,
     undo_failures: u32,
+    /// How many sides of `when`s are left out.
+    left_out: u32,
     /// How many steps have come to an end; numbers them in that order.
     ended: u32,
     /// What waits for an answer, in the order in which it was asked.
@@ -177,6 +179,8 @@ pub struct StepRecord {
     pub waived: Option<String>,
     /// What the first probe that found work saw; what an undo must know.
     pub before: Value,
+    /// What it gave back, if it did its work in this run and somebody may ask.
+    pub value: Option<Value>,
     /// How to find what was begun.
     pub handle: Option<Value>,
     /// What it waits for; empty if for nothing.
@@ -196,6 +200,8 @@ pub struct ScopeRecord {
     pub opened: bool,
     /// All of it is done.
     pub closed: bool,
+    /// One side of a `when`: whether its steps are done, once that is decided.
+    pub done: Option<bool>,
     /// A lane: one of its steps has failed for good.
     pub failed: bool,
     /// How many hooks have not said that it may begin.
@@ -230,6 +236,7 @@ impl State {
             failed: false,
             waived: None,
             before: Value::None,
+            value: None,
             handle: None,
             reason: String::new(),
             unknown: false,
@@ -247,6 +254,7 @@ impl State {
             backing_off: 0,
             failed_lanes: 0,
             undo_failures: 0,
+            left_out: 0,
             ended: 0,
             asked: Vec::new(),
             aborted: false,
@@ -331,6 +339,11 @@ impl State {
         self.undo_failures as usize
     }
 
+    /// Returns how many sides of `when`s are left out.
+    pub(super) fn left_out(&self) -> usize {
+        self.left_out as usize
+    }
+
     /// Returns whether all that stands before a vertex is done.
     pub(super) fn is_free(&self, vertex: NodeIndex) -> bool {
         self.pending[vertex.index()] == 0
@@ -357,6 +370,10 @@ impl State {
                     self.lane_closed(plan, now, each);
                 }
                 self.complete(plan, plan.scope(*id).close, freed);
+            }
+            Event::WhenDecided { scope, done, reason: _ } => {
+                self.scopes[scope.0 as usize].done = Some(*done);
+                self.left_out += u32::from(!done);
             }
             Event::StepSkipped(id, _) => {
                 if self.step(*id).state == StepState::Undone {
@@ -406,10 +423,17 @@ impl State {
                 record.unknown = failure.class == Class::Unknown;
                 record.reason.clear();
             }
-            Event::StepDone { step, attempt: _, changed, value: _ } => {
+            Event::StepDone { step, attempt: _, changed, value } => {
+                // What a look says to people is no result: the work was done already.
+                let was = self.step(*step).state;
+                let looked = matches!(was, StepState::Running { phase: Phase::Probing, .. });
                 self.set(*step, StepState::Done);
                 self.end(*step);
-                self.steps[step.0 as usize].changed = *changed;
+                let record = &mut self.steps[step.0 as usize];
+                record.changed = *changed;
+                if plan.step(*step).gives.is_some() && !looked {
+                    record.value = Some(value.clone());
+                }
                 self.complete(plan, plan.step(*step).vertex, freed);
             }
             Event::StepFailed { step, attempt: _, failure: _ } => {
@@ -586,6 +610,7 @@ pub(super) fn each_of(plan: &Plan, scope: ScopeId) -> Option<ScopeId> {
         | ScopeKind::Stage(_)
         | ScopeKind::Each(_)
         | ScopeKind::Task(_)
+        | ScopeKind::When(_)
         | ScopeKind::Parallel => None,
     }
 }

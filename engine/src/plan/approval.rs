@@ -62,6 +62,7 @@ impl Plan {
             | ScopeKind::Stage(_)
             | ScopeKind::Lane { .. }
             | ScopeKind::Task(_)
+            | ScopeKind::When(_)
             | ScopeKind::Parallel => scopes[id.0 as usize],
         };
         let is_asked = |gate: &Gate| match *gate {

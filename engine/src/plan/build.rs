@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use dsl::diagnostic::{Diagnostic, Severity};
 use dsl::eval::{Env, Facts, eval};
-use dsl::program::{Expr, Policy, Program, Set, Task};
+use dsl::later::known;
+use dsl::program::{Expr, ExprKind, Policy, Program, Set, Task};
 use dsl::span::Span;
 use dsl::value::{Value, Version};
 use indexmap::IndexMap;
@@ -60,7 +61,10 @@ pub(super) enum Child {
 pub(super) struct Call<'p> {
     pub(super) task: &'p Task,
     pub(super) step: &'p dsl::program::Step,
+    /// Its values; those that wait for results are none.
     pub(super) args: Vec<Value>,
+    /// The parameters that wait for results.
+    pub(super) later: Vec<(u32, Expr)>,
     pub(super) frame: usize,
     pub(super) policy: usize,
 }
@@ -69,7 +73,33 @@ pub(super) struct Call<'p> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Frame {
     pub(super) locals: Vec<Value>,
+    /// Slots that wait for results, instead of values.
+    pub(super) later: Vec<(u32, Expr)>,
     pub(super) here: Option<String>,
+}
+
+impl Frame {
+    /// Makes the frame of a call: its arguments, in so many slots.
+    pub(super) fn of(args: Vec<Expr>, slots: u32, here: Option<String>) -> Frame {
+        let (mut locals, later) = apart(args);
+        locals.resize((slots as usize).max(locals.len()), Value::None);
+        Frame { locals, later, here }
+    }
+}
+
+/// Takes values and what waits for results apart; none stands for what is not known.
+pub(super) fn apart(args: Vec<Expr>) -> (Vec<Value>, Vec<(u32, Expr)>) {
+    let (mut values, mut later) = (Vec::with_capacity(args.len()), Vec::new());
+    for (slot, arg) in (0..).zip(args) {
+        match arg.kind {
+            ExprKind::Literal(value) => values.push(value),
+            _ => {
+                values.push(Value::None);
+                later.push((slot, arg));
+            }
+        }
+    }
+    (values, later)
 }
 
 /// What a condition or a set has asked about the nodes.
@@ -127,9 +157,23 @@ impl<'p> Draft<'p> {
 
     /// Evaluates an expression in a frame; what is wrong is kept.
     pub(super) fn eval(&mut self, expr: &Expr, frame: usize) -> Option<Value> {
-        let frame = &self.frames[frame];
-        let result = self.eval_with(expr, &frame.locals, frame.here.as_deref());
+        let result = self.eval_in(expr, &self.frames[frame]);
         self.keep(result)
+    }
+
+    /// Evaluates an expression in a frame.
+    pub(super) fn eval_in(&self, expr: &Expr, frame: &Frame) -> Result<Value, Diagnostic> {
+        eval(expr, &self.env(frame))
+    }
+
+    /// Computes what is known of an expression in a frame.
+    pub(super) fn known(&self, expr: &Expr, frame: &Frame) -> Result<Expr, Diagnostic> {
+        known(expr, &self.env(frame))
+    }
+
+    fn env<'e>(&'e self, frame: &'e Frame) -> Env<'e> {
+        let (locals, later, here) = (&frame.locals, &frame.later, frame.here.as_deref());
+        Env { params: self.params, locals, later, here, it: None, facts: &self.cluster }
     }
 
     /// Evaluates what decides about the shape of the plan, and notes what it asks about nodes.
@@ -151,7 +195,7 @@ impl<'p> Draft<'p> {
         locals: &[Value],
         here: Option<&str>,
     ) -> Result<Value, Diagnostic> {
-        eval(expr, &Env { params: self.params, locals, here, it: None, facts: &self.cluster })
+        eval(expr, &Env { params: self.params, locals, later: &[], here, it: None, facts: &self.cluster })
     }
 
     /// Keeps what is wrong.

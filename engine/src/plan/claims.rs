@@ -16,6 +16,7 @@ pub(super) fn pass(draft: &mut Draft<'_>) {
         let header = &draft.calls[i].task.header;
         let needs = ground(draft, i, &header.needs);
         let follows = ground(draft, i, &header.follows);
+        let ends = ground(draft, i, &header.ends);
         let mut ensures = ground(draft, i, &header.ensures);
         let step = &draft.plan.steps[i];
         if let (true, Some(node)) = (changes_node(step.effect), &step.node) {
@@ -27,6 +28,7 @@ pub(super) fn pass(draft: &mut Draft<'_>) {
         let step = &mut draft.plan.steps[i];
         step.needs = needs;
         step.follows = follows;
+        step.ends = ends;
         step.ensures = ensures;
     }
 }

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use dsl::later::{results, shown};
+use dsl::program::Expr;
 use dsl::value::Value;
 use indexmap::IndexMap;
 use petgraph::visit::{EdgeRef, IntoEdgeReferences};
@@ -49,6 +51,10 @@ pub fn digest(plan: &Plan) -> String {
             }
             ScopeKind::Lane { of, is_node } => put(&mut line, format_args!("lane {of:?} {is_node}")),
             ScopeKind::Task(_) => line.push_str("task"),
+            ScopeKind::When(when) => {
+                put(&mut line, format_args!("when {}", when.is));
+                expression(&mut line, &when.cond);
+            }
             ScopeKind::Parallel => line.push_str("parallel"),
         }
         tell(&mut line);
@@ -90,6 +96,7 @@ fn describe(line: &mut String, step: &Step) {
     put(line, format_args!("needs={:?} ensures={:?} follows={:?} ", step.needs, step.ensures, step.follows));
     put(line, format_args!("prepares={} preflight={} scope={}", step.prepares, step.preflight, step.scope.0));
     arguments(line, &step.args);
+    waiting(line, &step.later);
     match &step.undo {
         Undo::Nothing => line.push_str(" undo nothing"),
         Undo::Itself => line.push_str(" undo itself"),
@@ -105,6 +112,7 @@ fn beside(line: &mut String, word: &str, step: &UndoStep) {
     put(line, format_args!(" {word} {:?} {:?} long={} ", step.action, step.node, step.long));
     put(line, format_args!("timeout={} {:?}", step.timeout, step.retry));
     arguments(line, &step.args);
+    waiting(line, &step.later);
 }
 
 /// Writes arguments sorted by name.
@@ -115,6 +123,23 @@ fn arguments(line: &mut String, args: &IndexMap<String, Value>) {
         put(line, format_args!(" {name}="));
         value(line, &args[name]);
     }
+}
+
+/// Writes the arguments that wait for results, sorted by name.
+fn waiting(line: &mut String, later: &IndexMap<String, Expr>) {
+    let mut names: Vec<&String> = later.keys().collect();
+    names.sort_unstable();
+    for name in names {
+        put(line, format_args!(" {name} waits:"));
+        expression(line, &later[name]);
+    }
+}
+
+/// Writes an expression with the steps whose results it waits for: names alone may be those of several.
+fn expression(line: &mut String, expr: &Expr) {
+    let mut steps = Vec::new();
+    results(expr, &mut steps);
+    put(line, format_args!(" {:?} {steps:?}", shown(expr)));
 }
 
 /// Writes a value so that no two different ones are written alike.

@@ -5,12 +5,15 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 
 use dsl::eval::Facts;
-use dsl::program::{Block, Each, Effect, OrderKey, Policy, Retry, Step as Said, Stmt, Task, TaskBody};
+use dsl::later::shown;
+use dsl::program::{
+    Block, Choice, Each, Effect, Expr, ExprKind, OrderKey, Policy, Retry, Step as Said, Stmt, Task, TaskBody,
+};
 use dsl::value::{Batch, LOCAL, Value, Window};
 use indexmap::IndexMap;
 
-use super::build::{Call, Child, Draft, Frame, Link, finding};
-use super::{Gate, Lanes, Scope, ScopeId, ScopeKind, Step, StepId, Undo, Vertex, Work};
+use super::build::{Call, Child, Draft, Frame, Link, apart, finding};
+use super::{Branch, Gate, Lanes, Scope, ScopeId, ScopeKind, Step, StepId, Undo, Vertex, Work};
 
 /// The law whose `allow` lets an `each` over control plane nodes run more than one at a time.
 const ONE_AT_A_TIME: &str = "one-control-plane-at-a-time";
@@ -33,13 +36,13 @@ pub(super) fn pass(draft: &mut Draft<'_>) {
     let program = draft.program;
     let root = draft.scope(ScopeKind::Playbook, String::new(), None);
     draft.policies.push(Link { policy: &program.policy, around: None });
-    let frame = draft.frame(Vec::new(), None);
+    let frame = draft.frame(Frame::default());
     draft.ask(&program.policy, frame, Gate::Scope(root));
     for stage in &program.stages {
         let key = draft.key(stage.name.clone());
         let scope = draft.scope(ScopeKind::Stage(stage.name.clone()), key.clone(), Some(root));
         draft.stages.push(scope);
-        let frame = draft.frame(vec![Value::None; stage.slots as usize], None);
+        let frame = draft.frame(Frame::of(Vec::new(), stage.slots, None));
         let policy = draft.link(&stage.policy, 0);
         draft.ask(&stage.policy, frame, Gate::Scope(scope));
         draft.block(&stage.body, &At { scope, prefix: key.into(), frame, policy, depth: 0 });
@@ -70,8 +73,8 @@ impl<'p> Draft<'p> {
         at
     }
 
-    fn frame(&mut self, locals: Vec<Value>, here: Option<String>) -> usize {
-        self.frames.push(Frame { locals, here });
+    fn frame(&mut self, frame: Frame) -> usize {
+        self.frames.push(frame);
         self.frames.len() - 1
     }
 
@@ -112,6 +115,7 @@ impl<'p> Draft<'p> {
                 self.in_order(block, "if", at);
             }
             Stmt::Sequence(block) => self.in_order(block, "in order", at),
+            Stmt::When(choice) => self.when(choice, at),
             Stmt::Parallel(block) => {
                 let key = self.key(format!("{}/parallel", at.prefix));
                 let scope = self.scope(ScopeKind::Parallel, key, Some(at.scope));
@@ -131,10 +135,33 @@ impl<'p> Draft<'p> {
         self.block(block, &At { scope, ..at.clone() });
     }
 
+    /// Makes a scope of each side: which one is done is decided during the run.
+    fn when(&mut self, choice: &'p Choice, at: &At) {
+        let cond = self.known(&choice.cond, &self.frames[at.frame]);
+        let Some(cond) = self.keep(cond) else { return };
+        let mut at = at.clone();
+        if matches!(self.plan.scope(at.scope).kind, ScopeKind::Parallel) {
+            // The order is free between the choice and its neighbors; the sides follow each other.
+            let key = self.key(format!("{}/when", at.prefix));
+            at.scope = self.scope(ScopeKind::Task("when".to_string()), key, Some(at.scope));
+        }
+        for (block, is) in [(&choice.then, true), (&choice.other, false)] {
+            if block.0.is_empty() {
+                continue;
+            }
+            let key = self.key(format!("{}/{}", at.prefix, if is { "when" } else { "else" }));
+            let when = Branch { cond: cond.clone(), text: choice.text.clone(), is };
+            let scope = self.scope(ScopeKind::When(when), key, Some(at.scope));
+            self.block(block, &At { scope, ..at.clone() });
+        }
+    }
+
     fn call(&mut self, step: &'p Said, at: &At) {
         let task = &self.program.tasks[step.task.0 as usize];
-        let args: Vec<Option<Value>> = step.args.iter().map(|arg| self.eval(arg, at.frame)).collect();
-        let Some(args) = args.into_iter().collect::<Option<Vec<Value>>>() else { return };
+        let frame = &self.frames[at.frame];
+        let args: Vec<_> = step.args.iter().map(|arg| self.known(arg, frame)).collect();
+        let args: Vec<Option<Expr>> = args.into_iter().map(|arg| self.keep(arg)).collect();
+        let Some(args) = args.into_iter().collect::<Option<Vec<Expr>>>() else { return };
         let policy = self.link(&step.policy, at.policy);
         match &task.body {
             TaskBody::Native | TaskBody::Script(_) => self.step(task, step, args, policy, at),
@@ -152,11 +179,9 @@ impl<'p> Draft<'p> {
                 let name = self.name(&step.policy, at.frame).unwrap_or_else(|| task.name.clone());
                 let key = self.key(format!("{}/{}", at.prefix, dashed(&task.name)));
                 let scope = self.scope(ScopeKind::Task(name), key, Some(at.scope));
-                let mut locals = args;
-                locals.resize((*slots as usize).max(locals.len()), Value::None);
                 let here = self.frames[at.frame].here.clone();
                 self.ask(&step.policy, at.frame, Gate::Scope(scope));
-                let frame = self.frame(locals, here);
+                let frame = self.frame(Frame::of(args, *slots, here));
                 let policy = self.link(inner, policy);
                 self.ask(inner, frame, Gate::Scope(scope));
                 let below = At { scope, frame, policy, depth: at.depth + 1, prefix: at.prefix.clone() };
@@ -167,12 +192,13 @@ impl<'p> Draft<'p> {
 
     /// Returns the name that a policy gives.
     fn name(&mut self, policy: &'p Policy, frame: usize) -> Option<String> {
-        let name = policy.name.as_ref()?;
-        Some(self.eval(name, frame)?.to_string())
+        let name = self.known(policy.name.as_ref()?, &self.frames[frame]);
+        Some(shown(&self.keep(name)?))
     }
 
-    fn step(&mut self, task: &'p Task, said: &'p Said, args: Vec<Value>, policy: usize, at: &At) {
+    fn step(&mut self, task: &'p Task, said: &'p Said, args: Vec<Expr>, policy: usize, at: &At) {
         let here = self.frames[at.frame].here.clone();
+        let (args, later) = apart(args);
         let action = self.action(task);
         let mut node = node_of(task, &args);
         if matches!(task.body, TaskBody::Script(_)) {
@@ -187,7 +213,7 @@ impl<'p> Draft<'p> {
         }
         let text = match self.name(&said.policy, at.frame) {
             Some(name) => name,
-            None => self.text(task, &args, here.as_deref()),
+            None => self.text(task, &args, &later, here.as_deref()),
         };
         let id = StepId(self.plan.steps.len() as u32);
         let key = self.key(format!("{}/{}", at.prefix, dashed(&task.name)));
@@ -198,6 +224,8 @@ impl<'p> Draft<'p> {
             text,
             node,
             args: named(task, &args),
+            later: named_later(task, &later),
+            gives: task.header.gives.clone(),
             effect: task.header.effect,
             long: task.header.long || said.policy.long,
             timeout: 0,
@@ -206,16 +234,24 @@ impl<'p> Draft<'p> {
             needs: Vec::new(),
             ensures: Vec::new(),
             follows: Vec::new(),
+            ends: Vec::new(),
             prepares: task.header.prepares,
             preflight: task.header.preflight,
             work: Work::Runs,
+            maybe: false,
             scope: at.scope,
             vertex,
             span: said.span,
         });
         self.ask(&said.policy, at.frame, Gate::Step(id));
         self.children[at.scope.0 as usize].push(Child::Step(id));
-        self.calls.push(Call { task, step: said, args, frame: at.frame, policy });
+        self.calls.push(Call { task, step: said, args, later, frame: at.frame, policy });
+        if let (Some(result), Some(ty)) = (&said.result, &task.header.gives) {
+            let kind = ExprKind::Result(id.0, result.name.clone());
+            let later = &mut self.frames[at.frame].later;
+            later.retain(|(slot, _)| *slot != result.slot);
+            later.push((result.slot, Expr { kind, ty: ty.clone(), span: said.span }));
+        }
     }
 
     /// Returns the name of the action that a task is; a script is kept under it.
@@ -237,16 +273,23 @@ impl<'p> Draft<'p> {
     }
 
     /// Writes a step as one would in kup, without what goes without saying.
-    pub(super) fn text(&self, task: &Task, args: &[Value], here: Option<&str>) -> String {
+    pub(super) fn text(
+        &self,
+        task: &Task,
+        args: &[Value],
+        later: &[(u32, Expr)],
+        here: Option<&str>,
+    ) -> String {
         let mut text = task.name.clone();
-        for (param, value) in task.params.iter().zip(args) {
+        for (slot, (param, value)) in (0..).zip(task.params.iter().zip(args)) {
+            let waits = later.iter().find(|(at, _)| *at == slot);
             let is_here = matches!(value, Value::Node(name) if Some(name.as_str()) == here);
             let is_default = || {
                 let default = param.default.as_ref()?;
                 let given = self.eval_with(default, args, here).ok()?;
                 Some(given == *value)
             };
-            if *value == Value::None || is_here || is_default() == Some(true) {
+            if waits.is_none() && (*value == Value::None || is_here || is_default() == Some(true)) {
                 continue;
             }
             text.push(' ');
@@ -254,7 +297,10 @@ impl<'p> Draft<'p> {
                 text.push_str(&param.name);
                 text.push('=');
             }
-            text.push_str(&quoted(value));
+            match waits {
+                Some((_, expr)) => text.push_str(&shown_argument(expr)),
+                None => text.push_str(&quoted(value)),
+            }
         }
         text
     }
@@ -288,7 +334,8 @@ impl<'p> Draft<'p> {
                 locals.resize(slot + 1, Value::None);
             }
             locals[slot] = element;
-            let frame = self.frame(locals, here);
+            let later = around.later.clone();
+            let frame = self.frame(Frame { locals, later, here });
             match canaries {
                 None => self.ask(&each.policy, frame, Gate::Scope(lane)),
                 // Once, in the words of the first lane behind the canaries.
@@ -414,6 +461,11 @@ pub(super) fn named(task: &Task, args: &[Value]) -> IndexMap<String, Value> {
     task.params.iter().map(|p| p.name.clone()).zip(args.iter().cloned()).collect()
 }
 
+/// Returns the arguments that wait for results, by parameter.
+pub(super) fn named_later(task: &Task, later: &[(u32, Expr)]) -> IndexMap<String, Expr> {
+    later.iter().map(|(slot, expr)| (task.params[*slot as usize].name.clone(), expr.clone())).collect()
+}
+
 /// Returns whether a verb with this effect may change its node.
 pub(super) fn changes_node(effect: Effect) -> bool {
     match effect {
@@ -430,6 +482,14 @@ fn dashed(words: &str) -> String {
 fn plain(of: &str) -> String {
     let keep = |c: char| if c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':') { c } else { '-' };
     of.chars().map(keep).collect()
+}
+
+/// Writes what waits for results as an argument; a text of which a part is known stands in quotes.
+fn shown_argument(expr: &Expr) -> String {
+    match &expr.kind {
+        ExprKind::Text(_) => format!("\"{}\"", shown(expr).replace('"', "\\\"")),
+        _ => shown(expr),
+    }
 }
 
 /// Writes a value as an argument; text that is not one word stands in quotes.

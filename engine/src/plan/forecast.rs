@@ -8,10 +8,11 @@
 
 mod again;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use dsl::program::Effect;
 
+use super::expand::changes_node;
 use super::{Plan, ScopeId, ScopeKind, Step, StepId, Vertex, Work, claims};
 use crate::action::Check;
 use crate::event::Failure;
@@ -27,28 +28,32 @@ pub enum Probe {
 
 /// Writes into each step whether it has work. Steps that were not probed run.
 pub fn forecast(plan: &mut Plan, probes: &HashMap<StepId, Probe>) {
+    let sides: Vec<Side> = plan.ids().map(|id| Side::of(plan, plan.step(id).scope)).collect();
+    // What is done now may not be so when it is decided: it is asked again in its turn.
+    let is_open = |id: StepId| matches!(sides[id.0 as usize], Side::Open);
+    let counts =
+        |(id, probe): &(&StepId, &Probe)| !is_open(**id) || !matches!(probe, Probe::Check(Check::Done(_)));
+    let probes: HashMap<StepId, Probe> =
+        probes.iter().filter(counts).map(|(id, probe)| (*id, probe.clone())).collect();
     let places = Places::new(plan);
-    let (wanted, before, later) = {
+    let (wanted, certain, before, later) = {
         let facts = Facts::new(plan);
         let before = again::before(plan, &places);
-        let mut wanted: Vec<bool> =
-            plan.ids().map(|id| stands_alone(plan.step(id)) && !is_done(probes, id)).collect();
-        // What follows may need a preparation, and what prepares may be followed: each round can
-        // only add work, and two or three rounds add all of it.
-        loop {
-            let more = again::undone(plan, &places, &before, &mut wanted);
-            let more = follow(plan, &places, &facts, &mut wanted) || more;
-            let still_more = prepare(plan, &places, &facts, probes, &mut wanted);
-            if !more && !still_more {
-                break;
-            }
-        }
-        let later = again::behind_changes(plan, &places, &wanted);
-        (wanted, before, later)
+        let wanted = |sides: &[bool]| wanted(plan, &places, &facts, &probes, &before, sides);
+        let all = wanted(&sides.iter().map(|side| !matches!(side, Side::Out(_))).collect::<Vec<_>>());
+        let is_open = sides.iter().any(|side| matches!(side, Side::Open));
+        // What is wanted also if every `when` that is open yet leaves its steps out.
+        let certain =
+            is_open.then(|| wanted(&sides.iter().map(|side| matches!(side, Side::In)).collect::<Vec<_>>()));
+        let later = again::behind_changes(plan, &places, &all);
+        (all, certain, before, later)
     };
     for id in places.order.iter().copied() {
         let i = id.0 as usize;
-        let mut work = verdict(plan.step(id), probes.get(&id), wanted[i]);
+        let mut work = match &sides[i] {
+            Side::Out(why) => Work::NotNeeded(why.clone()),
+            Side::In | Side::Open => verdict(plan.step(id), probes.get(&id), wanted[i]),
+        };
         // What is now, when the step's turn comes, is what the one before it leaves.
         if let (Work::Change { now, .. }, Some(before)) = (&mut work, before[i])
             && let Work::Change { then, .. } = &plan.step(before).work
@@ -56,9 +61,58 @@ pub fn forecast(plan: &mut Plan, probes: &HashMap<StepId, Probe>) {
         {
             now.clone_from(then);
         }
-        plan.steps[i].work = work;
+        let step = &mut plan.steps[i];
+        step.maybe = work.is_wanted() && certain.as_ref().is_some_and(|certain| !certain[i]);
+        step.work = work;
         // What is judged behind a change is judged in its turn.
-        plan.steps[i].preflight &= !later[i];
+        step.preflight &= !later[i];
+    }
+}
+
+/// On which side of the `when`s around it a step stands.
+enum Side {
+    /// It is done, as far as they are concerned.
+    In,
+    /// That is known only during the run.
+    Open,
+    /// It is left out; why.
+    Out(String),
+}
+
+impl Side {
+    fn of(plan: &Plan, scope: ScopeId) -> Side {
+        let mut side = Side::In;
+        for (_, when) in plan.whens(scope) {
+            match when.known() {
+                Some(true) => {}
+                Some(false) => return Side::Out(when.reason(false)),
+                None => side = Side::Open,
+            }
+        }
+        side
+    }
+}
+
+/// Finds what has work, of the steps that count.
+fn wanted(
+    plan: &Plan,
+    places: &Places,
+    facts: &Facts<'_>,
+    probes: &HashMap<StepId, Probe>,
+    before: &[Option<StepId>],
+    counts: &[bool],
+) -> Vec<bool> {
+    let alone = |id: StepId| counts[id.0 as usize] && stands_alone(plan.step(id)) && !is_done(probes, id);
+    let mut wanted: Vec<bool> = plan.ids().map(alone).collect();
+    // What follows may need a preparation, and what prepares may be followed: each round can
+    // only add work, and two or three rounds add all of it.
+    loop {
+        let more = again::undone(plan, places, before, counts, &mut wanted);
+        let more = follow(plan, places, facts, counts, &mut wanted) || more;
+        let still_more = prepare(plan, places, facts, probes, counts, &mut wanted);
+        if !more && !still_more {
+            return wanted;
+        }
     }
 }
 
@@ -116,12 +170,12 @@ fn list(facts: &[String]) -> String {
 }
 
 /// One sweep forward: wants what follows wanted work.
-fn follow(plan: &Plan, places: &Places, facts: &Facts<'_>, wanted: &mut [bool]) -> bool {
+fn follow(plan: &Plan, places: &Places, facts: &Facts<'_>, counts: &[bool], wanted: &mut [bool]) -> bool {
     let mut index = Index::new(plan, places, false);
     let mut more = false;
     for id in places.order.iter().copied() {
         let i = id.0 as usize;
-        if !wanted[i] && !plan.step(id).prepares {
+        if !wanted[i] && counts[i] && !plan.step(id).prepares {
             let follows = plan.step(id).follows.iter();
             wanted[i] = follows.filter_map(|f| facts.followed.get(f.as_str())).any(|f| index.holds(id, *f));
             more |= wanted[i];
@@ -137,25 +191,36 @@ fn follow(plan: &Plan, places: &Places, facts: &Facts<'_>, wanted: &mut [bool]) 
     more
 }
 
-/// One sweep backward: wants what prepares wanted work.
+/// One sweep backward: wants what prepares wanted work: a step that needs what it ensures, or that
+/// changes the node it prepares, as far as nothing between them ends what it ensures.
 fn prepare(
     plan: &Plan,
     places: &Places,
     facts: &Facts<'_>,
     probes: &HashMap<StepId, Probe>,
+    counts: &[bool],
     wanted: &mut [bool],
 ) -> bool {
     let mut index = Index::new(plan, places, true);
     let mut more = false;
     for id in places.order.iter().rev().copied() {
         let i = id.0 as usize;
-        if !wanted[i] && plan.step(id).prepares && !is_done(probes, id) {
+        if !wanted[i] && counts[i] && plan.step(id).prepares && !is_done(probes, id) {
             let ensures = plan.step(id).ensures.iter();
             wanted[i] = ensures.filter_map(|f| facts.prepared.get(f.as_str())).any(|f| index.holds(id, *f));
             more |= wanted[i];
         }
+        let step = plan.step(id);
+        let ends: Vec<u32> =
+            step.ends.iter().filter_map(|f| facts.prepared.get(f.as_str()).copied()).collect();
+        for fact in &ends {
+            index.end(id, *fact);
+        }
         if wanted[i] {
-            for known in plan.step(id).needs.iter().filter_map(|f| facts.prepared.get(f.as_str())) {
+            let needs = step.needs.iter().filter_map(|f| facts.prepared.get(f.as_str()));
+            let of_node = step.node.as_deref().filter(|_| changes_node(step.effect) && !step.prepares);
+            let touched = of_node.and_then(|node| facts.of_node.get(node)).into_iter().flatten();
+            for known in needs.chain(touched).filter(|known| !ends.contains(known)) {
                 index.note(id, *known);
             }
         }
@@ -169,11 +234,14 @@ struct Facts<'p> {
     /// `changed` of `changed(*)`: the numbers of facts about any node.
     of_any: HashMap<&'p str, u32>,
     prepared: HashMap<&'p str, u32>,
+    /// The facts about a node that prepare it for a change of any kind.
+    of_node: HashMap<&'p str, Vec<u32>>,
 }
 
 impl<'p> Facts<'p> {
     fn new(plan: &'p Plan) -> Facts<'p> {
         let (mut followed, mut of_any, mut prepared) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let mut of_node: HashMap<&str, Vec<u32>> = HashMap::new();
         for step in &plan.steps {
             for fact in &step.follows {
                 let next = followed.len() as u32;
@@ -184,10 +252,18 @@ impl<'p> Facts<'p> {
             }
             for fact in step.ensures.iter().filter(|_| step.prepares) {
                 let next = prepared.len() as u32;
-                prepared.entry(fact.as_str()).or_insert(next);
+                let number = *prepared.entry(fact.as_str()).or_insert(next);
+                // That it changes the node itself is no preparation.
+                let about = step.node.as_deref().filter(|_| changes_node(step.effect));
+                if let Some(node) = about.filter(|_| !fact.starts_with("changed(")) {
+                    let known = of_node.entry(node).or_default();
+                    if !known.contains(&number) {
+                        known.push(number);
+                    }
+                }
             }
         }
-        Facts { followed, of_any, prepared }
+        Facts { followed, of_any, prepared, of_node }
     }
 
     /// Returns the followed facts that a fact which is ensured stands for.
@@ -264,13 +340,16 @@ struct Index<'a> {
     backward: bool,
     /// The place of the first note of a fact within a scope, in the direction of the sweep.
     noted: HashMap<(u32, ScopeId), u32>,
+    /// Where a step has ended a fact, so that notes from beyond it do not count.
+    ended: HashSet<(u32, ScopeId)>,
     /// Whether a fact holds when a stage is reached, as far as somebody asked.
     reached: HashMap<(u32, ScopeId), bool>,
 }
 
 impl<'a> Index<'a> {
     fn new(plan: &'a Plan, places: &'a Places, backward: bool) -> Index<'a> {
-        Index { plan, places, backward, noted: HashMap::new(), reached: HashMap::new() }
+        let (noted, reached) = (HashMap::new(), HashMap::new());
+        Index { plan, places, backward, noted, ended: HashSet::new(), reached }
     }
 
     fn place(&self, id: u32) -> u32 {
@@ -287,6 +366,25 @@ impl<'a> Index<'a> {
         }
     }
 
+    fn end(&mut self, id: StepId, fact: u32) {
+        let mut at = Some(self.plan.step(id).scope);
+        while let Some(scope) = at {
+            self.noted.remove(&(fact, scope));
+            self.ended.insert((fact, scope));
+            // Around a `when` that is open, nobody knows whether it will be ended.
+            let is_open = match &self.plan.scope(scope).kind {
+                ScopeKind::When(when) => when.known().is_none(),
+                ScopeKind::Playbook
+                | ScopeKind::Stage(_)
+                | ScopeKind::Each(_)
+                | ScopeKind::Lane { .. }
+                | ScopeKind::Task(_)
+                | ScopeKind::Parallel => false,
+            };
+            at = self.plan.scope(scope).parent.filter(|_| !is_open);
+        }
+    }
+
     /// Returns whether a step that this one comes after (in the direction of the sweep) noted the
     /// fact.
     fn holds(&mut self, id: StepId, fact: u32) -> bool {
@@ -294,13 +392,18 @@ impl<'a> Index<'a> {
         let mut at = self.plan.step(id).scope;
         loop {
             let in_order = match &self.plan.scope(at).kind {
-                ScopeKind::Stage(_) | ScopeKind::Lane { .. } | ScopeKind::Task(_) => true,
+                ScopeKind::Stage(_) | ScopeKind::Lane { .. } | ScopeKind::Task(_) | ScopeKind::When(_) => {
+                    true
+                }
                 // One lane at a time is one after the other, in the order of the plan.
                 ScopeKind::Each(lanes) => lanes.windows == [1],
                 ScopeKind::Parallel | ScopeKind::Playbook => false,
             };
             if in_order && self.noted.get(&(fact, at)).is_some_and(|first| *first < mine) {
                 return true;
+            }
+            if in_order && self.ended.contains(&(fact, at)) {
+                return false;
             }
             if matches!(self.plan.scope(at).kind, ScopeKind::Stage(_)) {
                 return self.holds_at_stage(at, fact);
@@ -331,6 +434,9 @@ impl<'a> Index<'a> {
             stack.push((stage, next + 1));
             if self.noted.contains_key(&(fact, other)) {
                 found = true;
+                continue;
+            }
+            if self.ended.contains(&(fact, other)) {
                 continue;
             }
             match self.reached.get(&(fact, other)) {

@@ -41,7 +41,8 @@ fn add<'p>(draft: &mut Draft<'p>, said: &'p Said, scope: Option<ScopeId>, node: 
     }
     locals.resize(said.slots as usize, Value::None);
     let mut steps = Vec::new();
-    let done = undo::flatten(draft, &said.body, &Frame { locals, here: node }, 0, &mut steps);
+    let done =
+        undo::flatten(draft, &said.body, &Frame { locals, later: Vec::new(), here: node }, 0, &mut steps);
     steps.iter_mut().for_each(|step| step.text = unmarked(&step.text));
     if draft.keep(done).is_some() && !steps.is_empty() {
         draft.plan.hooks.push(Hook { on: said.on, when: said.when, scope, text: said.text.clone(), steps });

@@ -17,15 +17,16 @@ mod show;
 mod stale;
 mod undo;
 mod validate;
+mod when;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use dsl::program::{Effect, OnFailure, Retry, Thing, When};
+use dsl::program::{Effect, Expr, OnFailure, Retry, Thing, When};
 use dsl::span::Span;
-use dsl::value::Value;
+use dsl::value::{Type, Value};
 use indexmap::IndexMap;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 
@@ -34,6 +35,7 @@ pub use self::digest::digest;
 pub use self::forecast::{Probe, forecast};
 pub(crate) use self::hook::fill;
 pub use self::show::{params, show};
+pub use self::when::Branch;
 
 /// Names a step of [`Plan::steps`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,8 +119,12 @@ pub struct Step {
     pub text: String,
     /// The node it is about, if any.
     pub node: Option<String>,
-    /// Its arguments by parameter.
+    /// Its arguments by parameter; those that wait for results are none.
     pub args: IndexMap<String, Value>,
+    /// The arguments that wait for results of earlier steps.
+    pub later: IndexMap<String, Expr>,
+    /// What it gives back, if somebody may ask.
+    pub gives: Option<Type>,
     /// What it touches.
     pub effect: Effect,
     /// On a node it runs detached.
@@ -136,12 +142,17 @@ pub struct Step {
     /// It has work where an earlier step that ensures one of these has work (a step that reads: only
     /// there).
     pub follows: Vec<String>,
-    /// It only has work where a later step that needs what it ensures has work.
+    /// Facts that no longer hold afterwards: what comes behind it is no reason to prepare before it.
+    pub ends: Vec<String>,
+    /// It only has work where a later step has work that needs what it ensures, or that changes the node
+    /// it prepares.
     pub prepares: bool,
     /// Its verdict counts already when the plan is made.
     pub preflight: bool,
     /// Whether there is work, as far as is known.
     pub work: Work,
+    /// Whether that depends on what is known only during the run.
+    pub maybe: bool,
     /// The scope it stands in.
     pub scope: ScopeId,
     /// Its vertex.
@@ -206,8 +217,10 @@ pub struct UndoStep {
     pub action: String,
     /// The step as people read it.
     pub text: String,
-    /// Its arguments by parameter.
+    /// Its arguments by parameter; those that wait for results are none.
     pub args: IndexMap<String, Value>,
+    /// The arguments that wait for results of earlier steps.
+    pub later: IndexMap<String, Expr>,
     /// The node it is about, if any.
     pub node: Option<String>,
     /// On a node it runs detached.
@@ -252,6 +265,8 @@ pub enum ScopeKind {
     },
     /// A task written in kup, where it was called.
     Task(String),
+    /// `when cond { }`, or its `else`: decided during the run.
+    When(Branch),
     /// `parallel { }`
     Parallel,
 }
@@ -281,12 +296,12 @@ impl Plan {
         &self.scopes[id.0 as usize]
     }
 
-    /// Returns how many steps will change something.
+    /// Returns how many steps will change something, whatever is found during the run.
     pub fn changes(&self) -> usize {
-        self.steps.iter().filter(|step| step.changes()).count()
+        self.steps.iter().filter(|step| step.changes() && !step.maybe).count()
     }
 
-    /// Returns whether any step will change something.
+    /// Returns whether any step will change something, or may.
     pub fn has_work(&self) -> bool {
         self.steps.iter().any(Step::changes)
     }

@@ -12,7 +12,9 @@ pub(super) fn pass(draft: &mut Draft<'_>) {
         match draft.plan.scope(scope).kind {
             ScopeKind::Playbook => stages(draft, scope),
             ScopeKind::Each(_) | ScopeKind::Parallel => free(draft, scope),
-            ScopeKind::Stage(_) | ScopeKind::Lane { .. } | ScopeKind::Task(_) => sequence(draft, scope),
+            ScopeKind::Stage(_) | ScopeKind::Lane { .. } | ScopeKind::Task(_) | ScopeKind::When(_) => {
+                sequence(draft, scope);
+            }
         }
     }
 }

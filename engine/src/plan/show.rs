@@ -84,13 +84,13 @@ struct Row {
 }
 
 fn nodes(out: &mut String, plan: &Plan, inventory: &Inventory) {
-    let mut steps = vec![(0usize, 0usize, None::<&Version>); inventory.nodes.len()];
+    let mut steps = vec![(0usize, 0usize, 0usize, None::<&Version>); inventory.nodes.len()];
     for step in &plan.steps {
         let place = step.node.as_ref().and_then(|name| inventory.nodes.get_index_of(name));
-        let Some((all, work, target)) = place.map(|i| &mut steps[i]) else { continue };
+        let Some((all, work, maybe, target)) = place.map(|i| &mut steps[i]) else { continue };
         *all += 1;
         if step.changes() {
-            *work += 1;
+            *(if step.maybe { &mut *maybe } else { &mut *work }) += 1;
             for value in step.args.values() {
                 if let Value::Version(version) = value {
                     *target = (*target).max(Some(version));
@@ -98,11 +98,15 @@ fn nodes(out: &mut String, plan: &Plan, inventory: &Inventory) {
             }
         }
     }
-    let touched = inventory.nodes.values().zip(&steps).filter(|(_, (all, _, _))| *all > 0);
+    let touched = inventory.nodes.values().zip(&steps).filter(|(_, (all, ..))| *all > 0);
     let mut rows: Vec<(String, Row)> = Vec::new();
     let mut folded: Vec<&str> = Vec::new();
-    for (node, (all, work, target)) in touched {
-        let row = row(node, *all, *work, *target);
+    for (node, (all, work, maybe, target)) in touched {
+        let steps = match maybe {
+            0 => format!("{work} of {all}"),
+            maybe => format!("{work} to {} of {all}", work + maybe),
+        };
+        let row = row(node, steps, *target);
         match rows.last_mut() {
             Some((names, last)) if *last == row => {
                 folded.push(&node.name);
@@ -129,11 +133,11 @@ fn nodes(out: &mut String, plan: &Plan, inventory: &Inventory) {
     columns(out, 0, &table);
 }
 
-fn row(node: &Node, all: usize, work: usize, target: Option<&Version>) -> Row {
+fn row(node: &Node, steps: String, target: Option<&Version>) -> Row {
     let now = node.kubelet.as_ref().map_or("?".to_string(), Version::to_string);
     let target = target.map_or(String::new(), Version::to_string);
     let role = node.role().replace('_', " ");
-    Row { role, now, target, steps: format!("{work} of {all}") }
+    Row { role, now, target, steps }
 }
 
 /// Writes rows with their columns under each other.
@@ -261,6 +265,11 @@ impl<'p> Shown<'p> {
                 self.question(out, Gate::Scope(id), depth + 1);
                 self.scope(out, id, depth + 1);
             }
+            ScopeKind::When(when) => {
+                let not = if when.is { "" } else { " is false" };
+                line(out, depth, &format!("when {}{not}", when.text));
+                self.scope(out, id, depth + 1);
+            }
             ScopeKind::Playbook | ScopeKind::Stage(_) | ScopeKind::Lane { .. } => self.scope(out, id, depth),
         }
     }
@@ -291,8 +300,8 @@ impl<'p> Shown<'p> {
     fn step(&self, id: StepId) -> [String; 2] {
         let step = self.plan.step(id);
         let (mark, note) = match &step.work {
-            Work::Runs => ("?", String::new()),
-            Work::Change { now, then } => ("+", change(now, then)),
+            Work::Runs => (if step.maybe { "~" } else { "?" }, String::new()),
+            Work::Change { now, then } => (if step.maybe { "~" } else { "+" }, change(now, then)),
             Work::Done(note) => ("=", note.clone()),
             Work::NotNeeded(why) => ("-", why.clone()),
         };
@@ -336,7 +345,11 @@ fn summary(out: &mut String, plan: &Plan) {
         line(out, 0, &format!("no way back after {}: {why}", step.key));
     }
     let count = |is: fn(&Step) -> bool| plan.steps.iter().filter(|step| is(step)).count();
-    let looks = count(|s| s.work.is_wanted() && !s.changes());
+    let looks = count(|s| s.work.is_wanted() && !s.changes() && !s.maybe);
+    let maybe = match count(|s| s.maybe) {
+        0 => String::new(),
+        maybe => format!("{maybe} maybe, "),
+    };
     let done = count(|s| matches!(s.work, Work::Done(_)));
     let left_out = count(|s| matches!(s.work, Work::NotNeeded(_)));
     let changes = plan.changes();
@@ -346,5 +359,9 @@ fn summary(out: &mut String, plan: &Plan) {
         1 => line(out, 0, "asks once on the way"),
         n => line(out, 0, &format!("asks {n} times on the way")),
     }
-    line(out, 0, &format!("{changes} {plural}, {looks} to look, {done} done already, {left_out} not needed"));
+    line(
+        out,
+        0,
+        &format!("{changes} {plural}, {maybe}{looks} to look, {done} done already, {left_out} not needed"),
+    );
 }

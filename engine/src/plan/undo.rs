@@ -5,8 +5,8 @@ use dsl::diagnostic::Diagnostic;
 use dsl::program::{Block, Step as Said, Stmt, TaskBody, UndoClass};
 use dsl::value::Value;
 
-use super::build::{Draft, Frame, finding};
-use super::expand::{named, node_of};
+use super::build::{Draft, Frame, apart, finding};
+use super::expand::{named, named_later, node_of};
 use super::{Undo, UndoStep, policy};
 
 /// As deep as tasks may call tasks.
@@ -23,7 +23,7 @@ pub(super) fn pass(draft: &mut Draft<'_>) {
 
 fn undo(draft: &mut Draft<'_>, call: usize) -> Result<Undo, Diagnostic> {
     let call = &draft.calls[call];
-    let (task, args) = (call.task, call.args.clone());
+    let (task, args, later) = (call.task, call.args.clone(), call.later.clone());
     let frame = draft.frames[call.frame].clone();
     if let Some(block) = &call.step.policy.undo {
         let mut steps = Vec::new();
@@ -43,7 +43,8 @@ fn undo(draft: &mut Draft<'_>, call: usize) -> Result<Undo, Diagnostic> {
             UndoClass::Itself => Undo::Itself,
             UndoClass::OneWay(why) => Undo::OneWay(why.clone()),
             UndoClass::By(step) => {
-                let inner = Frame { locals: args.clone(), here: frame.here.clone() };
+                let (locals, later) = (args.clone(), later.clone());
+                let inner = Frame { locals, later, here: frame.here.clone() };
                 let mut steps = Vec::new();
                 self::step(draft, step, &inner, 0, &mut steps)?;
                 Undo::Steps(steps)
@@ -64,14 +65,20 @@ pub(super) fn flatten<'p>(
     for stmt in &block.0 {
         match stmt {
             Stmt::Step(said) => step(draft, said, frame, depth, into)?,
+            // A task that an `undo` calls may hold one.
+            Stmt::When(choice) => {
+                let text = "an undo is decided before the run, and this `when` during it";
+                let hints = ["call a task without `when` in the `undo`"];
+                return Err(finding("K0606", Some(choice.span), text, &hints));
+            }
             Stmt::Parallel(block) | Stmt::Sequence(block) => flatten(draft, block, frame, depth, into)?,
             Stmt::If(choice) => {
-                let holds = draft.eval_with(&choice.cond, &frame.locals, frame.here.as_deref())?;
+                let holds = draft.eval_in(&choice.cond, frame)?;
                 let block = if holds == Value::Bool(true) { &choice.then } else { &choice.other };
                 flatten(draft, block, frame, depth, into)?;
             }
             Stmt::Each(each) => {
-                let elements = match draft.eval_with(&each.over, &frame.locals, frame.here.as_deref())? {
+                let elements = match draft.eval_in(&each.over, frame)? {
                     Value::Nodes(names) => names.into_iter().map(Value::Node).collect(),
                     Value::List(values) => values,
                     other => vec![other],
@@ -103,16 +110,22 @@ fn step<'p>(
 ) -> Result<(), Diagnostic> {
     let task = &draft.program.tasks[said.task.0 as usize];
     let here = frame.here.as_deref();
-    let args: Vec<Value> =
-        said.args.iter().map(|arg| draft.eval_with(arg, &frame.locals, here)).collect::<Result<_, _>>()?;
+    if let Some(result) = &said.result {
+        let text =
+            format!("an undo is decided before the run, and `{}` is known only during it", result.name);
+        return Err(finding("K0606", Some(said.span), text, &["call a task without `let` in the `undo`"]));
+    }
+    let args = said.args.iter().map(|arg| draft.known(arg, frame)).collect::<Result<Vec<_>, _>>()?;
     match &task.body {
         TaskBody::Native | TaskBody::Script(_) => {
+            let (args, later) = apart(args);
             let (timeout, retry) = policy::settle(&[&said.policy], &task.header.policy);
             into.push(UndoStep {
                 action: draft.action(task),
-                text: draft.text(task, &args, here),
+                text: draft.text(task, &args, &later, here),
                 node: node_of(task, &args),
                 args: named(task, &args),
+                later: named_later(task, &later),
                 long: task.header.long || said.policy.long,
                 timeout,
                 retry,
@@ -124,9 +137,7 @@ fn step<'p>(
                 let text = format!("`{}` calls itself, or is nested too deeply", task.name);
                 return Err(finding("K0601", Some(said.span), text, &[]));
             }
-            let mut locals = args;
-            locals.resize((*slots as usize).max(locals.len()), Value::None);
-            flatten(draft, body, &Frame { locals, here: frame.here.clone() }, depth + 1, into)
+            flatten(draft, body, &Frame::of(args, *slots, frame.here.clone()), depth + 1, into)
         }
     }
 }

@@ -131,7 +131,7 @@ impl Performer {
     /// Performs a verb done in Rust, which only reads; what it finds wrong stops.
     async fn look_beside(&self, step: &UndoStep, key: String, sight: Sight<'_>) -> Result<(), Failure> {
         let action = self.action(&step.action, &step.args, sight)?;
-        let cx = self.context(key, 1, step.node.as_deref(), &step.args, step.long);
+        let cx = self.context(key, 1, step.node.as_deref(), step.args.clone(), step.long);
         self.whole(&*action, &cx).await
     }
 }

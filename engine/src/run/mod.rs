@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::action::Actions;
-use crate::event::{Event, Outcome};
+use crate::event::{Event, Failure, Outcome};
 use crate::inventory::Inventory;
 use crate::journal::{Journal, JournalError};
 use crate::machine::{Effect, Input, Machine};
@@ -37,7 +37,7 @@ use crate::port::Ports;
 use crate::secret::Secrets;
 
 pub use self::probe::probe;
-use self::task::Performer;
+use self::task::{Arguments, Performer};
 
 /// So many inputs at most share one sync, so that a flood of answers cannot hold back their events.
 const ROUND: usize = 256;
@@ -113,7 +113,8 @@ pub async fn drive(
             }
         }
         while let Some(effect) = machine.poll_effect() {
-            tasks.perform(effect, &performer, &answers);
+            let args = machine.arguments(&effect);
+            tasks.perform(effect, args, &performer, &answers);
         }
         if let Some(outcome) = outcome {
             tasks.set.shutdown().await;
@@ -172,13 +173,14 @@ impl Tasks {
     fn perform(
         &mut self,
         effect: Effect,
+        args: Result<Vec<Arguments>, Failure>,
         performer: &Arc<Performer>,
         answers: &mpsc::UnboundedSender<Input>,
     ) {
         let step = match &effect {
             // What is said beside the run is nobody's turn.
             Effect::Hook { .. } => {
-                self.set.spawn(performer.clone().perform(effect, answers.clone()));
+                self.set.spawn(performer.clone().perform(effect, args, answers.clone()));
                 return;
             }
             Effect::Probe(step, _) | Effect::Cancel(step, _) => *step,
@@ -189,7 +191,7 @@ impl Tasks {
             running.abort();
         }
         if !matches!(effect, Effect::Cancel(..)) {
-            let task = performer.clone().perform(effect, answers.clone());
+            let task = performer.clone().perform(effect, args, answers.clone());
             self.of.insert(step, self.set.spawn(task));
         }
     }

@@ -73,9 +73,10 @@ pub async fn probe(
 }
 
 /// Returns whether a step's look says something before the run. What only reads is asked in its turn,
-/// unless it is declared to count before.
+/// unless it is declared to count before; what waits for results cannot be asked yet.
 fn can_be_asked(step: &Step) -> bool {
     match step.effect {
+        _ if !step.later.is_empty() => false,
         Effect::Reads => step.preflight,
         Effect::ChangesNode | Effect::DisruptsNode | Effect::ChangesCluster | Effect::ChangesHere => true,
         Effect::Decides => false,

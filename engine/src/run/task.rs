@@ -21,6 +21,9 @@ use crate::secret::Secrets;
 use super::script::Script;
 use super::sight::Sight;
 
+/// The arguments of a step, by parameter.
+pub(super) type Arguments = IndexMap<String, Value>;
+
 /// What all tasks of a run share.
 pub(super) struct Performer {
     pub(super) plan: Arc<Plan>,
@@ -33,12 +36,33 @@ pub(super) struct Performer {
 }
 
 impl Performer {
-    /// Performs an effect to its answer. A receiver that is gone wants no answers.
-    pub(super) async fn perform(self: Arc<Self>, effect: Effect, answers: UnboundedSender<Input>) {
+    /// Performs an effect to its answer, with the arguments of the step, or of the steps that take it
+    /// back. A receiver that is gone wants no answers.
+    pub(super) async fn perform(
+        self: Arc<Self>,
+        effect: Effect,
+        args: Result<Vec<Arguments>, Failure>,
+        answers: UnboundedSender<Input>,
+    ) {
         let tell = |input: Input| drop(answers.send(self.told(input)));
+        let args = match (args, &effect) {
+            (Ok(args), _) => args,
+            (Err(failure), Effect::Undo { step, attempt, .. }) => {
+                return tell(Input::Undone(*step, *attempt, Err(failure)));
+            }
+            (
+                Err(failure),
+                Effect::Probe(step, attempt)
+                | Effect::Start { step, attempt, .. }
+                | Effect::Follow { step, attempt, .. }
+                | Effect::Cancel(step, attempt),
+            ) => return tell(Input::Failed(*step, *attempt, failure)),
+            // A hook has no arguments that could be missing.
+            (Err(_), Effect::Hook { .. }) => Vec::new(),
+        };
         match effect {
             Effect::Probe(step, attempt) => {
-                let (action, cx) = match self.step(step, attempt) {
+                let (action, cx) = match self.step(step, attempt, args) {
                     Ok(found) => found,
                     Err(failure) => return tell(Input::Failed(step, attempt, failure)),
                 };
@@ -48,12 +72,12 @@ impl Performer {
                 });
             }
             Effect::Start { step, attempt, before } => {
-                let (action, cx) = match self.step(step, attempt) {
+                let (action, cx) = match self.step(step, attempt, args) {
                     Ok(found) => found,
                     Err(failure) => return tell(Input::Failed(step, attempt, failure)),
                 };
                 match guarded(action.start(&cx, &before)).await {
-                    Ok(Progress::Done(value)) => tell(Input::Done(step, attempt, value)),
+                    Ok(Progress::Done(value)) => tell(self.done(step, attempt, value)),
                     // The machine answers with `Follow`, once the handle is on disk.
                     Ok(Progress::Pending { handle, reason, .. }) => {
                         tell(Input::Began(step, attempt, handle));
@@ -65,18 +89,18 @@ impl Performer {
                 }
             }
             Effect::Follow { step, attempt, handle } => {
-                let (action, cx) = match self.step(step, attempt) {
+                let (action, cx) = match self.step(step, attempt, args) {
                     Ok(found) => found,
                     Err(failure) => return tell(Input::Failed(step, attempt, failure)),
                 };
                 let waiting = |reason: String| tell(Input::Waiting(step, attempt, reason));
                 tell(match follow(&*action, &cx, handle, waiting).await {
-                    Ok(value) => Input::Done(step, attempt, value),
+                    Ok(value) => self.done(step, attempt, value),
                     Err(failure) => Input::Failed(step, attempt, failure),
                 });
             }
             Effect::Undo { step, attempt, before } => {
-                tell(Input::Undone(step, attempt, self.undo(step, attempt, &before).await));
+                tell(Input::Undone(step, attempt, self.undo(step, attempt, args, &before).await));
             }
             Effect::Hook { fired, reason, output } => {
                 let waiting = |why: String| tell(Input::HookWaiting(fired, why));
@@ -121,22 +145,40 @@ impl Performer {
         }
     }
 
-    async fn undo(&self, step: StepId, attempt: u32, before: &Value) -> Result<(), Failure> {
+    /// Answers that an attempt is done. What others wait for must be of the type that the verb declares.
+    fn done(&self, step: StepId, attempt: u32, value: Value) -> Input {
+        let what = self.plan.step(step);
+        match &what.gives {
+            Some(ty) if !ty.holds(&value) => {
+                let text = format!("a bug in kup: `{}` gave back `{value}`, which is no `{ty}`", what.action);
+                Input::Failed(step, attempt, Failure::last(text))
+            }
+            Some(_) | None => Input::Done(step, attempt, value),
+        }
+    }
+
+    async fn undo(
+        &self,
+        step: StepId,
+        attempt: u32,
+        args: Vec<Arguments>,
+        before: &Value,
+    ) -> Result<(), Failure> {
         let what = self.plan.step(step);
         match &what.undo {
             Undo::Nothing => Ok(()),
             Undo::OneWay(why) => Err(Failure::last(format!("it cannot be taken back: {why}"))),
             Undo::Itself => {
-                let (action, cx) = self.step(step, attempt)?;
+                let (action, cx) = self.step(step, attempt, args)?;
                 guarded(action.undo(&cx, before)).await
             }
             Undo::Steps(steps) => {
-                for (i, undo) in steps.iter().enumerate() {
+                for (i, (undo, args)) in steps.iter().zip(args).enumerate() {
                     // A key of its own: what it leaves on nodes must not be taken for the step's work.
                     let key = format!("{}/undo/{}", what.key, i + 1);
                     let sight = Sight { step: Some(step), node: undo.node.as_deref(), ..Sight::default() };
-                    let action = self.action(&undo.action, &undo.args, sight)?;
-                    let cx = self.context(key, attempt, undo.node.as_deref(), &undo.args, undo.long);
+                    let action = self.action(&undo.action, &args, sight)?;
+                    let cx = self.context(key, attempt, undo.node.as_deref(), args, undo.long);
                     self.whole(&*action, &cx).await?;
                 }
                 Ok(())
@@ -159,11 +201,17 @@ impl Performer {
         }
     }
 
-    fn step(&self, id: StepId, attempt: u32) -> Result<(Arc<dyn Action>, Context), Failure> {
+    fn step(
+        &self,
+        id: StepId,
+        attempt: u32,
+        args: Vec<Arguments>,
+    ) -> Result<(Arc<dyn Action>, Context), Failure> {
         let step = self.plan.step(id);
+        let args = args.into_iter().next().unwrap_or_default();
         let sight = Sight { step: Some(id), attempt, ..Sight::default() };
-        let action = self.action(&step.action, &step.args, sight)?;
-        Ok((action, self.context(step.key.clone(), attempt, step.node.as_deref(), &step.args, step.long)))
+        let action = self.action(&step.action, &args, sight)?;
+        Ok((action, self.context(step.key.clone(), attempt, step.node.as_deref(), args, step.long)))
     }
 
     /// Returns an action by its name: a script with what it sees, or a verb done in Rust.
@@ -202,7 +250,7 @@ impl Performer {
         key: String,
         attempt: u32,
         node: Option<&str>,
-        args: &IndexMap<String, Value>,
+        args: Arguments,
         long: bool,
     ) -> Context {
         Context {
@@ -212,7 +260,7 @@ impl Performer {
             key,
             attempt,
             node: node.and_then(|name| self.inventory.nodes.get(name)).cloned(),
-            args: args.clone(),
+            args,
             long,
             folder: self.folder.clone(),
             secrets: self.secrets.clone(),
@@ -221,7 +269,7 @@ impl Performer {
 
     /// Looks whether a step has work, before a run.
     pub(super) async fn look(&self, id: StepId) -> Result<Check, Failure> {
-        let (action, cx) = self.step(id, 1)?;
+        let (action, cx) = self.step(id, 1, vec![self.plan.step(id).args.clone()])?;
         guarded(action.check(&cx)).await
     }
 }

@@ -22,6 +22,7 @@ mod kubeadm_apply;
 mod kubeadm_node;
 mod kubeadm_plan;
 mod package_repository;
+mod read_command;
 mod reboot;
 mod restart_kubelet;
 mod run_command;
@@ -66,6 +67,7 @@ pub(crate) fn all() -> Actions {
         Arc::new(kubeadm_apply::KubeadmApply),
         Arc::new(kubeadm_node::KubeadmNode),
         Arc::new(restart_kubelet::RestartKubelet),
+        Arc::new(read_command::ReadCommand),
         Arc::new(run_command::RunCommand),
         Arc::new(run_script::RunScript),
     ];

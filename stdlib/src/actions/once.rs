@@ -53,7 +53,7 @@ pub(super) async fn start(cx: &Context, host: &Host, argv: Vec<String>) -> Resul
                 return Ok(detached::pending(&handle, host, "the command", &Unit::Runs(String::new())));
             }
             Marker::Begun => return Err(half_done(host)),
-            Marker::Done => return Ok(Progress::Done(Value::None)),
+            Marker::Done(said) => return Ok(Progress::Done(Value::Text(said))),
         }
     }
     if detached {
@@ -87,10 +87,11 @@ pub(super) async fn poll(cx: &Context, handle: &Value) -> Result<Progress, Failu
 async fn ended(cx: &Context, host: &Host, output: &Output) -> Result<Progress, Failure> {
     let probed = argument::optional_text(cx, "unless").is_some();
     if output.ok() {
+        let said = last_lines(&output.stdout);
         if !probed {
-            Marker::Done.write(cx, host).await?;
+            Marker::Done(said.clone()).write(cx, host).await?;
         }
-        return Ok(Progress::Done(Value::Text(last_lines(&output.stdout))));
+        return Ok(Progress::Done(Value::Text(said)));
     }
     if !probed {
         Marker::None.write(cx, host).await?;
@@ -106,21 +107,22 @@ fn half_done(host: &Host) -> Failure {
     )
 }
 
-fn last_lines(text: &str) -> String {
+/// Returns what a command gives back of what it printed.
+pub(super) fn last_lines(text: &str) -> String {
     let tail = failure::tail(text);
     let lines: Vec<&str> = tail.lines().collect();
     lines[lines.len().saturating_sub(3)..].join("\n")
 }
 
 /// What a machine knows of a command without a probe.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Marker {
     /// It was not begun, or it failed and may be run again.
     None,
     /// It was begun.
     Begun,
-    /// It ended with exit code 0.
-    Done,
+    /// It ended with exit code 0, and printed these lines.
+    Done(String),
 }
 
 impl Marker {
@@ -132,22 +134,26 @@ impl Marker {
 
     async fn read(cx: &Context, host: &Host) -> Result<Marker, Failure> {
         let text = host.read(&Marker::path(cx, host)).await?;
-        Ok(match text.as_deref().map(str::trim) {
-            None | Some("none") => Marker::None,
-            Some("done") => Marker::Done,
-            Some(_) => Marker::Begun,
+        let (word, said) = match text.as_deref() {
+            None => return Ok(Marker::None),
+            Some(text) => text.split_once('\n').unwrap_or((text, "")),
+        };
+        Ok(match word.trim() {
+            "none" => Marker::None,
+            "done" => Marker::Done(said.to_string()),
+            _ => Marker::Begun,
         })
     }
 
     async fn write(self, cx: &Context, host: &Host) -> Result<(), Failure> {
-        let text = match self {
-            Marker::None => "none\n",
-            Marker::Begun => "begun\n",
-            Marker::Done => "done\n",
+        let text = match &self {
+            Marker::None => "none\n".to_string(),
+            Marker::Begun => "begun\n".to_string(),
+            Marker::Done(said) => format!("done\n{said}"),
         };
         if !host.is_local() && self == Marker::Begun {
             host.ask(Command::change(["mkdir", "-p", "-m", "0700", FOLDER])).await?;
         }
-        host.write(&Marker::path(cx, host), text, 0o600).await
+        host.write(&Marker::path(cx, host), &text, 0o600).await
     }
 }

@@ -56,8 +56,8 @@ mod tests {
             write /var/lib/kup/r1-a2906e1d50.once 600
         "#]]
         .assert_eq(&bench.sent());
-        // kup died before the outcome was in the journal: the node remembers it.
-        perform(&RunCommand, &cx).await.unwrap();
+        // kup died before the outcome was in the journal: the node remembers it, and what it said.
+        assert_eq!(perform(&RunCommand, &cx).await, Ok(Value::Text("2\n3\n4".into())));
         assert_eq!(bench.sent(), "");
     }
 

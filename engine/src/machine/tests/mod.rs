@@ -9,16 +9,16 @@ mod stories;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use dsl::program::{Effect as Touches, OnFailure, Retry};
+use dsl::program::{Effect as Touches, Expr, ExprKind, OnFailure, Retry};
 use dsl::span::{FileId, Span};
-use dsl::value::Value;
+use dsl::value::{Type, Value};
 use indexmap::IndexMap;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 
 use super::{Effect, Input, Machine};
 use crate::action::Check;
 use crate::event::{Event, Failure};
-use crate::plan::{Lanes, Plan, Scope, ScopeId, ScopeKind, Step, StepId, Undo, Vertex, Work};
+use crate::plan::{Branch, Lanes, Plan, Scope, ScopeId, ScopeKind, Step, StepId, Undo, Vertex, Work};
 
 /// An element of a plan made by hand.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub(super) enum Piece {
     Each(Vec<(String, Vec<Piece>)>, Vec<usize>, usize, u64),
     /// Elements whose order is free.
     Parallel(Vec<Piece>),
+    /// One side of a `when` over what the step before gives back.
+    When(bool, Vec<Piece>),
 }
 
 pub(super) fn step(name: &'static str) -> Piece {
@@ -51,8 +53,15 @@ impl Builder {
     fn fill(&mut self, scope: ScopeId, pieces: &[Piece], in_order: bool) {
         let (open, close) = (self.plan.scope(scope).open, self.plan.scope(scope).close);
         let mut last = open;
+        let mut before = None;
         for piece in pieces {
-            let (first, end) = self.piece(scope, piece);
+            let (first, end) = match piece {
+                Piece::When(is, pieces) => self.when(scope, *is, before.filter(|_| in_order), pieces),
+                piece => self.piece(scope, piece),
+            };
+            if let Piece::Step(..) = piece {
+                before = self.plan.ids().last();
+            }
             self.plan.graph.add_edge(if in_order { last } else { open }, first, ());
             if in_order {
                 last = end;
@@ -63,6 +72,29 @@ impl Builder {
         if in_order || pieces.is_empty() {
             self.plan.graph.add_edge(last, close, ());
         }
+    }
+
+    /// Makes a side that waits for what a step gives back; without one it is known.
+    fn when(
+        &mut self,
+        scope: ScopeId,
+        is: bool,
+        waits: Option<StepId>,
+        pieces: &[Piece],
+    ) -> (NodeIndex, NodeIndex) {
+        let kind = match waits {
+            Some(step) => {
+                self.plan.steps[step.0 as usize].gives = Some(Type::Bool);
+                ExprKind::Result(step.0, "r".into())
+            }
+            None => ExprKind::Literal(Value::Bool(true)),
+        };
+        let cond = Expr { kind, ty: Type::Bool, span: Span { file: FileId(0), start: 0, end: 0 } };
+        let key = self.plan.scope(scope).key.clone();
+        let key = if key.is_empty() { "when".to_string() } else { format!("{key}/when") };
+        let side = self.scope(ScopeKind::When(Branch { cond, text: "r".into(), is }), key, Some(scope));
+        self.fill(side, pieces, true);
+        (self.plan.scope(side).open, self.plan.scope(side).close)
     }
 
     fn piece(&mut self, scope: ScopeId, piece: &Piece) -> (NodeIndex, NodeIndex) {
@@ -103,6 +135,7 @@ impl Builder {
                 self.fill(free, pieces, false);
                 (self.plan.scope(free).open, self.plan.scope(free).close)
             }
+            Piece::When(..) => unreachable!("it is filled in by its sequence"),
         }
     }
 }
@@ -114,6 +147,8 @@ fn blank(key: String, scope: ScopeId, vertex: NodeIndex) -> Step {
         text: "work".into(),
         node: None,
         args: IndexMap::new(),
+        later: IndexMap::new(),
+        gives: None,
         effect: Touches::ChangesNode,
         long: false,
         timeout: 60_000,
@@ -122,9 +157,11 @@ fn blank(key: String, scope: ScopeId, vertex: NodeIndex) -> Step {
         needs: vec![],
         ensures: vec![],
         follows: vec![],
+        ends: vec![],
         prepares: false,
         preflight: false,
         work: Work::Runs,
+        maybe: false,
         scope,
         vertex,
         span: Span { file: FileId(0), start: 0, end: 0 },
@@ -226,6 +263,12 @@ impl Hand {
     pub(super) fn ok(&mut self, key: &str) {
         self.start(key);
         self.answer(key, |s, a| Input::Done(s, a, Value::None));
+    }
+
+    /// Lets the step find work, do it and give something back.
+    pub(super) fn give(&mut self, key: &str, value: Value) {
+        self.start(key);
+        self.answer(key, |s, a| Input::Done(s, a, value));
     }
 
     /// Lets the step find work and fail.

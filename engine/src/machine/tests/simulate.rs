@@ -30,9 +30,10 @@ impl Dice {
 fn random_pieces(dice: &mut Dice, depth: usize) -> Vec<Piece> {
     let number = 1 + dice.roll(3) as usize;
     (0..number)
-        .map(|_| match dice.roll(if depth > 2 { 4 } else { 8 }) {
+        .map(|_| match dice.roll(if depth > 2 { 4 } else { 10 }) {
             0..4 => Piece::Step("s", |_| {}),
             4 => Piece::Parallel(random_pieces(dice, depth + 1)),
+            5 | 6 => Piece::When(dice.chance(50), random_pieces(dice, depth + 1)),
             _ => {
                 let lanes =
                     (0..dice.roll(6)).map(|i| (format!("n{i}"), random_pieces(dice, depth + 1))).collect();
@@ -167,7 +168,11 @@ impl World {
                 match failure {
                     Some(failure) => Input::Failed(step, attempt, failure),
                     None if is_start && self.dice.chance(40) => Input::Began(step, attempt, Value::Number(1)),
-                    None => Input::Done(step, attempt, Value::None),
+                    // What it gives back is the same however often it is asked.
+                    None => match self.plan.step(step).gives {
+                        Some(_) => Input::Done(step, attempt, Value::Bool(step.0.is_multiple_of(2))),
+                        None => Input::Done(step, attempt, Value::None),
+                    },
                 }
             }
             Effect::Undo { step, attempt, ref before } => {
@@ -240,6 +245,8 @@ impl World {
         let gates = match event {
             // What waits before its first attempt has not been waived.
             Event::AttemptStarted(id, _) => vec![Gate::Step(*id)],
+            // Nobody is asked about what is left out.
+            Event::ScopeOpened(id) if self.is_left_out(*id) => vec![],
             Event::ScopeOpened(id) => self.gates_of(*id),
             _ => vec![],
         };
@@ -273,7 +280,17 @@ impl World {
             "{event:?} behind the end"
         );
         let vertex = match event {
-            Event::AttemptStarted(id, _) | Event::StepSkipped(id, _) => self.plan.step(*id).vertex,
+            Event::AttemptStarted(id, _) => {
+                assert!(!self.is_left_out(self.plan.step(*id).scope), "{event:?}, and it is left out");
+                self.plan.step(*id).vertex
+            }
+            Event::StepSkipped(id, _) => self.plan.step(*id).vertex,
+            Event::WhenDecided { scope, .. } => {
+                let twice =
+                    |e: &Event| matches!(e, Event::WhenDecided { scope: other, .. } if other == scope);
+                assert!(!happened(&twice), "{event:?}: it is decided twice");
+                self.plan.scope(*scope).open
+            }
             Event::ScopeOpened(id) => self.plan.scope(*id).open,
             Event::ScopeClosed(id) => self.plan.scope(*id).close,
             _ => return,
@@ -355,8 +372,21 @@ impl World {
         }
     }
 
+    /// Returns whether the journal says that a scope is left out.
+    fn is_left_out(&self, scope: ScopeId) -> bool {
+        let out = |id: ScopeId| {
+            let decided =
+                |e: &Event| matches!(e, Event::WhenDecided { scope, done: false, .. } if *scope == id);
+            self.journal.iter().any(|(_, e)| decided(e))
+        };
+        self.plan.whens(scope).any(|(id, _)| out(id))
+    }
+
     fn check_window(&self, lane: ScopeId) {
         let Some(each) = self.plan.scope(lane).parent else { return };
+        if self.is_left_out(each) {
+            return;
+        }
         let ScopeKind::Each(lanes) = &self.plan.scope(each).kind else { return };
         let count = |wanted: &dyn Fn(&Event) -> bool| self.journal.iter().filter(|(_, e)| wanted(e)).count();
         let opened = count(&|e| matches!(e, Event::ScopeOpened(id) if lanes.lanes.contains(id)));
@@ -479,6 +509,7 @@ impl World {
                 Outcome::Done => {
                     assert!(matches!(record.state, StepState::Done | StepState::Skipped));
                     let wanted = step.work.is_wanted() || step.preflight;
+                    let wanted = wanted && !self.is_left_out(step.scope);
                     assert!(record.waived.is_some() || self.done[id.0 as usize] == wanted);
                 }
                 Outcome::Compensated if step.undo == Undo::Itself && step.effect != Touches::Reads => {

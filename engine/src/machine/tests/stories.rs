@@ -554,3 +554,110 @@ fn an_each_over_nothing_is_passed() {
     let plan = plan(pausing(), &[Piece::Each(vec![], vec![1], 1, 0)]);
     assert_eq!(Hand::begun(&plan).last(), &finished(Outcome::Done));
 }
+
+#[test]
+fn a_when_is_decided_by_the_result_and_its_steps_are_done_or_skipped() {
+    let sides =
+        [step("look"), Piece::When(true, vec![step("a")]), Piece::When(false, vec![step("b")]), step("c")];
+    let plan = plan(pausing(), &sides);
+    for (found, done, skipped, why) in
+        [(true, "when/a", "when/b", "r is true"), (false, "when/b", "when/a", "r is false")]
+    {
+        let mut hand = Hand::begun(&plan);
+        hand.give("look", Value::Bool(found));
+        assert_eq!(hand.asked(), [format!("probe {done} 1")]);
+        hand.ok(done);
+        hand.ok("c");
+        let out = Event::StepSkipped(hand.id(skipped), why.into());
+        assert!(hand.journal.iter().any(|(_, e)| *e == out), "{:?}", hand.journal);
+        assert_eq!(hand.last(), &finished(Outcome::Done));
+    }
+}
+
+#[test]
+fn a_decision_is_on_disk_before_its_side_begins_and_a_resumed_run_keeps_it() {
+    let plan = plan(pausing(), &[step("look"), Piece::When(true, vec![step("a"), step("b")])]);
+    let mut hand = Hand::begun(&plan);
+    hand.give("look", Value::Bool(true));
+    let at = |hand: &Hand, wanted: fn(&Event) -> bool| hand.journal.iter().position(|(_, e)| wanted(e));
+    let decided = at(&hand, |e| matches!(e, Event::WhenDecided { done: true, .. })).expect("it is decided");
+    let opened = at(&hand, |e| matches!(e, Event::ScopeOpened(ScopeId(1)))).expect("it is opened");
+    assert!(decided < opened);
+    // Killed between the decision and the beginning of the side, and then in the middle of it.
+    for cut in [decided + 1, opened + 1, hand.journal.len()] {
+        let mut cut = Hand { journal: hand.journal[..cut].to_vec(), ..Hand::new(&plan) };
+        cut = Hand { machine: Machine::replay(plan.clone(), 7, cut.journal.iter().cloned()), ..cut };
+        cut.put(Input::Begin { by: "ben".into() });
+        assert_eq!(cut.asked(), ["probe when/a 1"]);
+        let decisions = cut.journal.iter().filter(|(_, e)| matches!(e, Event::WhenDecided { .. })).count();
+        assert_eq!(decisions, 1);
+    }
+}
+
+#[test]
+fn lanes_of_a_side_that_is_left_out_wait_for_nobody() {
+    let inner = Piece::Each(lanes(&["w1", "w2", "w3"], &[step("a")]), vec![1], 1, 3_600_000);
+    let plan = plan(pausing(), &[step("look"), Piece::When(true, vec![inner])]);
+    let mut hand = Hand::begun(&plan);
+    hand.give("look", Value::Bool(false));
+    assert_eq!(hand.last(), &finished(Outcome::Done));
+    assert_eq!(hand.now, 0, "no soak for lanes in which nothing was done");
+}
+
+#[test]
+fn a_step_whose_work_was_done_already_gives_nothing_back() {
+    let plan = plan(pausing(), &[step("look"), Piece::When(true, vec![step("a")])]);
+    let mut hand = Hand::begun(&plan);
+    hand.answer("look", |s, a| Input::Probed(s, a, Check::Done("it is there".into())));
+    assert!(hand.journal.iter().any(|(_, e)| matches!(e, Event::WhenDecided { done: false, .. })));
+    assert_eq!(hand.last(), &finished(Outcome::Done));
+}
+
+#[test]
+fn arguments_are_filled_in_with_what_earlier_steps_gave_back() {
+    let mut made = Arc::unwrap_or_clone(plan(OnFailure::Rollback, &[step("look"), step("a"), step("b")]));
+    made.steps[0].gives = Some(Type::Text);
+    let kind = ExprKind::Result(0, "old".into());
+    let later = Expr { kind, ty: Type::Text, span: made.steps[0].span };
+    made.steps[1].args = [("line".to_string(), Value::None)].into();
+    made.steps[1].later = [("line".to_string(), later.clone())].into();
+    let undo = crate::plan::UndoStep {
+        action: "work".into(),
+        text: "back".into(),
+        args: [("line".to_string(), Value::None), ("n".to_string(), Value::Number(1))].into(),
+        later: [("line".to_string(), later)].into(),
+        node: None,
+        long: false,
+        timeout: 1_000,
+        retry: Retry { times: 0, min: 1, max: 1 },
+    };
+    made.steps[1].undo = Undo::Steps(vec![undo]);
+    let mut hand = Hand::begun(&Arc::new(made));
+    let line = |hand: &Hand| {
+        let effect = hand.effects.back().expect("something is asked for");
+        hand.machine.arguments(effect).expect("it is known")[0].get("line").cloned()
+    };
+    hand.give("look", Value::Text("v1".into()));
+    assert_eq!(line(&hand), Some(Value::Text("v1".into())));
+    // A resumed run knows it from the journal.
+    let mut hand = hand.reborn();
+    hand.put(Input::Begin { by: "ben".into() });
+    assert_eq!(line(&hand), Some(Value::Text("v1".into())));
+    hand.ok("a");
+    hand.fail("b", Failure::last("broken"));
+    hand.back("b");
+    assert_eq!(hand.asked(), ["undo a 1"]);
+    assert_eq!(line(&hand), Some(Value::Text("v1".into())));
+}
+
+#[test]
+fn a_when_that_cannot_be_decided_holds_the_run() {
+    let mut made = Arc::unwrap_or_clone(plan(pausing(), &[step("look"), Piece::When(true, vec![step("a")])]));
+    made.steps[0].gives = None;
+    let mut hand = Hand::begun(&Arc::new(made));
+    hand.ok("look");
+    assert!(hand.paused().starts_with("`when r` cannot be decided"), "{}", hand.paused());
+    let mut hand = hand.reborn();
+    hand.put(Input::Begin { by: "ben".into() });
+    assert_eq!(hand.last(), &finished(Outcome::Paused));
+}

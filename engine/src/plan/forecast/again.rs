@@ -45,11 +45,21 @@ fn thing(step: &Step) -> Option<String> {
 }
 
 /// Wants what is done now and will be undone by a wanted step before it; returns whether there is more.
-pub(super) fn undone(plan: &Plan, places: &Places, before: &[Option<StepId>], wanted: &mut [bool]) -> bool {
+pub(super) fn undone(
+    plan: &Plan,
+    places: &Places,
+    before: &[Option<StepId>],
+    counts: &[bool],
+    wanted: &mut [bool],
+) -> bool {
     let mut more = false;
     for id in places.order.iter().copied() {
         let i = id.0 as usize;
-        if !wanted[i] && stands_alone(plan.step(id)) && before[i].is_some_and(|b| wanted[b.0 as usize]) {
+        if !wanted[i]
+            && counts[i]
+            && stands_alone(plan.step(id))
+            && before[i].is_some_and(|b| wanted[b.0 as usize])
+        {
             wanted[i] = true;
             more = true;
         }

@@ -5,6 +5,7 @@ mod forecast;
 mod longer;
 mod playbook;
 mod show;
+mod when;
 
 use std::collections::HashMap;
 
@@ -103,6 +104,7 @@ pub(super) const UNCORDON: u32 = 8;
 pub(super) const HEALTHY: u32 = 9;
 pub(super) const COMMAND: u32 = 10;
 pub(super) const WORKER: u32 = 11;
+pub(super) const UPDATES: u32 = 12;
 
 /// A small vocabulary in the manner of the shipped one.
 fn verbs() -> Vec<Task> {
@@ -196,7 +198,11 @@ fn verbs() -> Vec<Task> {
         native(
             "uncordon",
             &[node()],
-            Header { follows: vec![claim("drained", local(0))], ..changes.clone() },
+            Header {
+                follows: vec![claim("drained", local(0))],
+                ends: vec![claim("drained", local(0))],
+                ..changes.clone()
+            },
         ),
         native(
             "wait healthy",
@@ -208,19 +214,48 @@ fn verbs() -> Vec<Task> {
             &[("line", None), ("on", Some(here()))],
             Header {
                 undo: vec![(UndoClass::OneWay("nobody knows what it changes".into()), None)],
+                gives: Some(Type::Text),
                 ..changes.clone()
             },
         ),
         worker,
+        native(
+            "os updates",
+            &[node()],
+            Header {
+                gives: Some(Type::Record(vec![
+                    ("wanted".into(), Type::Bool),
+                    ("count".into(), Type::Number),
+                ])),
+                ..Header::default()
+            },
+        ),
     ]
 }
 
 pub(super) fn said(task: u32, args: Vec<Expr>) -> Step {
-    Step { task: TaskId(task), args, policy: Policy::default(), text: String::new(), span: span(task) }
+    let policy = Policy::default();
+    Step { result: None, task: TaskId(task), args, policy, text: String::new(), span: span(task) }
 }
 
 pub(super) fn call(task: u32, args: Vec<Expr>) -> Stmt {
     Stmt::Step(said(task, args))
+}
+
+/// `let todo = os updates`, in slot 1.
+pub(super) fn todo() -> Stmt {
+    let result = Some(Binding { name: "todo".into(), slot: 1 });
+    Stmt::Step(Step { result, ..said(UPDATES, vec![here()]) })
+}
+
+/// A field of what slot 1 waits for.
+pub(super) fn of_todo(field: &str, ty: Type) -> Expr {
+    expr(ExprKind::Field(Box::new(expr(ExprKind::Local(1), Type::Text)), field.into()), ty)
+}
+
+pub(super) fn when(cond: Expr, then: Vec<Stmt>, other: Vec<Stmt>) -> Stmt {
+    let (text, span) = ("todo.wanted".into(), span(0));
+    Stmt::When(Box::new(Choice { cond, text, then: Block(then), other: Block(other), span }))
 }
 
 pub(super) fn each(over: Expr, body: Vec<Stmt>) -> Each {
