@@ -652,7 +652,8 @@ impl Author<'_> {
             }
             3 => format!("f({}{}{},{}y)", self.0.w(), self.wide(depth - 1), self.0.w(), self.0.w()),
             4 if !tight => {
-                let op = self.0.one(&["==", "!=", "<=", "<", " and ", " in ", " where not ", "+", " - "]);
+                // A version would take a tight `+` for its own.
+                let op = self.0.one(&["==", "!=", "<=", "<", " and ", " in ", " where not ", " +", " - "]);
                 format!("{}{s}{op}{s}{}", self.expr(depth - 1, false), self.expr(0, true))
             }
             _ => format!("({}{}{})", self.0.w(), self.wide(depth - 1), self.0.w()),

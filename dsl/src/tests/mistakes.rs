@@ -343,6 +343,14 @@ fn what_is_planned_for_later_is_said_so() {
         3:1 `window` K0413 `window` is not part of this kup yet
     "#]],
     );
+    // Three quotes begin a text of many lines, there as everywhere.
+    steps(
+        "window \"\"\"abc\"",
+        expect![[r#"
+        3:8 `"""abc"` K0104 this text has no end
+            end it with `"` on the same line; text of many lines stands in `"""`
+    "#]],
+    );
     check(
         "playbook \"p\"\nstage s { run command \"x\" on=local }\non stage s doen { pause }",
         expect![[r#"
