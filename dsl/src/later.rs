@@ -64,37 +64,20 @@ fn decided<'e>(op: Op, left: &'e Expr, right: &'e Expr) -> Option<&'e Expr> {
 
 /// Returns whether an expression waits for a result.
 fn waits(expr: &Expr, env: &Env<'_>) -> bool {
-    match &expr.kind {
+    expr.any(&mut |part| match &part.kind {
         ExprKind::Local(slot) => env.later(*slot).is_some(),
-        ExprKind::Result(..) => true,
-        ExprKind::Literal(_) | ExprKind::Param(_) | ExprKind::Here | ExprKind::Set(_) | ExprKind::It => false,
-        ExprKind::Fact(of, _) | ExprKind::Field(of, _) | ExprKind::Not(of) => waits(of, env),
-        ExprKind::Call(_, of) | ExprKind::Text(of) | ExprKind::List(of) => of.iter().any(|e| waits(e, env)),
-        ExprKind::Binary(_, left, right) | ExprKind::Where(left, right) => {
-            waits(left, env) || waits(right, env)
-        }
-    }
+        kind => matches!(kind, ExprKind::Result(..)),
+    })
 }
 
 /// Collects the steps whose results an expression waits for.
 pub fn results(expr: &Expr, into: &mut Vec<u32>) {
-    match &expr.kind {
-        ExprKind::Result(step, _) => into.push(*step),
-        ExprKind::Local(_)
-        | ExprKind::Literal(_)
-        | ExprKind::Param(_)
-        | ExprKind::Here
-        | ExprKind::Set(_)
-        | ExprKind::It => {}
-        ExprKind::Fact(of, _) | ExprKind::Field(of, _) | ExprKind::Not(of) => results(of, into),
-        ExprKind::Call(_, of) | ExprKind::Text(of) | ExprKind::List(of) => {
-            of.iter().for_each(|e| results(e, into));
+    expr.any(&mut |part| {
+        if let ExprKind::Result(step, _) = &part.kind {
+            into.push(*step);
         }
-        ExprKind::Binary(_, left, right) | ExprKind::Where(left, right) => {
-            results(left, into);
-            results(right, into);
-        }
-    }
+        false
+    });
 }
 
 /// Writes what a plan has of an expression: what is known as it is, what is not in `‹ ›`.

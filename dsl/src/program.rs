@@ -427,6 +427,27 @@ pub struct Expr {
     pub span: Span,
 }
 
+impl Expr {
+    /// Returns whether this expression or any part of it is so; the first that is ends the search.
+    pub fn any<'a>(&'a self, is: &mut dyn FnMut(&'a Expr) -> bool) -> bool {
+        if is(self) {
+            return true;
+        }
+        match &self.kind {
+            ExprKind::Literal(_)
+            | ExprKind::Param(_)
+            | ExprKind::Local(_)
+            | ExprKind::Result(..)
+            | ExprKind::Here
+            | ExprKind::Set(_)
+            | ExprKind::It => false,
+            ExprKind::Fact(of, _) | ExprKind::Field(of, _) | ExprKind::Not(of) => of.any(is),
+            ExprKind::Call(_, of) | ExprKind::Text(of) | ExprKind::List(of) => of.iter().any(|of| of.any(is)),
+            ExprKind::Binary(_, left, right) | ExprKind::Where(left, right) => left.any(is) || right.any(is),
+        }
+    }
+}
+
 /// What an expression is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExprKind {

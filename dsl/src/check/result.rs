@@ -219,21 +219,10 @@ fn bindings(block: &ast::Block, into: &mut Vec<Span>) {
 
 /// Collects the slots that an expression looks at, each with the place where it does.
 fn locals(expr: &Expr, into: &mut Vec<(u32, Span)>) {
-    match &expr.kind {
-        ExprKind::Local(slot) => into.push((*slot, expr.span)),
-        ExprKind::Literal(_)
-        | ExprKind::Param(_)
-        | ExprKind::Result(..)
-        | ExprKind::Here
-        | ExprKind::Set(_)
-        | ExprKind::It => {}
-        ExprKind::Fact(of, _) | ExprKind::Field(of, _) | ExprKind::Not(of) => locals(of, into),
-        ExprKind::Call(_, of) | ExprKind::Text(of) | ExprKind::List(of) => {
-            of.iter().for_each(|expr| locals(expr, into));
+    expr.any(&mut |part| {
+        if let ExprKind::Local(slot) = &part.kind {
+            into.push((*slot, part.span));
         }
-        ExprKind::Binary(_, left, right) | ExprKind::Where(left, right) => {
-            locals(left, into);
-            locals(right, into);
-        }
-    }
+        false
+    });
 }

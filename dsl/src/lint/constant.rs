@@ -31,20 +31,24 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
 
 /// Returns whether an expression can have more than one value.
 fn depends(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Literal(_) => false,
+    expr.any(&mut |part| match &part.kind {
         ExprKind::Param(_)
         | ExprKind::Local(_)
         | ExprKind::Result(..)
         | ExprKind::Here
         | ExprKind::Set(_)
         | ExprKind::It => true,
-        ExprKind::Fact(of, _) | ExprKind::Field(of, _) | ExprKind::Not(of) => depends(of),
         // A label is one of the node that a `where` looks at.
-        ExprKind::Call(Func::Label | Func::Hops, _) => true,
-        ExprKind::Call(_, of) | ExprKind::Text(of) | ExprKind::List(of) => of.iter().any(depends),
-        ExprKind::Binary(_, left, right) | ExprKind::Where(left, right) => depends(left) || depends(right),
-    }
+        ExprKind::Call(func, _) => matches!(func, Func::Label | Func::Hops),
+        ExprKind::Literal(_)
+        | ExprKind::Fact(..)
+        | ExprKind::Field(..)
+        | ExprKind::Not(_)
+        | ExprKind::Text(_)
+        | ExprKind::List(_)
+        | ExprKind::Binary(..)
+        | ExprKind::Where(..) => false,
+    })
 }
 
 #[cfg(test)]

@@ -190,20 +190,5 @@ pub(super) fn policy_mentions(policy: &Policy, slot: u32) -> bool {
 }
 
 fn looks_at(expr: &Expr, slot: u32) -> bool {
-    match &expr.kind {
-        ExprKind::Local(own) => *own == slot,
-        ExprKind::Literal(_)
-        | ExprKind::Param(_)
-        | ExprKind::Result(..)
-        | ExprKind::Here
-        | ExprKind::Set(_)
-        | ExprKind::It => false,
-        ExprKind::Fact(of, _) | ExprKind::Field(of, _) | ExprKind::Not(of) => looks_at(of, slot),
-        ExprKind::Call(_, of) | ExprKind::Text(of) | ExprKind::List(of) => {
-            of.iter().any(|e| looks_at(e, slot))
-        }
-        ExprKind::Binary(_, left, right) | ExprKind::Where(left, right) => {
-            looks_at(left, slot) || looks_at(right, slot)
-        }
-    }
+    expr.any(&mut |part| matches!(part.kind, ExprKind::Local(own) if own == slot))
 }
