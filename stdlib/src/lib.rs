@@ -8,7 +8,7 @@ pub mod inventory;
 
 mod actions;
 mod api;
-mod etcd;
+mod crictl;
 mod health;
 mod release;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use indexmap::IndexMap;
 use super::certificates::Certificates;
 use super::host::Host;
 use super::{argument, kubeadm};
+use crate::crictl;
 
 /// Where the file is.
 const FOLDER: &str = "/var/lib/kup";
@@ -116,10 +117,8 @@ async fn restart(host: &Host, from: usize) -> Result<Progress, Failure> {
 
 /// Returns the container that runs a component.
 async fn container(host: &Host, component: &str) -> Result<Option<String>, Failure> {
-    let name = format!("^{component}$");
-    let ids = host.ask(Command::read(["crictl", "ps", "--name", &name, "-q"]).as_root()).await?;
-    let is_id = |id: &&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    Ok(ids.lines().map(str::trim).find(is_id).map(str::to_string))
+    let ids = host.ask(Command::read(crictl::ps(component)).as_root()).await?;
+    Ok(crictl::container(&ids).map(str::to_string))
 }
 
 fn pending(handle: &Value, reason: String) -> Progress {

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::host::Host;
 use super::{argument, failure};
-use crate::etcd;
+use crate::crictl;
 
 /// Saves a snapshot.
 pub(super) struct EtcdSnapshot;
@@ -133,8 +133,8 @@ struct Etcd<'a> {
 impl<'a> Etcd<'a> {
     /// Finds the member's container.
     async fn on(host: &'a Host) -> Result<Etcd<'a>, Failure> {
-        let ids = host.ask(Command::read(etcd::CONTAINER).as_root()).await?;
-        match etcd::container(&ids) {
+        let ids = host.ask(Command::read(crictl::ps("etcd")).as_root()).await?;
+        match crictl::container(&ids) {
             Some(id) => Ok(Etcd { host, container: id.to_string() }),
             None => Err(Failure::transient(format!("no etcd runs on {}", host.name)).with_hint(
                 "see `crictl ps -a --name etcd` on the node; for an external etcd save it yourself",
@@ -155,7 +155,7 @@ impl<'a> Etcd<'a> {
     }
 
     fn command(&self, tool: &str, args: &[&str]) -> (Command, String) {
-        let argv = etcd::command(&self.container, tool, args);
+        let argv = crictl::etcd(&self.container, tool, args);
         let words: Vec<&str> = args.iter().copied().take(2).collect();
         let command = match args {
             ["snapshot", "save", ..] => Command::change(argv),

@@ -151,7 +151,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::etcd;
+    use crate::crictl;
     use crate::testing::{self, Cluster, Scripted, Still, context, named};
     use engine::event::Class;
     use serde_json::{Value as Json, json};
@@ -324,7 +324,7 @@ mod tests {
             poll(&cx, &mut handle).await
         };
         let running = || json!({ "running": { "startedAt": "2026-11-21T12:00:00Z" } });
-        let member = || Scripted::default().says("cp1", &etcd::CONTAINER.join(" "), "abc1\n");
+        let member = || Scripted::default().says("cp1", &crictl::ps("etcd").join(" "), "abc1\n");
         assert_eq!(look("kube-apiserver-cp1", running(), 200, Scripted::default()).await, well);
         let starting = "kube-apiserver-cp1 is not Ready";
         assert_eq!(look("kube-apiserver-cp1", running(), 500, Scripted::default()).await, starting);

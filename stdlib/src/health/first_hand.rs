@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::client::Body;
 
 use super::node;
-use crate::{api, etcd};
+use crate::{api, crictl};
 
 /// A component that does not answer within this time is not well; etcdctl gives up after as long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,9 +55,9 @@ async fn apiserver_answers(kube: &kube::Client, pod: &str) -> Option<()> {
 /// Lets a member read a key with the consent of the quorum.
 async fn member_answers(cx: &Context, node: &Node) -> Option<()> {
     let shell = cx.ports.shells.on(&node.ssh);
-    let ids = shell.run(&Command::read(etcd::CONTAINER).as_root()).await.ok()?;
-    let container = etcd::container(&ids.stdout)?;
-    let health = etcd::command(container, "etcdctl", &["endpoint", "health", "-w", "json"]);
+    let ids = shell.run(&Command::read(crictl::ps("etcd")).as_root()).await.ok()?;
+    let container = crictl::container(&ids.stdout)?;
+    let health = crictl::etcd(container, "etcdctl", &["endpoint", "health", "-w", "json"]);
     let said = shell.run(&Command::read(health).as_root()).await.ok()?;
     said.ok().then_some(())
 }
