@@ -112,14 +112,15 @@ impl WireExpr {
             ExprKind::Binary(op, left, right) => WireKind::Binary((*op).into(), one(left), one(right)),
             ExprKind::Text(parts) => WireKind::Text(all(parts)),
             ExprKind::List(items) => WireKind::List(all(items)),
-            // What is known is a literal in a plan, and the rest of these ask for what is known.
+            // Invariant: what is known is a literal in a plan, and all of these are known. A guess here
+            // would be a wrong argument in the run that is resumed.
             ExprKind::Param(_)
             | ExprKind::Local(_)
             | ExprKind::Here
             | ExprKind::Set(_)
             | ExprKind::Fact(..)
             | ExprKind::Where(..)
-            | ExprKind::It => WireKind::Literal(WireValue::None),
+            | ExprKind::It => unreachable!("a plan asks for nothing but results"),
         };
         let span = (expr.span.file.0, expr.span.start, expr.span.end);
         WireExpr { kind, ty: WireType::from(&expr.ty), span }
