@@ -52,13 +52,9 @@ levels=$SECONDS
 cargo test --workspace --locked --no-fail-fast
 say "pure and simulated levels took $((SECONDS - levels)) s"
 
-say "3 control planes and 500 workers, simulated by an optimized build"
-cargo build --release --locked --quiet
-export KUP="$CARGO_TARGET_DIR/release/kup"
-cargo test --locked --quiet --test kup five_hundred
-
-say "the main job, killed at every point"
-cargo test --release --locked --quiet --test kup crash::
+say "optimized: 3 control planes and 500 workers, and the main job killed at every point"
+cargo test --profile optimized --locked --quiet --test kup -- five_hundred crash::
+export KUP="$CARGO_TARGET_DIR/optimized/kup"
 
 if [ "${KUP_LAB:-}" = no ]; then
   lab="not run: KUP_LAB=no"
