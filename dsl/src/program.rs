@@ -233,6 +233,8 @@ pub struct Binding {
     pub name: String,
     /// Its slot.
     pub slot: u32,
+    /// Where the name stands.
+    pub span: Span,
 }
 
 /// `when cond { } else { }`, decided during the run.

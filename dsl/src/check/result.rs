@@ -68,7 +68,7 @@ impl<'a> Checker<'a> {
         frame.results.push(slot);
         self.trace.declare(slot, text, &ty, name, Span { start: written.span.end, ..block });
         frame.locals.push((text, ty, slot));
-        let result = Some(Binding { name: text.to_string(), slot });
+        let result = Some(Binding { name: text.to_string(), slot, span: name });
         Some(around.beside(Step { result, ..step }))
     }
 

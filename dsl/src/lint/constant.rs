@@ -30,7 +30,7 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
 }
 
 /// Returns whether an expression can have more than one value.
-fn depends(expr: &Expr) -> bool {
+pub(super) fn depends(expr: &Expr) -> bool {
     expr.any(&mut |part| match &part.kind {
         ExprKind::Param(_)
         | ExprKind::Local(_)

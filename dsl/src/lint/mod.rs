@@ -6,6 +6,7 @@ mod batch;
 mod canary;
 mod constant;
 mod control_plane;
+mod early_when;
 mod empty;
 mod grace;
 mod handler;
@@ -19,6 +20,7 @@ mod shadow;
 mod silent;
 mod task_param;
 mod undo;
+mod unused_result;
 mod walk;
 
 use crate::ast;
@@ -35,7 +37,7 @@ pub(crate) struct Lint {
 }
 
 /// All lints, in the order of their codes.
-pub(crate) const LINTS: [Lint; 18] = [
+pub(crate) const LINTS: [Lint; 20] = [
     shadow::LINT,
     batch::LINT,
     control_plane::LINT,
@@ -53,6 +55,8 @@ pub(crate) const LINTS: [Lint; 18] = [
     silent::LINT,
     loop_variable::LINT,
     task_param::LINT,
+    unused_result::LINT,
+    early_when::LINT,
     never::LINT,
 ];
 

@@ -244,7 +244,7 @@ pub(super) fn call(task: u32, args: Vec<Expr>) -> Stmt {
 
 /// `let todo = os updates`, in slot 1.
 pub(super) fn todo() -> Stmt {
-    let result = Some(Binding { name: "todo".into(), slot: 1 });
+    let result = Some(Binding { name: "todo".into(), slot: 1, span: span(0) });
     Stmt::Step(Step { result, ..said(UPDATES, vec![here()]) })
 }
 
