@@ -5,11 +5,28 @@ use super::decide::Then;
 use super::state::each_of;
 use super::{Machine, Mode};
 use crate::event::Event;
-use crate::plan::{Gate, ScopeKind, Vertex};
+use crate::plan::{Gate, ScopeId, ScopeKind, Vertex};
 
 impl Machine {
     /// Returns whether this waits for somebody's yes, and asks for it.
     pub(super) fn must_wait(&mut self, now: u64, gate: Gate) -> bool {
+        !self.late_gates.contains(&gate) && self.asks(now, gate)
+    }
+
+    /// Returns whether what a `when` has let begin waits for the yes to a question of a scope around it.
+    pub(super) fn must_wait_late(&mut self, now: u64, when: ScopeId) -> bool {
+        let late = self.late.get(&when).cloned().unwrap_or_default();
+        let mut waits = false;
+        for gate in late {
+            waits |= self.asks(now, gate);
+        }
+        if waits {
+            self.held.push(Vertex::Open(when));
+        }
+        waits
+    }
+
+    fn asks(&mut self, now: u64, gate: Gate) -> bool {
         if self.state.is_approved(gate) {
             return false;
         }
@@ -37,6 +54,10 @@ impl Machine {
         }
         self.emit(now, Event::ApprovalGiven { gate, by, when });
         if !goes {
+            return;
+        }
+        if self.late_gates.contains(&gate) {
+            self.ready.extend(self.held.drain(..));
             return;
         }
         match gate {

@@ -114,6 +114,7 @@ impl Machine {
         let plan = self.plan.clone();
         self.ready.clear();
         self.parked.clear();
+        self.held.clear();
         for (i, scope) in plan.scopes.iter().enumerate() {
             let id = ScopeId(i as u32);
             let record = *self.state.scope(id);
@@ -453,8 +454,11 @@ impl Machine {
                 }
                 let is_each = matches!(scope.kind, ScopeKind::Each(_));
                 // The question of an `each` stands behind its canaries.
-                if !is_each && self.left_out(id).is_none() && self.must_wait(now, Gate::Scope(id)) {
-                    return;
+                if !is_each && self.left_out(id).is_none() {
+                    let waits = self.must_wait_late(now, id);
+                    if self.must_wait(now, Gate::Scope(id)) || waits {
+                        return;
+                    }
                 }
                 self.emit(now, Event::ScopeOpened(id));
                 if is_each {

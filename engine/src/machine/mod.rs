@@ -19,14 +19,14 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use dsl::value::Value;
 
 use crate::action::Check;
 use crate::event::{Event, Failure, Fired, HookEnd, Outcome};
-use crate::plan::{Gate, Plan, StepId, Vertex};
+use crate::plan::{Gate, Plan, ScopeId, StepId, Vertex};
 
 use self::decide::Then;
 use self::rollback::{Undoing, Unwind};
@@ -59,6 +59,11 @@ pub struct Machine {
     freed: Vec<Vertex>,
     /// What somebody must say yes to, where there is work behind it.
     questions: BTreeMap<Gate, String>,
+    /// Those of them that wait for a `when`, by that `when`.
+    late: BTreeMap<ScopeId, Vec<Gate>>,
+    late_gates: BTreeSet<Gate>,
+    /// What has been reached and waits for a late question's answer.
+    held: Vec<Vertex>,
     /// Whether somebody is there who can answer while the run goes on.
     attended: bool,
     /// What was reached and waits for a hook.
@@ -72,9 +77,13 @@ pub struct Machine {
 impl Machine {
     /// Makes the machine of a run that has not begun.
     pub fn new(plan: Arc<Plan>, seed: u64) -> Machine {
+        let late = plan.late_questions();
         Machine {
             state: State::new(&plan),
             questions: plan.questions(),
+            late_gates: late.values().flatten().copied().collect(),
+            late,
+            held: Vec::new(),
             plan,
             seed,
             events: VecDeque::new(),

@@ -1,7 +1,7 @@
 //! Which questions of a plan are asked: those with work behind them. A second run, which finds all done,
-//! asks nobody.
+//! asks nobody. Where only a `when` knows whether there is work, the question waits for that `when`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dsl::program::Effect;
 
@@ -70,6 +70,50 @@ impl Plan {
             Gate::Scope(id) => of_scope(id).is_asked(),
         };
         self.approvals.iter().filter(|(gate, _)| is_asked(gate)).map(|(g, q)| (*g, q.clone())).collect()
+    }
+
+    /// Returns the questions whose work all depends on what is known only during the run, by the `when`s
+    /// that let such work begin: there they are asked, and not where their scope begins.
+    pub fn late_questions(&self) -> BTreeMap<ScopeId, Vec<Gate>> {
+        let mut late: BTreeMap<ScopeId, Vec<Gate>> = BTreeMap::new();
+        let questions = self.questions();
+        if questions.is_empty() {
+            return late;
+        }
+        let mut certain = BTreeSet::new();
+        for step in self.steps.iter().filter(|step| step.changes()) {
+            // The innermost `when` that is not decided yet, and where the way outwards came from.
+            let (mut when, mut inner, mut at) = (None, None, Some(step.scope));
+            while let Some(id) = at {
+                let scope = self.scope(id);
+                let is_canary = match (&scope.kind, inner) {
+                    (ScopeKind::Each(lanes), Some(lane)) => {
+                        lanes.lanes.iter().take(lanes.canary).any(|canary| *canary == lane)
+                    }
+                    (_, _) => false,
+                };
+                let gate = Gate::Scope(id);
+                match when {
+                    _ if is_canary || !questions.contains_key(&gate) => {}
+                    None => drop(certain.insert(gate)),
+                    Some(when) => late.entry(when).or_default().push(gate),
+                }
+                if when.is_none()
+                    && let ScopeKind::When(branch) = &scope.kind
+                    && branch.known().is_none()
+                {
+                    when = Some(id);
+                }
+                (inner, at) = (Some(id), scope.parent);
+            }
+        }
+        for gates in late.values_mut() {
+            gates.retain(|gate| !certain.contains(gate));
+            gates.sort_unstable();
+            gates.dedup();
+        }
+        late.retain(|_, gates| !gates.is_empty());
+        late
     }
 
     /// Returns the durable name of what an approval stands before.

@@ -163,3 +163,74 @@ fn an_approval_holds_for_the_next_attempt_too() {
     assert_eq!(hand.last(), &Event::RunFinished(Outcome::Done));
     assert_eq!(asked(&hand), 1);
 }
+
+/// Looks in each of three lanes, two at once, and has work where the look finds some.
+fn work_that_only_results_show() -> (Arc<Plan>, Gate) {
+    let lanes = ["w1", "w2", "w3"];
+    let lanes = lanes.map(|n| (n.to_string(), vec![step("look"), Piece::When(true, vec![step("a")])]));
+    let mut plan = Arc::unwrap_or_clone(plan(pausing(), &[Piece::Each(lanes.to_vec(), vec![2], 0, 0)]));
+    for look in plan.steps.iter_mut().filter(|step| step.key.ends_with("look")) {
+        look.effect = dsl::program::Effect::Reads;
+    }
+    let gate = Gate::Scope(ScopeId(1));
+    plan.approvals = [(gate, "now these?".to_string())].into();
+    (Arc::new(plan), gate)
+}
+
+#[test]
+fn where_only_a_result_shows_whether_there_is_work_nobody_is_asked_before_it() {
+    let (plan, gate) = work_that_only_results_show();
+    let mut hand = Hand::new(&plan);
+    hand.machine.attend();
+    hand.put(Input::Begin { by: "ana".into() });
+    assert_eq!(hand.asked(), ["probe w1/look 1", "probe w2/look 1"]);
+    hand.give("w1/look", Value::Bool(false));
+    assert_eq!(asked(&hand), 0);
+    hand.give("w2/look", Value::Bool(true));
+    hand.give("w3/look", Value::Bool(true));
+    assert_eq!(asked(&hand), 1, "once for all that wait");
+    hand.put(yes(gate));
+    assert_eq!(hand.asked(), ["probe w2/when/a 1", "probe w3/when/a 1"]);
+    hand.ok("w2/when/a");
+    hand.ok("w3/when/a");
+    assert_eq!(hand.last(), &Event::RunFinished(Outcome::Done));
+}
+
+#[test]
+fn where_results_show_no_work_nobody_is_asked_at_all() {
+    let (plan, _) = work_that_only_results_show();
+    let mut hand = Hand::begun(&plan);
+    for look in ["w1/look", "w2/look", "w3/look"] {
+        hand.give(look, Value::Bool(false));
+    }
+    assert_eq!(asked(&hand), 0);
+    assert_eq!(hand.last(), &Event::RunFinished(Outcome::Done));
+}
+
+#[test]
+fn a_run_that_held_at_such_a_question_goes_on_behind_it() {
+    let (plan, gate) = work_that_only_results_show();
+    let mut hand = Hand::begun(&plan);
+    hand.give("w1/look", Value::Bool(true));
+    hand.give("w2/look", Value::Bool(true));
+    assert_eq!(hand.paused(), "somebody must approve: now these?");
+    let mut hand = hand.reborn();
+    hand.put(yes(gate));
+    hand.put(Input::Begin { by: "ana".into() });
+    hand.ok("w1/when/a");
+    hand.ok("w2/when/a");
+    hand.give("w3/look", Value::Bool(true));
+    hand.ok("w3/when/a");
+    assert_eq!(hand.last(), &Event::RunFinished(Outcome::Done));
+    assert_eq!(asked(&hand), 1);
+}
+
+#[test]
+fn work_that_is_sure_is_asked_about_where_its_scope_begins() {
+    let (plan, _) = work_that_only_results_show();
+    let mut plan = Arc::unwrap_or_clone(plan);
+    plan.steps[0].effect = dsl::program::Effect::ChangesNode;
+    let hand = Hand::begun(&Arc::new(plan));
+    assert!(hand.asked().is_empty());
+    assert_eq!(asked(&hand), 1);
+}

@@ -244,10 +244,15 @@ impl World {
         }
         let gates = match event {
             // What waits before its first attempt has not been waived.
+            Event::AttemptStarted(id, _) if self.plan.step(*id).changes() => {
+                [vec![Gate::Step(*id)], self.asked_about(*id)].concat()
+            }
             Event::AttemptStarted(id, _) => vec![Gate::Step(*id)],
             // Nobody is asked about what is left out.
             Event::ScopeOpened(id) if self.is_left_out(*id) => vec![],
-            Event::ScopeOpened(id) => self.gates_of(*id),
+            Event::ScopeOpened(id) => {
+                self.gates_of(*id).into_iter().filter(|gate| !self.is_late(*gate)).collect()
+            }
             _ => vec![],
         };
         for gate in gates.into_iter().filter(|gate| self.questions.contains_key(gate)) {
@@ -346,6 +351,43 @@ impl World {
             gates.push(Gate::Scope(each));
         }
         gates
+    }
+
+    /// Returns what must be approved around a step that changes something.
+    fn asked_about(&self, step: StepId) -> Vec<Gate> {
+        let mut gates = vec![];
+        let (mut inner, mut at) = (None, Some(self.plan.step(step).scope));
+        while let Some(id) = at {
+            let is_canary = match &self.plan.scope(id).kind {
+                ScopeKind::Each(lanes) => {
+                    lanes.lanes.iter().position(|lane| Some(*lane) == inner).is_some_and(|i| i < lanes.canary)
+                }
+                _ => false,
+            };
+            if !is_canary {
+                gates.push(Gate::Scope(id));
+            }
+            (inner, at) = (Some(id), self.plan.scope(id).parent);
+        }
+        gates
+    }
+
+    /// Returns whether all that a gate stands before depends on results.
+    fn is_late(&self, gate: Gate) -> bool {
+        let about: Vec<StepId> = self
+            .plan
+            .ids()
+            .filter(|id| self.plan.step(*id).changes() && self.asked_about(*id).contains(&gate))
+            .collect();
+        let depends = |id: &StepId| {
+            let around =
+                std::iter::successors(Some(self.plan.step(*id).scope), |id| self.plan.scope(*id).parent);
+            around.take_while(|id| Gate::Scope(*id) != gate).any(|id| match &self.plan.scope(id).kind {
+                ScopeKind::When(when) => when.known().is_none(),
+                _ => false,
+            })
+        };
+        !about.is_empty() && about.iter().all(depends)
     }
 
     /// Returns what somebody may want of a step, whether or not it makes sense.
