@@ -9,6 +9,9 @@ use super::build::{Draft, Frame, apart, finding};
 use super::expand::{named, named_later, node_of};
 use super::{Undo, UndoStep, policy};
 
+/// The law whose `allow` behind a step says that there is nothing to take back.
+const SAYS_SO: &str = "undo-or-say-so";
+
 /// As deep as tasks may call tasks.
 const DEEPEST: usize = 64;
 
@@ -30,6 +33,7 @@ fn undo(draft: &mut Draft<'_>, call: usize) -> Result<Undo, Diagnostic> {
         flatten(draft, block, &frame, 0, &mut steps)?;
         return Ok(if steps.is_empty() { Undo::Nothing } else { Undo::Steps(steps) });
     }
+    let says_so = call.step.policy.allow.iter().any(|(law, _)| law == SAYS_SO);
     for (class, when) in &task.header.undo {
         let holds = match when {
             Some(when) => draft.eval_with(when, &args, frame.here.as_deref())? == Value::Bool(true),
@@ -41,6 +45,8 @@ fn undo(draft: &mut Draft<'_>, call: usize) -> Result<Undo, Diagnostic> {
         return Ok(match class {
             UndoClass::Repeatable => Undo::Nothing,
             UndoClass::Itself => Undo::Itself,
+            // Who wrote the step knows more of it than the header does.
+            UndoClass::OneWay(_) if says_so => Undo::Nothing,
             UndoClass::OneWay(why) => Undo::OneWay(why.clone()),
             UndoClass::By(step) => {
                 let (locals, later) = (args.clone(), later.clone());

@@ -114,6 +114,17 @@ fn the_undo_class_is_the_first_whose_condition_holds() {
 }
 
 #[test]
+fn a_step_that_says_so_has_nothing_to_take_back_where_its_header_does_not_know() {
+    let plain = said(COMMAND, vec![text("date"), here()]);
+    let mut allowed = plain.clone();
+    allowed.policy.allow = vec![("undo-or-say-so".into(), "it only says so".into())];
+    let lanes = each(set(Set::Workers), vec![Stmt::Step(plain), Stmt::Step(allowed)]);
+    let plan = plan(&program(vec![stage("s", &[], vec![Stmt::Each(Box::new(lanes))])]), &inventory(1, 1));
+    assert!(matches!(plan.steps[0].undo, Undo::OneWay(_)));
+    assert_eq!(plan.steps[1].undo, Undo::Nothing);
+}
+
+#[test]
 fn the_undo_block_of_a_step_outranks_its_header() {
     let mut command = said(COMMAND, vec![text("sysctl -w a=1"), here()]);
     command.policy.undo = Some(Block(vec![call(COMMAND, vec![text("sysctl -w a=0"), local(0)])]));
