@@ -15,6 +15,7 @@ const PLAYBOOKS: &[(&str, &str)] = &[
     ("kubeadm-minor", include_str!("../playbooks/kubeadm-minor.kup")),
     ("kubeadm-patch", include_str!("../playbooks/kubeadm-patch.kup")),
     ("node-reboot", include_str!("../playbooks/node-reboot.kup")),
+    ("os-patch", include_str!("../playbooks/os-patch.kup")),
     ("preflight", include_str!("../playbooks/preflight.kup")),
     ("validate", include_str!("../playbooks/validate.kup")),
     ("workers-only", include_str!("../playbooks/workers-only.kup")),

@@ -6,7 +6,7 @@ use engine::port::Ports;
 
 use crate::clock::Clock;
 use crate::faults::{self, Fault};
-use crate::node::{Machines, Node, Release, first_static_pods};
+use crate::node::{self, Machines, Node, Release, first_static_pods};
 use crate::shape::{Packages, Shape};
 use crate::world::{Shared, World, lock};
 use crate::{api, content, controllers, kubelet};
@@ -35,14 +35,23 @@ impl Cluster {
         let mut world = World::new(shape, seed, faults);
         for index in 1..=world.shape.control_plane {
             let (packages, version) = (world.shape.packages, world.shape.version.clone());
-            add_machine(&mut world, format!("cp{index}"), true, packages, &version);
+            let name = format!("cp{index}");
+            add_machine(&mut world, name.clone(), true, packages, &version);
+            if let Some(node) = world.nodes.get_mut(&name) {
+                node.packages.updates = node::Packages::usual_updates(packages, index);
+            }
         }
         for pool in world.shape.pools.clone() {
             let version = pool.version.clone().unwrap_or_else(|| world.shape.version.clone());
             for index in 1..=pool.count {
                 let name = format!("{}{index}", pool.name);
                 add_machine(&mut world, name.clone(), false, pool.packages, &version);
-                if let Some(node) = world.nodes.get_mut(&name).filter(|_| pool.reboot_wanted) {
+                let Some(node) = world.nodes.get_mut(&name) else { continue };
+                node.packages.updates = match &pool.updates {
+                    Some(names) => names.clone(),
+                    None => node::Packages::usual_updates(pool.packages, index),
+                };
+                if pool.reboot_wanted {
                     node.want_reboot();
                 }
             }

@@ -107,7 +107,7 @@ fn nodes(world: &mut World) {
                 "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
                 "nodeInfo": {
                     "machineID": machine.machine_id, "systemUUID": machine.machine_id, "bootID": machine.boot_id,
-                    "kernelVersion": "6.1.0-37-amd64", "osImage": world.shape.os,
+                    "kernelVersion": machine.kernel(), "osImage": world.shape.os,
                     "containerRuntimeVersion": "containerd://1.7.27", "kubeletVersion": machine.kubelet_running,
                     "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": "amd64",
                 },

@@ -167,6 +167,7 @@ async fn report(shared: Shared, name: String, heart: Heart, wait: Duration) {
         return;
     }
     let now = world.clock.stamp();
+    let kernel = world.nodes.get(&name).map(|node| node.kernel()).unwrap_or_default();
     world.store.update("nodes", "", &name, |node| {
         if heart.silent.is_some() {
             for kind in ["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"] {
@@ -176,6 +177,7 @@ async fn report(shared: Shared, name: String, heart: Heart, wait: Duration) {
         } else {
             node["status"]["nodeInfo"]["kubeletVersion"] = json!(heart.version);
             node["status"]["nodeInfo"]["bootID"] = json!(heart.boot);
+            node["status"]["nodeInfo"]["kernelVersion"] = json!(kernel);
             healthy(node, &now);
         }
         taint(node, "node.kubernetes.io/unreachable", heart.silent.is_some());

@@ -54,6 +54,10 @@ pub struct Pool {
     /// Whether the machines ask for a reboot, as after a new kernel.
     #[serde(default)]
     pub reboot_wanted: bool,
+    /// Packages of the operating system that could be updated; without it a few, and on every second
+    /// machine a kernel.
+    #[serde(default)]
+    pub updates: Option<Vec<String>>,
     /// Zones, dealt out in turn.
     #[serde(default)]
     pub zones: Vec<String>,

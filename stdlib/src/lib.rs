@@ -32,6 +32,7 @@ pub fn modules() -> &'static [(&'static str, &'static str)] {
         ("std/kubeadm", include_str!("../kup/kubeadm.kup")),
         ("std/node", include_str!("../kup/node.kup")),
         ("std/notify", include_str!("../kup/notify.kup")),
+        ("std/os", include_str!("../kup/os.kup")),
         ("std/preflight", include_str!("../kup/preflight.kup")),
         ("std/run", include_str!("../kup/run.kup")),
         ("std/validate", include_str!("../kup/validate.kup")),

@@ -15,6 +15,7 @@ mod keep;
 mod library;
 mod lsp;
 mod new;
+mod os;
 mod person;
 mod results;
 mod roads;

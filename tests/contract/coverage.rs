@@ -1,5 +1,6 @@
-//! The contract leaves nothing out: the main job is driven over the simulated cluster with ports that
-//! listen, and every kind of command and request that passes them stands among the questions.
+//! The contract leaves nothing out: the main job, and what is done to the operating system, are driven over
+//! the simulated cluster with ports that listen, and every kind of command and request that passes them stands
+//! among the questions.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,9 +9,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use dsl::source::{LoadError, Loader};
 use engine::action::{Actions, Context, Progress};
+use engine::inputs::Given;
 use engine::plan::{Plan, StepId};
 use engine::port::{Command, Output, Ports, Shell, ShellError, Shells};
 use futures::FutureExt;
+use indexmap::IndexMap;
 
 use super::{Ask, story};
 
@@ -33,7 +36,9 @@ impl Loader for Repository {
 #[test]
 fn every_command_and_request_of_the_main_job_is_among_the_questions() {
     let heard = Heard::default();
-    sim::runtime().block_on(main_job(heard.clone()));
+    let target = [("target".to_string(), Given::set("v1.34.4"))].into_iter().collect();
+    sim::runtime().block_on(perform_all("playbooks/kubeadm-minor.kup", target, "", heard.clone()));
+    sim::runtime().block_on(perform_all("playbooks/os-patch.kup", IndexMap::new(), "os ", heard.clone()));
     let asked: BTreeSet<String> = story().iter().flat_map(kinds).collect();
     let heard = heard.lock().expect("nobody panicked").clone();
     assert!(heard.len() > 30, "the main job was heard: {heard:?}");
@@ -41,18 +46,17 @@ fn every_command_and_request_of_the_main_job_is_among_the_questions() {
     assert!(never.is_empty(), "stdlib sends these, and the contract never asks them: {never:#?}");
 }
 
-/// Performs every step of the plan in its order, wanted or not, one after the other.
-async fn main_job(heard: Heard) {
+/// Performs every step of a plan whose action begins so, in their order, wanted or not, one after the other.
+async fn perform_all(playbook: &str, given: IndexMap<String, Given>, only: &str, heard: Heard) {
     let cluster = sim::Cluster::start(sim::Shape::parse("3+2@v1.33.13").expect("a shape"), 1, Vec::new());
     let ports = listening(cluster.ports(), heard);
     let inventory = Arc::new(stdlib::inventory::read(&ports, None).await.expect("an inventory"));
-    let checked = dsl::check("playbooks/kubeadm-minor.kup", &Repository, stdlib::PRELUDE);
+    let checked = dsl::check(playbook, &Repository, stdlib::PRELUDE);
     let program = checked.program.expect("the playbook checks");
-    let given = [("target".to_string(), engine::inputs::Given::set("v1.34.4"))].into_iter().collect();
-    let params = engine::inputs::resolve(&program, &given, &*inventory).expect("the target is a version");
+    let params = engine::inputs::resolve(&program, &given, &*inventory).expect("the parameters are right");
     let plan = engine::plan::build(&program, &inventory, &params).expect("a plan");
     let actions = stdlib::actions();
-    for id in plan.ids() {
+    for id in plan.ids().filter(|id| plan.step(*id).action.starts_with(only)) {
         perform(&plan, id, &actions, &ports, &inventory).await;
     }
 }

@@ -42,6 +42,8 @@ fn case(node: &'static str, line: &str, alike: Alike) -> Case {
 
 const UPDATE: &str = "apt-get update -q -o APT::Update::Error-Mode=any -o APT::Color=0";
 const INSTALL: &str = "env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o APT::Color=0";
+const WOULD: &str = "apt-get -s -q --with-new-pkgs upgrade -o APT::Color=0";
+const UPGRADE: &str = "env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get upgrade -y -q --with-new-pkgs -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o APT::Color=0";
 /// The lab's mirror of the community repositories; the simulated nodes have the same.
 const HELPER: &str = "/usr/lib/apt/apt-helper download-file REPOSITORY";
 const LIST: &str = "/etc/apt/sources.list.d/kubernetes.list";
@@ -127,6 +129,13 @@ fn before() -> Vec<Case> {
             "kubeadm upgrade apply v1.35.0 --yes",
             Words(&["is too high; kubeadm can upgrade only 1 minor version at a time"]),
         ),
+        cp(WOULD, Words(&["Calculating upgrade...", " upgraded, ", " not upgraded."])),
+        cp(UPGRADE, Words(&["Calculating upgrade...", " upgraded, ", " not upgraded."])),
+        cp(WOULD, Words(&["0 upgraded, 0 newly installed, 0 to remove and "])),
+        cp("apt-mark showhold", Lines),
+        cp("kubelet --version", Lines),
+        cp("test -e /var/run/reboot-required", Code),
+        cp("ls -A /boot", Code),
         cp("sha256sum /nope", Lines),
         cp("stat -c %s /nope", Code),
         cp("nope", Code),

@@ -28,12 +28,13 @@ pub(super) struct Loaded {
 }
 
 /// The shipped modules, for a mistyped `use`.
-pub(crate) const SHIPPED: [&str; 8] = [
+pub(crate) const SHIPPED: [&str; 9] = [
     "std/run",
     "std/node",
     "std/preflight",
     "std/etcd",
     "std/kubeadm",
+    "std/os",
     "std/validate",
     "std/gate",
     "std/notify",

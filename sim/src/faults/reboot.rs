@@ -1,4 +1,5 @@
-//! F41: the node reboots in the middle of its kubeadm step: its unit is gone, its boot id is another.
+//! F41: the node reboots in the middle of its kubeadm step, or of the upgrade of its operating system: its unit
+//! is gone, its boot id is another.
 
 use super::{Entry, Kind, strike};
 use crate::node::Node;
@@ -6,7 +7,7 @@ use crate::node::Node;
 pub(super) const ENTRY: Entry = Entry {
     kind: Kind::Reboot,
     code: "F41",
-    meaning: "the node reboots in the middle of its kubeadm step; once",
+    meaning: "the node reboots in the middle of its kubeadm step, or of its operating system's upgrade; once",
     symptom: "",
 };
 

@@ -32,6 +32,10 @@ use crate::shape::Packages as Manager;
 /// The static pods of a control plane, in the order in which kubeadm upgrades them.
 pub const COMPONENTS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
+/// The kernel of a machine as an installer leaves it, and the one that an update brings.
+const KERNEL: &str = "6.1.0-37-amd64";
+const NEWER_KERNEL: &str = "6.1.0-40-amd64";
+
 /// A machine of the cluster.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -122,7 +126,8 @@ impl Node {
         let (path, text) = Repository::file(manager, release.minor);
         node.files.write(path, text, 0o644);
         node.files.write("/etc/os-release", os_release(manager), 0o644);
-        node.files.write("/proc/sys/kernel/osrelease", "6.1.0-37-amd64\n", 0o444);
+        node.files.write("/proc/sys/kernel/osrelease", format!("{KERNEL}\n"), 0o444);
+        node.files.write(&format!("/boot/vmlinuz-{KERNEL}"), "", 0o644);
         node.files.write("/proc/self/cgroup", "0::/user.slice/user-0.slice/session-1.scope\n", 0o444);
         node.new_boot_id();
         node.files.write("/etc/machine-id", format!("{}\n", node.machine_id), 0o444);
@@ -146,6 +151,23 @@ impl Node {
         if self.package_manager == Manager::Apt {
             self.files.write("/var/run/reboot-required", "*** System restart required ***\n", 0o644);
         }
+    }
+
+    /// Puts a newer kernel into /boot, for the next boot.
+    pub(crate) fn install_kernel(&mut self) {
+        self.files.write(&format!("/boot/vmlinuz-{NEWER_KERNEL}"), "", 0o644);
+    }
+
+    /// Boots what is in /boot.
+    fn boot_kernel(&mut self) {
+        if self.files.exists(&format!("/boot/vmlinuz-{NEWER_KERNEL}")) {
+            self.files.write("/proc/sys/kernel/osrelease", format!("{NEWER_KERNEL}\n"), 0o444);
+        }
+    }
+
+    /// Returns the kernel that runs.
+    pub(crate) fn kernel(&self) -> String {
+        self.files.text("/proc/sys/kernel/osrelease").map(|text| text.trim().to_string()).unwrap_or_default()
     }
 
     fn new_boot_id(&mut self) {

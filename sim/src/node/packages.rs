@@ -30,6 +30,8 @@ pub struct Packages {
     pub index: Option<u16>,
     /// Whether dpkg was interrupted.
     pub broken: bool,
+    /// Packages of the operating system that could be updated, by name.
+    pub updates: Vec<String>,
     /// Until when an installation holds the lock, since the start of the cluster.
     pub locked_until: Duration,
 }
@@ -47,6 +49,7 @@ impl Packages {
             held,
             index: Some(release.minor),
             broken: false,
+            updates: Vec::new(),
             locked_until: Duration::ZERO,
         }
     }
@@ -54,6 +57,26 @@ impl Packages {
     /// Returns an installed version.
     pub fn version(&self, name: &str) -> Option<Release> {
         self.installed.get(name).copied()
+    }
+
+    /// Returns what a machine that nobody patched for a while could update; every second one a kernel too.
+    pub fn usual_updates(manager: Manager, place: usize) -> Vec<String> {
+        let (library, kernel) = match manager {
+            Manager::Apt => ("libssl3", "linux-image-6.1.0-40-amd64"),
+            Manager::Dnf => ("openssl-libs", "kernel-core"),
+        };
+        let names = [library, "openssl", kernel];
+        names[..if place.is_multiple_of(2) { 3 } else { 2 }].iter().map(|name| name.to_string()).collect()
+    }
+
+    /// Returns the packages of Kubernetes that nothing keeps from being updated, each with what it would
+    /// become, and those that a hold keeps back.
+    pub fn newer(&self, files: &Files) -> (Vec<(String, Release)>, Vec<String>) {
+        let Some(newest) = self.offered(files).into_iter().max() else { return Default::default() };
+        let old = NAMES.iter().filter(|name| self.version(name).is_some_and(|there| there < newest));
+        let (held, free): (Vec<&str>, Vec<&str>) = old.copied().partition(|name| self.held.contains(*name));
+        let free = free.into_iter().map(|name| (name.to_string(), newest)).collect();
+        (free, held.into_iter().map(str::to_string).collect())
     }
 
     /// Returns a release as this package manager writes it.

@@ -38,6 +38,7 @@ pub fn reboot(shared: &Shared, name: &str) {
         power_off(&mut world, name);
         let Some(node) = world.nodes.get_mut(name) else { return };
         node.new_boot_id();
+        node.boot_kernel();
         node.boots
     };
     let (shared, name) = (shared.clone(), name.to_string());

@@ -402,3 +402,48 @@ fn a_cluster_goes_to_the_next_minor_by_hand() {
         });
     });
 }
+
+#[test]
+fn an_upgrade_of_the_system_leaves_what_is_held_and_a_new_kernel_waits_for_a_reboot() {
+    tell(&[], |s| async move {
+        let would = s.does("cp2", "apt-get -s -q --with-new-pkgs upgrade").await;
+        assert!(would.contains("Inst openssl [") && !would.contains("Inst kubelet"), "{would}");
+        let upgraded = s.does("cp2", "apt-get upgrade -y -q --with-new-pkgs").await;
+        assert!(upgraded.contains("Setting up linux-image-6.1.0-40-amd64"), "{upgraded}");
+        s.does("cp2", "test -e /var/run/reboot-required").await;
+        let boot = "vmlinuz-6.1.0-37-amd64\nvmlinuz-6.1.0-40-amd64\n";
+        assert_eq!(s.does("cp2", "ls -A /boot").await, boot);
+        assert_eq!(s.does("cp2", "kubelet --version").await, "Kubernetes v1.33.13\n");
+        assert!(s.does("cp2", "apt-get -s upgrade").await.contains("\n0 upgraded"));
+        s.root("cp2", "systemctl reboot").await.ok();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(s.does("cp2", "cat /proc/sys/kernel/osrelease").await, "6.1.0-40-amd64\n");
+        let names = "dnf -q repoquery --upgrades --qf '%{name}\\n'";
+        assert_eq!(s.does("d1", names).await, "openssl-libs\n\nopenssl\n\n");
+        assert!(s.does("d1", "dnf -y upgrade").await.contains("Upgraded:\n  openssl-libs-"));
+        assert_eq!(s.does("d1", names).await, "");
+    });
+}
+
+#[test]
+fn an_upgrade_brings_along_what_nothing_holds() {
+    tell(&[], |s| async move {
+        s.switch("w1", 34).await;
+        assert!(s.does("w1", "apt-get -s upgrade").await.contains("kept back:\n  kubeadm kubectl kubelet\n"));
+        s.does("w1", "apt-mark unhold kubelet").await;
+        assert!(s.does("w1", "apt-get -s upgrade").await.contains("Inst kubelet [1.33.13-1.1] (1.34.4-1.1 "));
+        s.does("w1", "apt-get upgrade -y").await;
+        assert_eq!(s.does("w1", "kubelet --version").await, "Kubernetes v1.34.4\n");
+    });
+}
+
+#[test]
+fn a_machine_that_goes_away_in_the_middle_of_an_upgrade_has_to_be_mended() {
+    tell(&["F41@w1"], |s| async move {
+        s.root("w1", "apt-get upgrade -y").await.unwrap_err();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        s.fails("w1", "apt-get upgrade -y", 100, "dpkg was interrupted").await;
+        s.does("w1", "dpkg --configure -a").await;
+        assert!(s.does("w1", "apt-get upgrade -y").await.contains("Setting up openssl"));
+    });
+}

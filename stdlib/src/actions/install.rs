@@ -173,7 +173,7 @@ async fn ended(
         let interrupted =
             failure::known(&failure::said(output)).is_some_and(|k| k.name == "dpkg-interrupted");
         if interrupted {
-            host.ask(Command::change(["dpkg", "--configure", "-a"])).await?;
+            packages.configure().await?;
         }
         hold_again(cx, host, &packages, held).await.ok();
         return Err(failure);

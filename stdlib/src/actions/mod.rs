@@ -21,6 +21,8 @@ mod install;
 mod kubeadm_apply;
 mod kubeadm_node;
 mod kubeadm_plan;
+mod os_updates;
+mod os_upgrade;
 mod package_repository;
 mod read_command;
 mod reboot;
@@ -41,6 +43,7 @@ mod once;
 mod packages;
 #[cfg(test)]
 mod testing;
+mod updates;
 mod verdict;
 
 /// Returns all of them.
@@ -61,6 +64,8 @@ pub(crate) fn all() -> Actions {
         Arc::new(etcd_backup::EtcdBackup),
         Arc::new(certs_renew::CertsRenew),
         Arc::new(reboot::Reboot),
+        Arc::new(os_updates::OsUpdates),
+        Arc::new(os_upgrade::OsUpgrade),
         Arc::new(package_repository::PackageRepository),
         Arc::new(install::Install),
         Arc::new(kubeadm_plan::KubeadmPlan),

@@ -151,6 +151,33 @@ impl<'a> Packages<'a> {
         self.host.ask(command).await.map(drop)
     }
 
+    /// Reads the indexes of all repositories again.
+    pub(super) async fn update_all(&self) -> Result<(), Failure> {
+        match self.manager {
+            PackageManager::Apt => self.update().await,
+            PackageManager::Dnf => {
+                let command = Command::change(["dnf", "-q", "makecache", "--refresh"]);
+                self.host.ask(command).await.map(drop)
+            }
+        }
+    }
+
+    /// Returns the one command that brings all packages to what the index has, but held ones.
+    pub(super) fn upgrade(&self) -> Command {
+        match self.manager {
+            PackageManager::Apt => quiet(words_of(
+                "apt-get upgrade -y -q --with-new-pkgs -o DPkg::Lock::Timeout=300 \
+                 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o APT::Color=0",
+            )),
+            PackageManager::Dnf => Command::change(["dnf", "-y", "upgrade"]),
+        }
+    }
+
+    /// Finishes what dpkg was interrupted in.
+    pub(super) async fn configure(&self) -> Result<(), Failure> {
+        self.host.ask(Command::change(["dpkg", "--configure", "-a"])).await.map(drop)
+    }
+
     /// Returns which of these are held. dnf holds nothing: its repository file excludes.
     pub(super) async fn held(&self, names: &[String]) -> Result<Vec<String>, Failure> {
         match self.manager {
@@ -195,10 +222,7 @@ impl<'a> Packages<'a> {
                     argv.push("--allow-downgrades".to_string());
                 }
                 argv.extend(packages.iter().map(|p| format!("{}={}", p.name, p.version)));
-                // needrestart only lists: by itself it restarts kubelet and containerd.
-                Command::change(argv)
-                    .with_env("DEBIAN_FRONTEND", "noninteractive")
-                    .with_env("NEEDRESTART_MODE", "l")
+                quiet(argv)
             }
             PackageManager::Dnf => {
                 argv.extend(packages.iter().map(|p| format!("{}-{}", p.name, p.version)));
@@ -249,8 +273,14 @@ pub(super) fn checked_name(name: &str) -> Result<String, Failure> {
     Err(Failure::last(format!("`{name}` is not a package of Kubernetes")))
 }
 
-fn numbers(version: &str) -> Vec<u64> {
+/// Returns the numbers in a version, which is how two of one packager are told apart.
+pub(super) fn numbers(version: &str) -> Vec<u64> {
     version.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+}
+
+/// apt asks nobody, and needrestart only lists: by itself it restarts kubelet and containerd.
+fn quiet(argv: Vec<String>) -> Command {
+    Command::change(argv).with_env("DEBIAN_FRONTEND", "noninteractive").with_env("NEEDRESTART_MODE", "l")
 }
 
 fn words_of(line: &str) -> Vec<String> {

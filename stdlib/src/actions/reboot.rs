@@ -15,6 +15,7 @@ use engine::port::{Command, ShellError};
 use indexmap::IndexMap;
 
 use super::host::{Host, is_away};
+use super::packages::numbers;
 use super::{detached, failure};
 use crate::{api, health};
 
@@ -23,6 +24,9 @@ const FOLDER: &str = "/var/lib/kup";
 
 /// The kernel's own name for this boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The kernel that runs.
+const RELEASE: &str = "/proc/sys/kernel/osrelease";
 
 /// What Debian's packages leave when they want a reboot.
 const WANTED: &str = "/var/run/reboot-required";
@@ -106,10 +110,11 @@ impl Action for Reboot {
 }
 
 /// Returns whether what is installed asks for a reboot.
-async fn is_wanted(host: &Host) -> Result<bool, Failure> {
+pub(super) async fn is_wanted(host: &Host) -> Result<bool, Failure> {
     let dnf = host.node.as_ref().and_then(|node| node.packages) == Some(PackageManager::Dnf);
     if !dnf {
-        return Ok(host.run(Command::read(["test", "-e", WANTED])).await?.ok());
+        let asks = host.run(Command::read(["test", "-e", WANTED])).await?.ok();
+        return Ok(asks || has_newer_kernel(host).await?);
     }
     let output = host.run(Command::read(["needs-restarting", "-r"]).as_root()).await?;
     match output.code {
@@ -118,6 +123,17 @@ async fn is_wanted(host: &Host) -> Result<bool, Failure> {
         _ => Err(failure::classify("needs-restarting -r", &output)
             .with_hint("install dnf-utils on the node, or say `always=true`")),
     }
+}
+
+/// Returns whether /boot has a newer kernel than the one that runs. Debian's own packages leave no word:
+/// that is the work of unattended-upgrades, and of Ubuntu's notifier.
+async fn has_newer_kernel(host: &Host) -> Result<bool, Failure> {
+    let running = host.read(RELEASE).await?.unwrap_or_default();
+    let boot = host.run(Command::read(["ls", "-A", "/boot"])).await?.stdout;
+    let mut kernels = boot.lines().filter_map(|file| file.strip_prefix("vmlinuz-"));
+    // A container runs the kernel of its host, whatever is installed in it.
+    let is_its_own = kernels.clone().any(|kernel| kernel == running.trim());
+    Ok(is_its_own && kernels.any(|kernel| numbers(kernel) > numbers(running.trim())))
 }
 
 async fn boot_id(host: &Host) -> Result<String, Failure> {
@@ -201,6 +217,19 @@ mod tests {
         let mut cx = bench().step(&[]);
         cx.node.as_mut().unwrap().packages = Some(PackageManager::Dnf);
         assert!(Reboot.check(&cx).await.unwrap_err().hint.contains("always=true"));
+    }
+
+    #[tokio::test]
+    async fn a_newer_kernel_in_boot_asks_for_a_reboot_where_no_package_says_so() {
+        let all =
+            "config-6.1.0-40-amd64\nvmlinuz-6.1.0-9-amd64\nvmlinuz-6.1.0-37-amd64\nvmlinuz-6.1.0-40-amd64\n";
+        for (running, wanted) in
+            [("6.1.0-37-amd64\n", true), ("6.1.0-40-amd64\n", false), ("5.10.0-1-cloud\n", false)]
+        {
+            let bench = bench().ends("test -e /var/run/reboot-required", 1, "", "").says("ls -A /boot", all);
+            let cx = bench.file(RELEASE, running).step(&[]);
+            assert_eq!(matches!(Reboot.check(&cx).await, Ok(Check::Needs { .. })), wanted, "{running}");
+        }
     }
 
     #[tokio::test]

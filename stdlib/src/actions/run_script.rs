@@ -23,28 +23,34 @@ impl Action for RunScript {
     }
 
     async fn start(&self, cx: &Context, _: &Value) -> Result<Progress, Failure> {
-        let file = argument::path(cx, "file")?.display().to_string();
-        let Some(script) = Host::here(cx).read(&file).await? else {
-            return Err(Failure::last(format!("there is no file `{file}`"))
-                .with_hint("a path is relative to the playbook's folder"));
-        };
         let host = Host::of(cx)?;
-        let path = if host.is_local() {
-            file
-        } else {
-            host.ask(Command::change(["mkdir", "-p", "-m", "0700", detached::FOLDER])).await?;
-            let path = format!("{}/{}-{}.script", detached::FOLDER, cx.run, detached::step_hash(cx));
-            host.write(&path, &script, 0o700).await?;
-            path
-        };
-        let mut argv = interpreter(&script);
-        argv.push(path);
+        let argv = bring(cx, &host, "file").await?;
         once::start(cx, &host, argv).await
     }
 
     async fn poll(&self, cx: &Context, handle: &Value) -> Result<Progress, Failure> {
         once::poll(cx, handle).await
     }
+}
+
+/// Brings the script that an argument names to a machine, and returns the command that runs it there.
+pub(super) async fn bring(cx: &Context, host: &Host, argument: &str) -> Result<Vec<String>, Failure> {
+    let file = argument::path(cx, argument)?.display().to_string();
+    let Some(script) = Host::here(cx).read(&file).await? else {
+        return Err(Failure::last(format!("there is no file `{file}`"))
+            .with_hint("a path is relative to the playbook's folder"));
+    };
+    let path = if host.is_local() {
+        file
+    } else {
+        host.ask(Command::change(["mkdir", "-p", "-m", "0700", detached::FOLDER])).await?;
+        let path = format!("{}/{}-{}.script", detached::FOLDER, cx.run, detached::step_hash(cx));
+        host.write(&path, &script, 0o700).await?;
+        path
+    };
+    let mut argv = interpreter(&script);
+    argv.push(path);
+    Ok(argv)
 }
 
 /// Returns what the script's first line names, else `sh`. The kernel is not asked to execute the

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use engine::port::Output;
 
+use super::system_upgrade;
 use crate::faults::{dpkg_lock, old_mirror};
 use crate::node::packages::{NAMES, Repository, fits};
-use crate::node::process::{Ended, Process, failed, said};
+use crate::node::process::{Ended, Killed, Process, failed, said};
 use crate::node::release::Release;
 use crate::node::{Files, Packages};
 use crate::shape::Packages as Manager;
@@ -44,6 +45,7 @@ struct Options<'a> {
     yes: bool,
     downgrades: bool,
     held: bool,
+    simulates: bool,
     lock_timeout: u64,
 }
 
@@ -55,6 +57,7 @@ impl<'a> Options<'a> {
             match *arg {
                 "-y" | "--yes" | "--assume-yes" => options.yes = true,
                 "--allow-downgrades" => options.downgrades = true,
+                "-s" => options.simulates = true,
                 "--allow-change-held-packages" => options.held = true,
                 "-o" => {
                     if let Some(seconds) = args.next().and_then(|o| o.strip_prefix("DPkg::Lock::Timeout=")) {
@@ -78,6 +81,11 @@ pub(super) async fn get(process: &Process, args: &[&str]) -> Ended {
     match options.words.as_slice() {
         ["update"] => update(process).await,
         ["install", wanted @ ..] => install(process, wanted, &options).await,
+        ["upgrade"] if options.simulates => {
+            process.busy(600, 1500).await?;
+            Ok(process.on(|node| said(system_upgrade::apt_would(node))))
+        }
+        ["upgrade"] => upgrade(process, &options).await,
         _ => Ok(super::not_known("apt-get", args)),
     }
 }
@@ -124,8 +132,12 @@ fn resolve(packages: &Packages, files: &Files, wanted: &[&str]) -> Result<Vec<Mo
     Ok(moves)
 }
 
-async fn install(process: &Process, wanted: &[&str], options: &Options<'_>) -> Ended {
-    let mut text = String::new();
+/// Waits for dpkg's lock as long as was asked for, and says so. Returns how it ends if nothing can be done.
+async fn wait_for_lock(
+    process: &Process,
+    options: &Options<'_>,
+    text: &mut String,
+) -> Result<Option<Output>, Killed> {
     let mut patience = Duration::from_secs(options.lock_timeout);
     while let Some(lock) = process.world(|w| lock_held(w, &process.node)) {
         let held_by = format!(
@@ -135,20 +147,43 @@ async fn install(process: &Process, wanted: &[&str], options: &Options<'_>) -> E
         let wait = lock.left.min(patience);
         process.sleep(wait).await?;
         if lock.left > patience {
-            return Ok(Output {
+            return Ok(Some(Output {
                 code: 100,
-                stdout: text,
+                stdout: std::mem::take(text),
                 stderr: format!(
                     "E: {held_by}\nN: Be aware that removing the lock file is not a solution and may break your system.\n\
                      E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?\n"
                 ),
-            });
+            }));
         }
         patience -= wait;
         text.push_str(&format!("Waiting for cache lock: {held_by}...\n"));
     }
-    if process.on(|n| n.packages.broken) {
-        return Ok(failed(100, INTERRUPTED));
+    Ok(process.on(|n| n.packages.broken).then(|| failed(100, INTERRUPTED)))
+}
+
+async fn upgrade(process: &Process, options: &Options<'_>) -> Ended {
+    let mut text = String::new();
+    if let Some(refused) = wait_for_lock(process, options, &mut text).await? {
+        return Ok(refused);
+    }
+    if !options.yes {
+        return Ok(Output { code: 1, stdout: text, stderr: "Abort.\n".to_string() });
+    }
+    // A machine that goes away meanwhile leaves dpkg interrupted.
+    process.on(|node| node.packages.broken = !node.packages.updates.is_empty());
+    system_upgrade::take_time(process).await?;
+    process.on(|node| {
+        node.packages.broken = false;
+        text.push_str(&system_upgrade::apt(node));
+    });
+    Ok(said(text))
+}
+
+async fn install(process: &Process, wanted: &[&str], options: &Options<'_>) -> Ended {
+    let mut text = String::new();
+    if let Some(refused) = wait_for_lock(process, options, &mut text).await? {
+        return Ok(refused);
     }
     text.push_str(LISTS);
     let moves = match process.on(|n| resolve(&n.packages, &n.files, wanted)) {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use engine::port::Output;
 
+use super::system_upgrade;
 use crate::faults::{dpkg_lock, old_mirror};
 use crate::node::packages::{NAMES, Repository, fits};
-use crate::node::process::{Ended, Process, failed, said};
+use crate::node::process::{Ended, Killed, Process, failed, said};
 use crate::node::release::Release;
 use crate::node::{Node, Packages};
 use crate::shape::Packages as Manager;
@@ -110,6 +111,11 @@ pub(super) async fn dnf(process: &Process, args: &[&str]) -> Ended {
             process.busy(600, 1500).await?;
             Ok(process.on(|n| list(n, names, &options)))
         }
+        ["repoquery", ..] if args.contains(&"--upgrades") => {
+            process.busy(600, 1500).await?;
+            Ok(process.on(|n| said(system_upgrade::dnf_would(n))))
+        }
+        ["upgrade"] => upgrade(process).await,
         ["install" | "downgrade", wanted @ ..] => install(process, wanted, &options).await,
         _ => Ok(super::not_known("dnf", args)),
     }
@@ -161,8 +167,8 @@ fn list(node: &mut Node, names: &[&str], options: &Options<'_>) -> Output {
     said(part("Installed Packages", installed) + &part("Available Packages", available))
 }
 
-async fn install(process: &Process, wanted: &[&str], options: &Options<'_>) -> Ended {
-    let mut text = String::new();
+/// Waits until nobody else installs anything, and says so.
+async fn wait_for_lock(process: &Process, text: &mut String) -> Result<(), Killed> {
     loop {
         let (held, working) = process.world(|w| {
             let now = w.now();
@@ -171,11 +177,24 @@ async fn install(process: &Process, wanted: &[&str], options: &Options<'_>) -> E
         });
         let wait: Duration = held.max(working);
         if wait.is_zero() {
-            break;
+            return Ok(());
         }
         text.push_str("Waiting for process with pid 4242 to finish.\n");
         process.sleep(wait).await?;
     }
+}
+
+async fn upgrade(process: &Process) -> Ended {
+    let mut text = String::new();
+    wait_for_lock(process, &mut text).await?;
+    system_upgrade::take_time(process).await?;
+    process.on(|n| text.push_str(&system_upgrade::dnf(n)));
+    Ok(said(text))
+}
+
+async fn install(process: &Process, wanted: &[&str], options: &Options<'_>) -> Ended {
+    let mut text = String::new();
+    wait_for_lock(process, &mut text).await?;
     let resolved = process.on(|node| {
         refresh(node, None)?;
         let mut moves = Vec::new();

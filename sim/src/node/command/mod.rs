@@ -8,6 +8,7 @@ mod dpkg;
 pub(super) mod file;
 mod kubeadm;
 pub(super) mod sh;
+mod system_upgrade;
 mod systemctl;
 mod systemd_run;
 
@@ -74,12 +75,16 @@ fn not_known(program: &str, args: &[&str]) -> Output {
 /// Nobody logs in as root here, so what needs root fails without it as it does on a real node.
 fn needs_root(argv: &[&str]) -> Option<Output> {
     match argv {
+        // A simulation locks nothing.
+        ["apt-get", args @ ..] if args.contains(&"-s") => None,
         ["apt-get", ..] | ["dpkg", "--configure", ..] | ["apt-mark", "hold" | "unhold", ..] => Some(failed(
             100,
             "E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)\n\
              E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), are you root?\n",
         )),
-        ["dnf", args @ ..] if args.iter().any(|a| matches!(*a, "install" | "downgrade" | "makecache")) => {
+        ["dnf", args @ ..]
+            if args.iter().any(|a| matches!(*a, "install" | "downgrade" | "upgrade" | "makecache")) =>
+        {
             Some(failed(
                 1,
                 "Error: This command has to be run with superuser privileges (under the root user on most systems).\n",
