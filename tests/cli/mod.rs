@@ -26,5 +26,6 @@ mod simulation;
 mod space;
 mod target;
 mod test;
+mod trials;
 mod values;
 mod web;
