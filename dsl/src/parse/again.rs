@@ -84,6 +84,18 @@ impl Kept {
     }
 }
 
+/// Joins what [`cut`] makes to runs of at least `length` bytes, from where to where.
+pub(super) fn runs(text: &str, length: usize) -> Vec<(usize, usize)> {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for piece in cut(text) {
+        match runs.last_mut() {
+            Some((start, end)) if piece.start - *start < length => *end = piece.end,
+            _ => runs.push((piece.start, piece.end)),
+        }
+    }
+    runs
+}
+
 /// Cuts a text before each line that certainly begins an item: what stands before cannot reach into it.
 fn cut(text: &str) -> Vec<Piece> {
     let bytes = text.as_bytes();
@@ -169,7 +181,7 @@ pub(crate) fn begins_item(line: &str) -> Option<bool> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::parse;
+    use super::super::{in_runs, parse};
     use super::*;
 
     const TEXTS: [&str; 3] = [
@@ -217,13 +229,19 @@ mod tests {
         "and",
     ];
 
-    /// Parses both ways and demands the same.
+    /// Parses as one, again, and in runs, and demands the same.
     fn agree(kept: &mut Kept, text: &str) {
         let whole = parse(FileId(3), text);
+        let tree = format!("{:?}", whole.0);
         let again = kept.parse(FileId(3), text);
         assert!(again.1 == whole.1, "other findings of:\n{text}");
-        assert!(format!("{:?}", again.0) == format!("{:?}", whole.0), "another tree of:\n{text}");
+        assert!(format!("{:?}", again.0) == tree, "another tree of:\n{text}");
         kept.give_back(again.0);
+        if refused(FileId(3), text).is_none() {
+            let runs = in_runs(FileId(3), text, 100);
+            assert!(runs.1 == whole.1, "other findings in runs of:\n{text}");
+            assert!(format!("{:?}", runs.0) == tree, "another tree in runs of:\n{text}");
+        }
     }
 
     proptest! {

@@ -8,6 +8,8 @@ mod junk;
 mod shift;
 mod test;
 
+use std::thread;
+
 use pest::Parser;
 
 pub(crate) use again::{Kept, begins_item};
@@ -28,12 +30,45 @@ pub(crate) struct Grammar;
 /// How deep brackets may nest. Far beyond what anybody reads, far below what the stack holds.
 const DEPTH: usize = 64;
 
-/// Parses a file.
+/// About how many bytes are parsed at once: what pest notes of them stays near the processor.
+const RUN: usize = 64 * 1024;
+
+/// Parses a file; a long one in runs of whole items, side by side.
 pub(crate) fn parse(file: FileId, text: &str) -> (ast::File, Vec<Diagnostic>) {
     match refused(file, text) {
         Some(problem) => (ast::File::default(), vec![problem]),
-        None => part(file, text, 0),
+        None if text.len() <= RUN => part(file, text, 0),
+        None => in_runs(file, text, RUN),
     }
+}
+
+/// Parses a text in runs of `length` bytes or a little more, by as many threads as the machine has processors.
+fn in_runs(file: FileId, text: &str, length: usize) -> (ast::File, Vec<Diagnostic>) {
+    let runs = again::runs(text, length);
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let parse = |runs: &[(usize, usize)]| {
+        let (mut tree, mut found) = (ast::File::default(), Vec::new());
+        for (start, end) in runs {
+            let (more, wrong) = part(file, &text[*start..*end], *start);
+            tree.items.extend(more.items);
+            tree.lost.extend(more.lost);
+            found.extend(wrong);
+        }
+        (tree, found)
+    };
+    thread::scope(|scope| {
+        let mut shares = runs.chunks(runs.len().div_ceil(workers));
+        let own = shares.next().unwrap_or_default();
+        let others: Vec<_> = shares.map(|share| scope.spawn(move || parse(share))).collect();
+        let (mut tree, mut found) = parse(own);
+        for other in others {
+            let (more, wrong) = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            tree.items.extend(more.items);
+            tree.lost.extend(more.lost);
+            found.extend(wrong);
+        }
+        (tree, found)
+    })
 }
 
 /// Says why a text is not even looked at.
