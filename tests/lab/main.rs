@@ -2,6 +2,7 @@
 //! simulator keeps. `tests/run.sh` builds the lab and names this harness; one test at a time.
 
 mod contract;
+mod lock;
 #[path = "../contract/mod.rs"]
 mod questions;
 mod support;

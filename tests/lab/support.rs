@@ -49,9 +49,12 @@ impl Lab {
         let _ = Command::new(self.here.join("node.sh")).args(["shell", node, "sh", "-c", line]).output();
     }
 
-    /// Returns the file that tells ssh of the lab's nodes.
+    /// Returns the file that tells ssh of the lab's nodes; a lab elsewhere has one of its own (`env.sh`).
     pub(crate) fn ssh_config(&self) -> PathBuf {
-        self.here.join("ssh_config")
+        match std::env::var("LAB") {
+            Ok(lab) if lab != "/var/lib/kup-lab" => Path::new(&lab).join("ssh_config"),
+            _ => self.here.join("ssh_config"),
+        }
     }
 
     /// Returns kup's own path; `KUP` names another build.
