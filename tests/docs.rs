@@ -139,6 +139,22 @@ fn every_place_that_the_architecture_names_is_there() {
     }
 }
 
+/// Of the words that are always in scope, only the playbook's writer can say where they come from.
+#[test]
+fn every_verb_of_the_library_has_its_source() {
+    let table = fs::read_to_string(repository().join("docs/sources.md")).unwrap();
+    for module in fs::read_dir(repository().join("stdlib/kup")).unwrap().map(|entry| entry.unwrap().path()) {
+        if module.is_dir() || module.ends_with("run.kup") {
+            continue;
+        }
+        let text = fs::read_to_string(&module).unwrap();
+        for header in text.lines().filter_map(|line| line.strip_prefix("native task ")) {
+            let verb = header.split('(').next().unwrap_or_default().trim();
+            assert!(table.contains(&format!("`{verb}`")), "docs/sources.md says nothing of `{verb}`");
+        }
+    }
+}
+
 #[test]
 fn every_code_of_the_engine_is_explained() {
     let engine = repository().join("engine/src/plan");
