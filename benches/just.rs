@@ -1,6 +1,6 @@
-//! One graph of 1,000 to 100,000 steps, as stages of kup and as recipes of just: what `kup check` takes beside
-//! `just --summary`, and `kup fmt` beside `just --dump`. All four take turns, so that they share what else
-//! the machine does. `just` is looked for on the PATH and in KUP_CACHE.
+//! One graph of 1,000 to 100,000 steps, as stages of kup, as recipes of just and as edges of ninja: what `kup check`
+//! takes beside `just --summary`, `kup fmt` beside `just --dump`, `kup plan` beside `just --dry-run` and `ninja -n`.
+//! All take turns, so that they share what else the machine does. `just` is looked for on the PATH and in KUP_CACHE.
 
 use std::fmt::Write;
 use std::fs::{self, File};
@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 const WIDTH: usize = 100;
+const ROUNDS: usize = 15;
 
 /// Layers of 100 steps, each after three of the layer before.
 fn before(step: usize) -> Vec<usize> {
@@ -55,6 +56,15 @@ fn justfile(steps: usize) -> String {
     text
 }
 
+fn ninja(steps: usize) -> String {
+    let mut text = String::from("rule run\n  command = $line\n\n");
+    for i in 0..steps {
+        let after = names(&before(i), " ");
+        let _ = write!(text, "build n{i}: run {after}\n  line = printf '%s' 1.31.4 > n{i}\n");
+    }
+    text
+}
+
 fn just() -> Option<PathBuf> {
     let cache = std::env::var_os("KUP_CACHE").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/kup"));
@@ -79,46 +89,48 @@ fn main() {
     if just.is_none() {
         println!("there is no `just` (cargo install just): only kup is measured");
     }
-    println!(
-        "{:>7} {:>14} {:>15} {:>12} {:>12}   medians of 15, in ms",
-        "steps", "kup check", "just --summary", "kup fmt", "just --dump"
-    );
+    let is_there = |program: &str| Command::new(program).arg("--version").output().is_ok();
+    let just = just.as_deref().unwrap_or(Path::new("just"));
+    let (has_just, has_ninja) = (is_there(&just.to_string_lossy()), is_there("ninja"));
+    // Name, program, arguments, whether the text of the playbook is given to it.
+    let kup = Path::new(env!("CARGO_BIN_EXE_kup"));
+    let works: [(&str, &Path, &[&str], bool); 7] = [
+        ("kup check", kup, &["check", "scale.kup"], true),
+        ("just --summary", just, &["--summary"], has_just),
+        ("kup fmt", kup, &["fmt", "-"], true),
+        ("just --dump", just, &["--dump"], has_just),
+        ("kup plan", kup, &["plan", "scale.kup", "--hosts", "hosts.toml"], true),
+        ("just --dry-run", just, &["--dry-run", "all"], has_just),
+        ("ninja -n", Path::new("ninja"), &["-n"], has_ninja),
+    ];
+    let heads: String = works.iter().map(|(name, ..)| format!(" {name:>14}")).collect();
+    println!("  steps{heads}   medians of {ROUNDS}, in ms");
     for steps in [1_000, 10_000, 100_000] {
-        let (kup, recipes) = (folder.join("scale.kup"), folder.join("justfile"));
-        let written = fs::write(&kup, playbook(steps)).and_then(|()| fs::write(&recipes, justfile(steps)));
-        written.unwrap_or_else(|e| panic!("{e}"));
-        let own = || {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_kup"));
-            command.current_dir(&folder);
-            command
-        };
-        let other = |what: &str| {
-            let mut command = Command::new(just.as_deref().unwrap_or(Path::new("just")));
-            command.current_dir(&folder).arg(what);
-            command
-        };
-        let mut times: [Vec<f64>; 4] = Default::default();
-        for _ in 0..15 {
-            let text = File::open(&kup).unwrap_or_else(|e| panic!("{e}"));
-            times[0].push(took(own().args(["check", "scale.kup"])));
-            times[2].push(took(own().args(["fmt", "-"]).stdin(text)));
-            if just.is_some() {
-                times[1].push(took(&mut other("--summary")));
-                times[3].push(took(&mut other("--dump")));
+        let texts = [
+            ("scale.kup", playbook(steps)),
+            ("justfile", justfile(steps)),
+            ("build.ninja", ninja(steps)),
+            ("hosts.toml", "[[host]]\nname = \"a\"\n".to_string()),
+        ];
+        for (name, text) in texts {
+            fs::write(folder.join(name), text).unwrap_or_else(|e| panic!("{e}"));
+        }
+        let mut times: [Vec<f64>; 7] = Default::default();
+        for _ in 0..ROUNDS {
+            for ((_, program, args, is_there), times) in works.iter().zip(&mut times) {
+                // just needs minutes for a dry run of 100,000.
+                if *is_there && (steps < 100_000 || args[0] != "--dry-run") {
+                    let text = File::open(folder.join("scale.kup")).unwrap_or_else(|e| panic!("{e}"));
+                    times.push(took(Command::new(program).current_dir(&folder).args(*args).stdin(text)));
+                }
             }
         }
         let median = |times: &mut Vec<f64>| {
             times.sort_by(f64::total_cmp);
             times.get(times.len() / 2).map_or("-".to_string(), |t| format!("{t:.1}"))
         };
-        let [check, summary, fmt, dump] = &mut times;
-        println!(
-            "{steps:>7} {:>14} {:>15} {:>12} {:>12}",
-            median(check),
-            median(summary),
-            median(fmt),
-            median(dump)
-        );
+        let row: String = times.iter_mut().map(|times| format!(" {:>14}", median(times))).collect();
+        println!("{steps:>7}{row}");
     }
     let _ = fs::remove_dir_all(&folder);
 }
