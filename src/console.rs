@@ -8,6 +8,7 @@ use anstream::ColorChoice;
 use crate::args::{Color, Global};
 use crate::error::Error;
 use crate::printable::printable;
+use crate::screen;
 
 /// How to say things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,9 @@ impl Console {
     /// Prints a result to stdout. Escape sequences of kup's own colours are dropped where they are
     /// not wanted; text from elsewhere must have gone through [`printable`].
     pub(crate) fn result(&self, text: &str) {
-        put(anstream::stdout(), text);
+        if !screen::above(text) {
+            put(anstream::stdout(), text);
+        }
     }
 
     /// Prints a result as it is: it may be a file's text, and ends as that ends.
@@ -64,13 +67,15 @@ impl Console {
     /// Says something to stderr, unless it should be quiet.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
-            put(anstream::stderr(), text);
+            self.alarm(text);
         }
     }
 
     /// Says something to stderr that must be heard.
     pub(crate) fn alarm(&self, text: &str) {
-        put(anstream::stderr(), text);
+        if !std::io::stderr().is_terminal() || !screen::above(text) {
+            put(anstream::stderr(), text);
+        }
     }
 
     /// Prints an error with its hints.
@@ -114,11 +119,14 @@ impl Console {
     /// Asks on the terminal for a line of text; `None`: its end was reached. The question must have gone
     /// through [`printable`].
     pub(crate) fn ask_text(&self, question: &str) -> Option<String> {
+        screen::hide();
         // Not locked while somebody thinks: others have things to say meanwhile.
         let mut stderr = anstream::stderr();
         let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
         let mut answer = String::new();
-        match std::io::stdin().read_line(&mut answer) {
+        let read = std::io::stdin().read_line(&mut answer);
+        screen::show();
+        match read {
             Ok(0) | Err(_) => None,
             Ok(_) => Some(answer.trim().to_string()),
         }

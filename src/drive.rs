@@ -15,13 +15,14 @@ use tokio::sync::mpsc;
 
 use crate::approval::Asker;
 use crate::args::Global;
-use crate::console::{BOLD, CYAN, Console, GREEN, RED, RESET, YELLOW};
+use crate::console::{BOLD, CYAN, Console, GREEN, RED, RESET, Style, YELLOW};
 use crate::control;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::printable::printable;
 use crate::record::SIMULATED;
 use crate::report::{Report, count, reporter, took};
+use crate::screen;
 use crate::signal;
 use crate::simulation::Simulation;
 
@@ -81,14 +82,17 @@ impl Drive<'_> {
         let plan = machine.plan().clone();
         let began = journal.last_at();
         let mut tally = Tally { reporter: reporter(console), changed: 0, began: false, at: began };
+        let simulated = simulation.is_some();
+        let live = console.style == Style::Human && !console.quiet;
+        let opened = if live { screen::open(&machine, began, simulated) } else { None };
         let mut sink = |at: u64, event: &Event| {
             let lines = tally.event(&plan, at, event);
             if !lines.is_empty() {
                 console.result(&lines);
             }
+            screen::note(at, event);
             asker.hear(event);
         };
-        let simulated = simulation.is_some();
         let mut heard = simulation
             .as_mut()
             .map(|simulation| |after: u64, at: u64, input: &Input| simulation.hear(after, at, input));
@@ -117,6 +121,7 @@ impl Drive<'_> {
             // It never ends; it only waits beside the run.
             () = guard => Err(RunError::Stuck),
         };
+        drop(opened);
         lock.release().await;
         let began_something = tally.began;
         let facts = (tally.changed, tally.at.saturating_sub(began));

@@ -22,6 +22,7 @@ mod printable;
 mod record;
 mod report;
 mod rewrite;
+mod screen;
 mod shipped;
 mod signal;
 mod simulation;

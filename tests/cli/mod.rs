@@ -20,6 +20,7 @@ mod person;
 mod results;
 mod roads;
 mod run;
+mod screen;
 mod scripts;
 mod secrets;
 mod simulation;

@@ -3,6 +3,7 @@
 
 pub(crate) mod editor;
 pub(crate) mod sshd;
+pub(crate) mod terminal;
 pub(crate) mod web;
 
 use std::ffi::OsString;
