@@ -4,6 +4,7 @@
 mod cli;
 mod contract;
 mod crash;
+mod dnf;
 mod docs;
 mod editors;
 mod support;
