@@ -17,7 +17,6 @@ use crate::inputs;
 use crate::prepare::{Prepared, prepare, read};
 use crate::printable::{one_line, printable};
 use crate::record::{SIMULATED, store};
-use crate::report::count;
 use crate::simulation::Simulation;
 use crate::target::{Place, Target};
 use crate::world;
@@ -78,10 +77,9 @@ fn agreed(console: Console, prepared: &Prepared) -> bool {
 /// Says that `--yes` does not answer what the playbook asks on the way.
 fn tell_questions(console: Console, prepared: &Prepared) {
     let questions = prepared.plan.questions();
-    if let Some(first) = questions.values().next() {
-        let times = count(questions.len(), "time");
+    if let (Some(asks), Some(first)) = (prepared.plan.asks(), questions.values().next()) {
         console.say(&format!(
-            "{YELLOW}note{RESET}: the playbook asks {times} on the way, and `--yes` is no answer to that: {}",
+            "{YELLOW}note{RESET}: the playbook {asks} on the way, and `--yes` is no answer to that: {}",
             one_line(first)
         ));
     }

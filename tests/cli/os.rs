@@ -81,9 +81,11 @@ fn workers_are_patched_and_rebooted_where_that_is_wanted_and_those_with_a_gpu_af
         let line = format!("std/os-patch --sim mixed.toml {script}");
         kup.run(&format!("plan {line}"))
             .exits(0)
-            .prints("asks first: the other workers are patched")
+            .prints("asks before the first work: the other workers are patched")
+            .prints("may ask once on the way")
             .prints("0 changes, ");
         let first = kup.run(&format!("run {line} --yes --json")).exits(3);
+        let first = first.says("the playbook may ask once on the way, and `--yes` is no answer to that");
         let changed = changed(&first);
         for node in ["apt1", "apt2"] {
             assert_eq!(of(&changed, node), ["drain", "os upgrade", "reboot", "uncordon"], "{node}");
@@ -117,7 +119,8 @@ fn where_all_is_patched_nothing_is_touched_and_nobody_is_asked() {
     );
     assert!(!ran.json().iter().any(|e| e["type"] == "approval_asked"));
     let idle = PATCHED.replace("reboot_wanted = true\n", "");
-    let ran = Kup::new().with("s.toml", idle).run("run std/os-patch --sim s.toml --yes --json").exits(0);
+    let kup = kup.with("s.toml", idle);
+    let ran = kup.run("run std/os-patch --sim s.toml --yes --json").exits(0);
     assert_eq!(changed(&ran), []);
     ran.says("for nothing had to be changed");
 }
@@ -135,6 +138,12 @@ fn a_locked_package_manager_a_lost_connection_and_a_sudden_reboot_do_no_harm() {
         let of_node = of(&changed, node);
         assert_eq!((of_node.first(), of_node.last()), (Some(&"drain"), Some(&"uncordon")), "{fault}");
     }
+}
+
+#[test]
+fn a_stage_without_nodes_stands_where_it_was_written() {
+    let plan = Kup::new().run("plan std/os-patch --sim 1+1@v1.33.4").exits(0);
+    plan.prints("\ngpu\n  0 lanes, one at a time\n\nvalidate\n");
 }
 
 #[test]

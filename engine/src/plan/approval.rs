@@ -116,6 +116,19 @@ impl Plan {
         late
     }
 
+    /// Says how often somebody is asked on the way: `asks 2 times, maybe once more`.
+    pub fn asks(&self) -> Option<String> {
+        let times = |n: usize| if n == 1 { "once".to_string() } else { format!("{n} times") };
+        let late: BTreeSet<Gate> = self.late_questions().into_values().flatten().collect();
+        let certain = self.questions().len() - late.len();
+        match (certain, late.len()) {
+            (0, 0) => None,
+            (0, late) => Some(format!("may ask {}", times(late))),
+            (certain, 0) => Some(format!("asks {}", times(certain))),
+            (certain, late) => Some(format!("asks {}, maybe {} more", times(certain), times(late))),
+        }
+    }
+
     /// Returns the durable name of what an approval stands before.
     pub fn gate_key(&self, gate: Gate) -> &str {
         match gate {

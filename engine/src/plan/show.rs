@@ -1,7 +1,7 @@
 //! The plan as people read it before they say yes: what happens to which node, what is left out and
 //! why, and from where on there is no way back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use dsl::program::Thing;
@@ -167,6 +167,8 @@ struct Shown<'p> {
     children: Vec<Vec<Child>>,
     /// What is asked, and before what.
     questions: BTreeMap<Gate, String>,
+    /// Those of them that only results can bring up.
+    late: BTreeSet<Gate>,
 }
 
 impl<'p> Shown<'p> {
@@ -188,10 +190,19 @@ impl<'p> Shown<'p> {
             list(&mut children, &mut listed, scope);
             children[scope.0 as usize].push(Child::Step(id));
         }
+        let with_steps = children[0].len();
         for id in 0..plan.scopes.len() {
             list(&mut children, &mut listed, ScopeId(id as u32));
         }
-        Shown { plan, children, questions: plan.questions() }
+        // A stage without a step stands where it was written.
+        for empty in children[0].split_off(with_steps) {
+            let Child::Scope(id) = empty else { continue };
+            let behind = |child: &Child| matches!(child, Child::Scope(other) if *other > id);
+            let place = children[0].iter().position(behind).unwrap_or(children[0].len());
+            children[0].insert(place, empty);
+        }
+        let late = plan.late_questions().into_values().flatten().collect();
+        Shown { plan, children, questions: plan.questions(), late }
     }
 
     fn scope(&self, out: &mut String, id: ScopeId, depth: usize) {
@@ -223,7 +234,8 @@ impl<'p> Shown<'p> {
     fn question(&self, out: &mut String, gate: Gate, depth: usize) {
         if let Some(question) = self.questions.get(&gate) {
             let words = question.split_whitespace().collect::<Vec<_>>().join(" ");
-            line(out, depth, &format!("asks first: {words}"));
+            let when = if self.late.contains(&gate) { "asks before the first work" } else { "asks first" };
+            line(out, depth, &format!("{when}: {words}"));
         }
     }
 
@@ -251,8 +263,13 @@ impl<'p> Shown<'p> {
                 line(out, depth, &format!("{number} {lane}, {how}"));
                 if let Some(question) = self.questions.get(&Gate::Scope(id)) {
                     let words = question.split_whitespace().collect::<Vec<_>>().join(" ");
-                    let behind = if lanes.canary > 0 { "asks behind the canaries" } else { "asks first" };
-                    line(out, depth, &format!("{behind}: {words}"));
+                    let when = match (lanes.canary > 0, self.late.contains(&Gate::Scope(id))) {
+                        (false, false) => "asks first",
+                        (false, true) => "asks before the first work",
+                        (true, false) => "asks behind the canaries",
+                        (true, true) => "asks before the first work behind the canaries",
+                    };
+                    line(out, depth, &format!("{when}: {words}"));
                 }
                 self.lanes(out, &lanes.lanes, depth);
             }
@@ -354,10 +371,8 @@ fn summary(out: &mut String, plan: &Plan) {
     let left_out = count(|s| matches!(s.work, Work::NotNeeded(_)));
     let changes = plan.changes();
     let plural = if changes == 1 { "change" } else { "changes" };
-    match plan.questions().len() {
-        0 => {}
-        1 => line(out, 0, "asks once on the way"),
-        n => line(out, 0, &format!("asks {n} times on the way")),
+    if let Some(asks) = plan.asks() {
+        line(out, 0, &format!("{asks} on the way"));
     }
     line(
         out,

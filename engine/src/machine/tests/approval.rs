@@ -234,3 +234,16 @@ fn work_that_is_sure_is_asked_about_where_its_scope_begins() {
     assert!(hand.asked().is_empty());
     assert_eq!(asked(&hand), 1);
 }
+
+#[test]
+fn a_plan_says_how_often_it_asks_and_how_often_it_may() {
+    let (plan, gate) = work_that_only_results_show();
+    assert_eq!(plan.asks().as_deref(), Some("may ask once"));
+    let mut plan = Arc::unwrap_or_clone(plan);
+    plan.approvals.insert(Gate::Step(StepId(0)), "look?".into());
+    assert_eq!(plan.asks().as_deref(), Some("asks once, maybe once more"));
+    plan.approvals.remove(&gate);
+    assert_eq!(plan.asks().as_deref(), Some("asks once"));
+    plan.approvals.clear();
+    assert_eq!(plan.asks(), None);
+}
