@@ -25,7 +25,7 @@ use crate::exit::Exit;
 use crate::inputs;
 use crate::printable::{one_line, printable};
 use crate::shipped;
-use crate::target::{Place, Target};
+use crate::target::{Place, Target, simulated_hosts};
 use crate::text;
 use crate::world;
 
@@ -82,10 +82,10 @@ pub(crate) async fn prepare(
     let ports = world::open(global, &target.place).await?;
     let looking = read_only(ports.clone());
     let hosts = match &target.place {
-        Place::Live { hosts } => hosts.as_deref(),
-        Place::Sim { .. } => None,
+        Place::Live { hosts } => hosts.clone(),
+        Place::Sim { shape, .. } => Some(simulated_hosts(shape)),
     };
-    let inventory = inventory::read(&looking, hosts)
+    let inventory = inventory::read(&looking, hosts.as_deref())
         .await
         .map_err(|e| Error::told_by(Exit::Environment, &e.to_string()))?;
     let values = values::resolve(&text.program, &given, &inventory).map_err(|wrong| {

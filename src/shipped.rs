@@ -11,6 +11,8 @@ const STD: &str = "std/";
 const PLAYBOOKS: &[(&str, &str)] = &[
     ("certs-renew", include_str!("../playbooks/certs-renew.kup")),
     ("etcd-backup", include_str!("../playbooks/etcd-backup.kup")),
+    ("etcd-defrag", include_str!("../playbooks/etcd-defrag.kup")),
+    ("etcd-move-leader", include_str!("../playbooks/etcd-move-leader.kup")),
     ("kubeadm-hops", include_str!("../playbooks/kubeadm-hops.kup")),
     ("kubeadm-minor", include_str!("../playbooks/kubeadm-minor.kup")),
     ("kubeadm-patch", include_str!("../playbooks/kubeadm-patch.kup")),

@@ -27,12 +27,13 @@ use engine::port::Ports;
 use engine::readonly::read_only;
 use engine::run::{self, Run, RunError};
 use serde::{Deserialize, Serialize};
+use stdlib::hosts::Host;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::who;
 use crate::error::Error;
 use crate::record::{Record, SIMULATED};
-use crate::target::Place;
+use crate::target::{Place, simulated_hosts};
 
 const FILE: &str = "simulation.jsonl";
 const VERSION: u32 = 1;
@@ -169,8 +170,9 @@ impl Simulation {
         let Kept { made, wanted, length } = read(&path, end).map_err(|e| e.about(folder))?;
         let faults = made.faults.iter().map(|f| sim::Fault::parse(f));
         let faults = faults.collect::<Result<Vec<_>, _>>().map_err(|e| unreadable(&path, &e))?;
+        let hosts = simulated_hosts(&made.shape);
         let ports = sim::Cluster::start(made.shape, made.seed, faults).ports();
-        look(record, &ports).await?;
+        look(record, &ports, &hosts).await?;
         // What was wanted within one life of kup is one piece: it begins, or goes back, and may be
         // interrupted or answered.
         let mut pieces: Vec<Vec<Wanted>> = Vec::new();
@@ -265,10 +267,10 @@ impl Wanted {
 }
 
 /// Looks at the cluster as the planning did: it took its time too.
-async fn look(record: &Record, ports: &Ports) -> Result<(), Error> {
+async fn look(record: &Record, ports: &Ports, hosts: &[Host]) -> Result<(), Error> {
     let looking = read_only(ports.clone());
     let told = |e: stdlib::inventory::InventoryError| Error::environment(e.to_string());
-    let inventory = Arc::new(stdlib::inventory::read(&looking, None).await.map_err(told)?);
+    let inventory = Arc::new(stdlib::inventory::read(&looking, Some(hosts)).await.map_err(told)?);
     let (plan, beside) = (&record.stored.plan, &record.stored.folder);
     run::probe(plan, &stdlib::actions(), &looking, &inventory, beside).await;
     Ok(())

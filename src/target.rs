@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use stdlib::hosts::{self, Host};
+use stdlib::hosts::{self, Host, Role};
 
 use crate::args;
 use crate::error::Error;
@@ -76,6 +76,12 @@ fn read_hosts(path: &Path) -> Result<Vec<Host>, Error> {
     hosts::parse(&text).map_err(|e| Error::told_by(Exit::Usage, &format!("`{}`: {e}", path.display())))
 }
 
+/// Returns what a hosts file would say of a simulated cluster: where the members of an external etcd are.
+pub(crate) fn simulated_hosts(shape: &sim::Shape) -> Vec<Host> {
+    let host = |name: String| Host { ssh: name.clone(), name, roles: vec![Role::Etcd] };
+    shape.etcd_hosts().into_iter().map(host).collect()
+}
+
 /// Reads the shape of a simulated cluster.
 pub(crate) fn read_shape(text: &str) -> Result<sim::Shape, Error> {
     let shape = parse_shape(text)?;
@@ -106,7 +112,8 @@ pub(crate) fn read_fault(text: &str, shape: &sim::Shape) -> Result<sim::Fault, E
     let fault = sim::Fault::parse(text).map_err(|e| {
         Error::usage(format!("`--fault {text}`: {e}")).hint("a fault looks like `F26@w2`: number and node")
     })?;
-    let kinds = [("cp", shape.control_plane)].into_iter();
+    let etcd = shape.external_etcd().map_or(0, |etcd| etcd.hosts);
+    let kinds = [("cp", shape.control_plane), ("e", etcd)].into_iter();
     let kinds: Vec<_> = kinds.chain(shape.pools.iter().map(|p| (p.name.as_str(), p.count))).collect();
     let is_node = |(name, count): &(&str, usize)| {
         let number = fault.node.strip_prefix(name).and_then(|n| n.parse::<usize>().ok());

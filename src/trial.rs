@@ -16,13 +16,14 @@ use engine::plan::{self, Plan, Probe, StepId};
 use engine::port::Ports;
 use engine::readonly::read_only;
 use engine::run::{self, Run};
+use stdlib::hosts::Host;
 use tokio::sync::mpsc;
 
 use crate::diff::diff;
 use crate::error::Error;
 use crate::record::SIMULATED;
 use crate::report::count;
-use crate::target::{read_fault, read_shape};
+use crate::target::{read_fault, read_shape, simulated_hosts};
 
 /// What came of a test.
 pub(crate) struct Played {
@@ -46,9 +47,10 @@ pub(crate) fn play(test: &Test) -> Result<Played, Error> {
     let wants_run =
         test.expected.iter().any(|e| !matches!(e.what, What::Plan(..) | What::Planned(_) | What::None(_)));
     sim::runtime().block_on(async {
+        let hosts = simulated_hosts(&shape);
         let ports = sim::Cluster::start(shape, test.seed, faults).ports();
         let mut played = Played::new();
-        match prepared(test, &ports).await {
+        match prepared(test, &ports, &hosts).await {
             Err(Refusal { said, codes }) => {
                 (played.end, played.said, played.codes) = (Some(End::Refused), said, codes);
             }
@@ -81,11 +83,11 @@ struct Refusal {
 }
 
 /// Makes the plan as `kup plan` does.
-async fn prepared(test: &Test, ports: &Ports) -> Result<Prepared, Refusal> {
+async fn prepared(test: &Test, ports: &Ports, hosts: &[Host]) -> Result<Prepared, Refusal> {
     let refused = |said: Vec<String>| Refusal { said, codes: Vec::new() };
     let looking = read_only(ports.clone());
     let inventory =
-        stdlib::inventory::read(&looking, None).await.map_err(|e| refused(vec![e.to_string()]))?;
+        stdlib::inventory::read(&looking, Some(hosts)).await.map_err(|e| refused(vec![e.to_string()]))?;
     let given = test.set.iter().map(|(name, text)| (name.clone(), Given::set(text))).collect();
     let values = inputs::resolve(&test.program, &given, &inventory)
         .map_err(|wrong| refused(wrong.iter().map(ToString::to_string).collect()))?;

@@ -17,7 +17,7 @@ pub struct Inventory {
     pub version: Option<Version>,
     /// Where the cluster may stop on its way up; not stored with a plan, which has its hops.
     pub roads: Roads,
-    /// The nodes by name, control planes first, each group in the order of their names.
+    /// The nodes by name, control planes first, then hosts of etcd beside them, each group in the order of their names.
     pub nodes: IndexMap<String, Node>,
 }
 
@@ -32,6 +32,8 @@ pub struct Node {
     pub control_plane: bool,
     /// It runs an etcd member.
     pub etcd: bool,
+    /// It stands beside the cluster: a host of an external etcd, which the API does not know.
+    pub beside: bool,
     /// The kubelet's version.
     pub kubelet: Option<Version>,
     /// The apiserver's version, on a control plane.
@@ -101,9 +103,9 @@ impl Facts for Inventory {
             self.nodes.values().filter(|n| wanted(n)).map(|n| n.name.clone()).collect()
         };
         match set {
-            Set::Nodes => of(|_| true),
+            Set::Nodes => of(|n| !n.beside),
             Set::ControlPlane => of(|n| n.control_plane),
-            Set::Workers => of(|n| !n.control_plane),
+            Set::Workers => of(|n| !n.control_plane && !n.beside),
             Set::Etcd => of(|n| n.etcd),
         }
     }
@@ -117,7 +119,7 @@ impl Facts for Inventory {
             "control_plane" => Value::Bool(n.control_plane),
             "etcd" => Value::Bool(n.etcd),
             "stacked" => Value::Bool(n.control_plane && n.etcd),
-            "worker" => Value::Bool(!n.control_plane),
+            "worker" => Value::Bool(!n.control_plane && !n.beside),
             "taints" => Value::List(n.taints.iter().map(|taint| text(taint)).collect()),
             "gpu" => Value::Number(i64::try_from(n.gpu).unwrap_or(i64::MAX)),
             "zone" => text(n.labels.get("topology.kubernetes.io/zone").map_or("", String::as_str)),
@@ -188,5 +190,23 @@ mod tests {
         assert_eq!(both("taints"), ["nvidia.com/gpu=present:NoSchedule", ""]);
         assert_eq!(both("runtime_version"), ["v1.7.27", "unknown"]);
         assert_eq!(both("cgroup"), ["v2", "unknown"]);
+    }
+
+    #[test]
+    fn a_host_of_etcd_beside_the_cluster_is_no_node_of_it() {
+        let node = |name: &str, control_plane, etcd, beside| {
+            (name.to_string(), Node { name: name.into(), control_plane, etcd, beside, ..Node::default() })
+        };
+        let nodes = [
+            node("cp1", true, false, false),
+            node("e1", false, true, true),
+            node("w1", false, false, false),
+            node("w2", false, true, false),
+        ];
+        let inventory = Inventory { nodes: nodes.into_iter().collect(), ..Inventory::default() };
+        assert_eq!(inventory.set(Set::Nodes), ["cp1", "w1", "w2"]);
+        assert_eq!(inventory.set(Set::Workers), ["w1", "w2"]);
+        assert_eq!(inventory.set(Set::Etcd), ["e1", "w2"]);
+        assert_eq!(inventory.fact("e1", "worker"), Some(Value::Bool(false)));
     }
 }

@@ -6,7 +6,7 @@ use engine::port::Ports;
 
 use crate::clock::Clock;
 use crate::faults::{self, Fault};
-use crate::node::{self, Machines, Node, Release, first_static_pods};
+use crate::node::{self, Machines, Node, Release, Role, begin_services, first_static_pods};
 use crate::shape::{Packages, Shape};
 use crate::world::{Shared, World, lock};
 use crate::{api, content, controllers, kubelet};
@@ -33,10 +33,12 @@ impl Cluster {
     /// same sequence of everything.
     pub fn start(shape: Shape, seed: u64, faults: Vec<Fault>) -> Cluster {
         let mut world = World::new(shape, seed, faults);
+        let external = world.shape.external_etcd().cloned();
         for index in 1..=world.shape.control_plane {
             let (packages, version) = (world.shape.packages, world.shape.version.clone());
+            let role = Role::ControlPlane { etcd: external.is_none() };
             let name = format!("cp{index}");
-            add_machine(&mut world, name.clone(), true, packages, &version);
+            add_machine(&mut world, name.clone(), role, packages, &version);
             if let Some(node) = world.nodes.get_mut(&name) {
                 node.packages.updates = node::Packages::usual_updates(packages, index);
             }
@@ -45,7 +47,7 @@ impl Cluster {
             let version = pool.version.clone().unwrap_or_else(|| world.shape.version.clone());
             for index in 1..=pool.count {
                 let name = format!("{}{index}", pool.name);
-                add_machine(&mut world, name.clone(), false, pool.packages, &version);
+                add_machine(&mut world, name.clone(), Role::Worker, pool.packages, &version);
                 let Some(node) = world.nodes.get_mut(&name) else { continue };
                 node.packages.updates = match &pool.updates {
                     Some(names) => names.clone(),
@@ -56,6 +58,15 @@ impl Cluster {
                 }
             }
         }
+        for (index, name) in world.shape.etcd_hosts().into_iter().enumerate() {
+            let Some(etcd) = &external else { continue };
+            let version = world.shape.version.clone();
+            add_machine(&mut world, name.clone(), Role::Etcd, etcd.packages, &version);
+            let release = Release::parse(&version).unwrap_or(Release::new(34, 0));
+            let tag = etcd.version.as_deref().unwrap_or(release.etcd().trim_end_matches("-0"));
+            world.etcd.join(&name, tag, format!("10.77.250.{}", 11 + index));
+        }
+        begin_services(&mut world);
         kubelet::begin(&mut world);
         let controllers = content::fill(&mut world);
         faults::arm(&mut world);
@@ -86,25 +97,22 @@ impl Cluster {
         lock(&self.world).clock
     }
 
-    /// Returns the names of the nodes, control planes first.
+    /// Returns the names of the machines, control planes first, hosts of an external etcd last.
     pub fn node_names(&self) -> Vec<String> {
         lock(&self.world).nodes.keys().cloned().collect()
     }
 }
 
-fn add_machine(
-    world: &mut World,
-    name: String,
-    control_plane: bool,
-    package_manager: Packages,
-    version: &str,
-) {
+fn add_machine(world: &mut World, name: String, role: Role, package_manager: Packages, version: &str) {
     let seed = world.random.bits();
-    let node = Node::new(&name, control_plane, package_manager, version, seed);
-    if node.etcd {
+    let node = Node::new(&name, role, package_manager, version, seed);
+    if node.control_plane {
         let release = node.packages.version("kubeadm").unwrap_or(Release::new(34, 0));
-        world.etcd.join(&name, release.etcd().trim_end_matches("-0"));
-        world.static_pods.extend(first_static_pods(&name, release));
+        if node.etcd {
+            let address = format!("10.77.0.{}", 11 + world.etcd.members.len());
+            world.etcd.join(&name, release.etcd().trim_end_matches("-0"), address);
+        }
+        world.static_pods.extend(first_static_pods(&node, release));
     }
     world.nodes.insert(name, node);
 }

@@ -69,7 +69,7 @@ fn namespaces(world: &mut World) {
 }
 
 fn nodes(world: &mut World) {
-    let machines: Vec<crate::node::Node> = world.nodes.values().cloned().collect();
+    let machines: Vec<crate::node::Node> = world.nodes.values().filter(|n| !n.beside).cloned().collect();
     let alone = world.shape.workers() == 0;
     for (index, machine) in machines.iter().enumerate() {
         let pool = world.shape.pool_of(&machine.name).map(|(pool, place)| (pool.clone(), place));
@@ -160,7 +160,7 @@ fn leases(world: &mut World) {
             },
         })
     };
-    let names: Vec<String> = world.nodes.keys().cloned().collect();
+    let names: Vec<String> = world.nodes.values().filter(|n| !n.beside).map(|n| n.name.clone()).collect();
     for name in &names {
         world.store.insert("leases", lease("kube-node-lease", name, name.clone(), 40));
     }
@@ -182,11 +182,22 @@ fn mirror_pods(world: &mut World) {
 
 fn config_maps(world: &mut World) {
     let version = &world.shape.version;
+    let etcd = match world.shape.external_etcd() {
+        None => "  local:\n    dataDir: /var/lib/etcd\n".to_string(),
+        Some(_) => {
+            let line = |m: &crate::etcd::Member| format!("    - https://{}:2379\n", m.address);
+            let endpoints: String = world.etcd.members.values().map(line).collect();
+            format!(
+                "  external:\n    caFile: /etc/kubernetes/pki/etcd/ca.crt\n    certFile: /etc/kubernetes/pki/apiserver-etcd-client.crt\n    \
+                 endpoints:\n{endpoints}    keyFile: /etc/kubernetes/pki/apiserver-etcd-client.key\n"
+            )
+        }
+    };
     let cluster = format!(
         "apiServer: {{}}\napiVersion: kubeadm.k8s.io/v1beta4\ncaCertificateValidityPeriod: 87600h0m0s\n\
          certificateValidityPeriod: 8760h0m0s\ncertificatesDir: /etc/kubernetes/pki\nclusterName: kubernetes\n\
          controlPlaneEndpoint: api.sim:6443\ncontrollerManager: {{}}\ndns: {{}}\nencryptionAlgorithm: RSA-2048\n\
-         etcd:\n  local:\n    dataDir: /var/lib/etcd\nimageRepository: registry.k8s.io\nkind: ClusterConfiguration\n\
+         etcd:\n{etcd}imageRepository: registry.k8s.io\nkind: ClusterConfiguration\n\
          kubernetesVersion: {version}\nnetworking:\n  dnsDomain: cluster.local\n  podSubnet: 10.244.0.0/16\n  \
          serviceSubnet: 10.96.0.0/12\nproxy: {{}}\nscheduler: {{}}\n"
     );

@@ -26,7 +26,14 @@ pub struct Member {
     pub id: u64,
     /// Where clients find it.
     pub address: String,
+    /// The bytes of its database on the disk, of which [`IN_USE`] hold something.
+    pub size: u64,
 }
+
+/// The bytes of a database that hold something.
+pub const IN_USE: u64 = 40_960;
+/// What it takes on the disk after weeks of changes.
+const GROWN: u64 = 81_920;
 
 /// What etcdctl prints when nobody leads.
 const NO_QUORUM: &str = "Error: context deadline exceeded\n";
@@ -34,11 +41,10 @@ const CLUSTER_ID: u64 = 0x1f2e_3d4c_5b6a_7988;
 
 impl Etcd {
     /// Adds a member that runs.
-    pub fn join(&mut self, name: &str, version: &str) {
-        let address = format!("10.77.0.{}", 11 + self.members.len());
+    pub fn join(&mut self, name: &str, version: &str, address: String) {
         // Real ids are 64 bits, but JSON readers of doubles would round them: 53 are enough to look real.
         let id = Random::named(0, name).bits() >> 11;
-        let member = Member { up: true, version: version.to_string(), id, address };
+        let member = Member { up: true, version: version.to_string(), id, address, size: GROWN };
         self.members.insert(name.to_string(), member);
         self.elect();
     }
@@ -91,8 +97,7 @@ impl Etcd {
     }
 
     /// Answers `endpoint health -w json` on a node: about its own member.
-    pub(crate) fn own_health(&self, node: &str) -> Answer {
-        let endpoint = "https://127.0.0.1:2379";
+    pub(crate) fn own_health(&self, node: &str, endpoint: &str) -> Answer {
         if self.answers(node) {
             let well = json!([{"endpoint": endpoint, "health": true, "took": "8.917412ms"}]);
             return Answer { code: 0, stdout: format!("{well}\n"), stderr: String::new() };
@@ -125,7 +130,7 @@ impl Etcd {
     }
 
     /// Answers `endpoint status --cluster -w json`. Members that do not answer are only on stderr.
-    pub(crate) fn status(&self, revision: u64, size: u64) -> Answer {
+    pub(crate) fn status(&self, revision: u64) -> Answer {
         let Some(leader) = self.leader().and_then(|l| self.members.get(l)) else {
             return Answer::no_quorum();
         };
@@ -138,22 +143,73 @@ impl Etcd {
                 ));
                 continue;
             }
-            all.push(json!({
-                "Endpoint": member.endpoint(),
-                "Status": {
-                    "header": {"cluster_id": CLUSTER_ID, "member_id": member.id, "revision": revision, "raft_term": self.term + 1},
-                    "version": member.version,
-                    "dbSize": size,
-                    "leader": leader.id,
-                    "raftIndex": revision + 200,
-                    "raftTerm": self.term + 1,
-                    "raftAppliedIndex": revision + 200,
-                    "dbSizeInUse": size / 2,
-                }
-            }));
+            all.push(self.status_of(member, &member.endpoint(), leader.id, revision));
         }
         let code = i32::from(!stderr.is_empty());
         Answer { code, stdout: format!("{}\n", Value::Array(all)), stderr }
+    }
+
+    /// Answers `endpoint status -w json` on a node: about its own member, which answers also without a leader.
+    pub(crate) fn own_status(&self, node: &str, endpoint: &str, revision: u64) -> Answer {
+        let Some(member) = self.members.get(node).filter(|m| m.up) else {
+            return Answer {
+                code: 1,
+                stdout: "null\n".to_string(),
+                stderr: format!(
+                    "Failed to get the status of endpoint {endpoint} (context deadline exceeded)\n"
+                ),
+            };
+        };
+        let leader = self.leader().and_then(|l| self.members.get(l)).map_or(0, |l| l.id);
+        Answer::said(&json!([self.status_of(member, endpoint, leader, revision)]))
+    }
+
+    /// Answers `move-leader ID`, sent to the member of a node.
+    pub(crate) fn move_leader(&mut self, node: &str, id: &str) -> Answer {
+        let own = self.members.get(node).map_or(0, |m| m.id);
+        if self.leader() != Some(node) {
+            let text = "Error: no leader endpoint given at [https://127.0.0.1:2379]\n".to_string();
+            return Answer { code: 1, stdout: String::new(), stderr: text };
+        }
+        let wanted = u64::from_str_radix(id, 16).ok();
+        let next =
+            self.members.iter().find(|(_, m)| Some(m.id) == wanted && m.up).map(|(name, _)| name.clone());
+        let Some(next) = next else {
+            let text = "Error: etcdserver: bad leader transferee\n".to_string();
+            return Answer { code: 1, stdout: String::new(), stderr: text };
+        };
+        self.leader = Some(next);
+        self.term += 1;
+        let text = format!("Leadership transferred from {own:x} to {id}\n");
+        Answer { code: 0, stdout: text, stderr: String::new() }
+    }
+
+    /// Answers `defrag`, sent to the member of a node.
+    pub(crate) fn defrag(&mut self, node: &str, endpoint: &str) -> Answer {
+        match self.members.get_mut(node).filter(|m| m.up) {
+            Some(member) => {
+                member.size = member.size.min(IN_USE);
+                let text = format!("Finished defragmenting etcd member[{endpoint}]\n");
+                Answer { code: 0, stdout: text, stderr: String::new() }
+            }
+            None => Answer::no_quorum(),
+        }
+    }
+
+    fn status_of(&self, member: &Member, endpoint: &str, leader: u64, revision: u64) -> Value {
+        json!({
+            "Endpoint": endpoint,
+            "Status": {
+                "header": {"cluster_id": CLUSTER_ID, "member_id": member.id, "revision": revision, "raft_term": self.term + 1},
+                "version": member.version,
+                "dbSize": member.size,
+                "leader": leader,
+                "raftIndex": revision + 200,
+                "raftTerm": self.term + 1,
+                "raftAppliedIndex": revision + 200,
+                "dbSizeInUse": member.size.min(IN_USE),
+            }
+        })
     }
 
     /// Answers `member list -w json`.
@@ -223,7 +279,7 @@ mod tests {
     fn three() -> Etcd {
         let mut etcd = Etcd::default();
         for name in ["cp1", "cp2", "cp3"] {
-            etcd.join(name, "3.5.24");
+            etcd.join(name, "3.5.24", format!("10.77.0.{}", 11 + etcd.members.len()));
         }
         etcd
     }
@@ -258,7 +314,7 @@ mod tests {
     fn the_status_names_leader_and_versions() {
         let mut etcd = three();
         etcd.set_version("cp2", "3.6.5");
-        let all: Value = serde_json::from_str(&etcd.status(100, 2000).stdout).unwrap();
+        let all: Value = serde_json::from_str(&etcd.status(100).stdout).unwrap();
         assert_eq!(all[1]["Status"]["version"], "3.6.5");
         assert_eq!(all[1]["Status"]["leader"], all[0]["Status"]["header"]["member_id"]);
     }

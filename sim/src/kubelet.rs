@@ -56,6 +56,7 @@ pub(crate) fn begin(world: &mut World) {
     world.hearts = world
         .nodes
         .values()
+        .filter(|n| !n.beside)
         .map(|n| {
             let heart = Heart {
                 since: now,

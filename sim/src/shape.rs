@@ -63,13 +63,45 @@ pub struct Pool {
     pub zones: Vec<String>,
 }
 
-/// Where etcd runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// Where etcd runs: `"stacked"`, or `{ hosts = 3 }`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "`etcd` is \"stacked\", or a table such as `{ hosts = 3, packages = \"dnf\" }`"
+)]
 pub enum EtcdPlace {
     /// A static pod on each control plane node.
-    #[default]
+    Stacked(Stacked),
+    /// A service on hosts of its own, named `e1`, `e2`, ..., which are no nodes of the cluster.
+    Hosts(EtcdHosts),
+}
+
+/// The word for an etcd on the control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stacked {
+    /// The word.
     Stacked,
+}
+
+/// Hosts of an external etcd.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EtcdHosts {
+    /// How many.
+    pub hosts: usize,
+    /// Who installs packages there.
+    #[serde(default)]
+    pub packages: Packages,
+    /// The version of etcd, such as `3.5.24`; that of the cluster's kubeadm, unless it is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+impl Default for EtcdPlace {
+    fn default() -> EtcdPlace {
+        EtcdPlace::Stacked(Stacked::Stacked)
+    }
 }
 
 /// A package manager.
@@ -106,7 +138,7 @@ impl Shape {
         let shape = Shape {
             version: version.to_string(),
             control_plane: control_plane.parse().map_err(|_| wrong())?,
-            etcd: EtcdPlace::Stacked,
+            etcd: EtcdPlace::default(),
             os: default_os(),
             packages: Packages::Apt,
             pools: if workers == 0 { Vec::new() } else { vec![pool] },
@@ -131,6 +163,20 @@ impl Shape {
         self.pools.iter().map(|p| p.count).sum()
     }
 
+    /// Returns the hosts of an external etcd; `None` where it is stacked.
+    pub fn external_etcd(&self) -> Option<&EtcdHosts> {
+        match &self.etcd {
+            EtcdPlace::Stacked(_) => None,
+            EtcdPlace::Hosts(hosts) => Some(hosts),
+        }
+    }
+
+    /// Returns the names of the hosts of an external etcd.
+    pub fn etcd_hosts(&self) -> Vec<String> {
+        let hosts = self.external_etcd().map_or(0, |etcd| etcd.hosts);
+        (1..=hosts).map(|index| format!("e{index}")).collect()
+    }
+
     /// Returns the pool of a worker and the worker's place in it, from 0.
     pub fn pool_of(&self, node: &str) -> Option<(&Pool, usize)> {
         self.pools.iter().find_map(|pool| {
@@ -151,6 +197,15 @@ impl Shape {
         }
         let mut names: Vec<&str> = self.pools.iter().map(|p| p.name.as_str()).collect();
         names.push("cp");
+        if let Some(etcd) = self.external_etcd() {
+            names.push("e");
+            if etcd.hosts == 0 {
+                return Err(ShapeError("an external etcd needs a host".to_string()));
+            }
+            if let Some(version) = etcd.version.as_ref().filter(|v| !is_etcd_version(v)) {
+                return Err(ShapeError(format!("`{version}` is no version of etcd: write it like `3.5.24`")));
+            }
+        }
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(ShapeError(format!("two pools are named `{}`", pair[0])));
@@ -173,6 +228,11 @@ pub(crate) fn minor(version: &str) -> Option<u32> {
     let digits = patch.split_once('-').map_or(patch, |(patch, _)| patch);
     digits.parse::<u32>().ok()?;
     minor.parse().ok()
+}
+
+fn is_etcd_version(text: &str) -> bool {
+    let numbers: Vec<&str> = text.split('.').collect();
+    numbers.len() == 3 && numbers[0] == "3" && numbers.iter().all(|number| number.parse::<u16>().is_ok())
 }
 
 fn default_os() -> String {
@@ -213,5 +273,24 @@ mod tests {
         assert_eq!(shape.pools[0].packages, Packages::Dnf);
         let twice = "version = \"v1.33.4\"\ncontrol_plane = 1\n[[pool]]\nname = \"cp\"\ncount = 1\n";
         assert_eq!(Shape::from_toml(twice).unwrap_err().to_string(), "two pools are named `cp`");
+    }
+
+    #[test]
+    fn etcd_is_stacked_or_on_hosts_of_its_own() {
+        let with = |etcd: &str| {
+            Shape::from_toml(&format!("version = \"v1.33.4\"\ncontrol_plane = 3\netcd = {etcd}\n"))
+        };
+        assert!(with("\"stacked\"").unwrap().etcd_hosts().is_empty());
+        let shape = with("{ hosts = 3, packages = \"dnf\" }").unwrap();
+        assert_eq!(shape.etcd_hosts(), ["e1", "e2", "e3"]);
+        assert_eq!(shape.external_etcd().unwrap().packages, Packages::Dnf);
+        for (wrong, why) in [
+            ("\"external\"", "`etcd` is \"stacked\", or a table"),
+            ("{ hosts = 0 }", "needs a host"),
+            ("{ hosts = 1, version = \"v3.5\" }", "no version of etcd"),
+        ] {
+            let error = with(wrong).unwrap_err().to_string();
+            assert!(error.contains(why), "{wrong}: {error}");
+        }
     }
 }

@@ -96,9 +96,11 @@ pub async fn read(ports: &Ports, hosts: Option<&[Host]>) -> Result<Inventory, In
     Ok(inventory)
 }
 
-/// Control planes first, then by name, where a number counts as a number: `w2` before `w10`.
+/// Control planes first, then hosts of etcd beside them, then by name, where a number counts as a number:
+/// `w2` before `w10`.
 fn order(a: &Node, b: &Node) -> Ordering {
-    b.control_plane.cmp(&a.control_plane).then_with(|| natural(&a.name).cmp(&natural(&b.name)))
+    let rank = |node: &Node| (!node.control_plane, !node.beside);
+    rank(a).cmp(&rank(b)).then_with(|| natural(&a.name).cmp(&natural(&b.name)))
 }
 
 /// Cuts a name into its words and numbers; the name itself comes last, so that no two are equal.
@@ -182,6 +184,7 @@ fn from_api(node: core::Node) -> Node {
             .iter()
             .any(|role| labels.contains_key(&format!("node-role.kubernetes.io/{role}"))),
         etcd: false,
+        beside: false,
         kubelet: info.kubelet_version.parse().ok(),
         apiserver: None,
         ready: ready.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
@@ -216,8 +219,10 @@ fn bare(hosts: &[Host]) -> Inventory {
     Inventory { nodes: nodes.collect(), ..Inventory::default() }
 }
 
+/// Tells the nodes what the hosts file knows of them. A host of etcd and of nothing else may be no node of
+/// the cluster: then its etcd is external.
 fn join(inventory: &mut Inventory, hosts: &[Host]) -> Result<(), InventoryError> {
-    let mut strays = Vec::new();
+    let (mut strays, mut beside) = (Vec::new(), Vec::new());
     for host in hosts {
         match inventory.nodes.get_mut(&host.name) {
             Some(node) => {
@@ -225,10 +230,19 @@ fn join(inventory: &mut Inventory, hosts: &[Host]) -> Result<(), InventoryError>
                 node.control_plane |= host.roles.contains(&Role::ControlPlane);
                 node.etcd |= host.roles.contains(&Role::Etcd);
             }
+            None if host.roles == [Role::Etcd] => beside.push(host),
             None => strays.push((host.name.clone(), nearest(&host.name, &inventory.nodes))),
         }
     }
-    if strays.is_empty() { Ok(()) } else { Err(InventoryError::NoNode(strays)) }
+    if !strays.is_empty() {
+        return Err(InventoryError::NoNode(strays));
+    }
+    for host in beside {
+        let (name, ssh) = (host.name.clone(), host.ssh.clone());
+        let node = Node { name: name.clone(), ssh, etcd: true, beside: true, ..Node::default() };
+        inventory.nodes.insert(name, node);
+    }
+    Ok(())
 }
 
 /// Returns the node that a host most likely means. A host by its full name means the node of its
@@ -405,6 +419,21 @@ mod tests {
         assert_eq!(error.to_string(), text);
         let error = look(&cluster, &shells, Some("[[host]]\nname = \"w2.example.com\"")).await.unwrap_err();
         assert!(error.to_string().contains("did you mean node `w2`?"));
+    }
+
+    #[tokio::test]
+    async fn a_host_of_etcd_alone_may_stand_beside_the_cluster() {
+        let (cluster, shells) = cluster();
+        let shells = shells.says("root@e1", ASK, &machine_of("e1"));
+        let hosts = "[[host]]\nname = \"e1\"\nssh = \"root@e1\"\nroles = [\"etcd\"]";
+        let inventory = look(&cluster, &shells, Some(hosts)).await.unwrap();
+        assert_eq!(inventory.nodes.keys().collect::<Vec<_>>(), ["cp1", "e1", "w2", "w10"]);
+        let e1 = &inventory.nodes["e1"];
+        assert!(e1.etcd && e1.beside && !e1.control_plane && e1.kubelet.is_none());
+        assert_eq!((e1.ssh.as_str(), e1.packages), ("root@e1", Some(PackageManager::Apt)));
+        let both = hosts.replace("\"etcd\"", "\"etcd\", \"worker\"");
+        let error = look(&cluster, &shells, Some(&both)).await.unwrap_err();
+        assert!(error.to_string().contains("host `e1` is no node of the cluster"), "{error}");
     }
 
     #[tokio::test]

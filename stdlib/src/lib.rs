@@ -9,6 +9,7 @@ pub mod inventory;
 mod actions;
 mod api;
 mod crictl;
+mod etcd;
 mod health;
 mod release;
 #[cfg(test)]

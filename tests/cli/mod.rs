@@ -5,6 +5,7 @@ mod around;
 mod check;
 mod cluster;
 mod doc;
+mod etcd;
 mod faults;
 mod files;
 mod fmt;

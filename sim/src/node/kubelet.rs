@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::process::Process;
 use super::release::Release;
-use super::{COMPONENTS, image, manifest, manifest_path};
+use super::{COMPONENTS, Node, image, manifest, manifest_path};
 use crate::faults::kubelet_flag;
 use crate::world::{StaticPod, World};
 
@@ -91,13 +91,13 @@ pub(crate) fn restart_static_pod(process: &Process, component: &'static str, sto
 }
 
 /// Returns the static pods of a fresh control plane node, for the start of a cluster.
-pub fn first_static_pods(name: &str, release: Release) -> Vec<((String, String), StaticPod)> {
+pub fn first_static_pods(node: &Node, release: Release) -> Vec<((String, String), StaticPod)> {
     let pod = |component: &str| {
         let image = image(component, release);
         let hash = hash(&manifest(component, &image));
         StaticPod { image, hash, up: true, restarts: 0, since: Duration::ZERO }
     };
-    COMPONENTS.iter().map(|c| ((name.to_string(), c.to_string()), pod(c))).collect()
+    node.components().map(|c| ((node.name.clone(), c.to_string()), pod(c))).collect()
 }
 
 /// Returns what the kubelet makes of a manifest for `kubernetes.io/config.hash`.

@@ -8,6 +8,7 @@ mod packages;
 mod power;
 mod process;
 mod release;
+mod service;
 mod shell;
 #[cfg(test)]
 pub(crate) mod stories;
@@ -22,6 +23,7 @@ pub use kubelet::first_static_pods;
 pub use packages::{Packages, Repository};
 pub use power::{power_off, reboot};
 pub use release::Release;
+pub use service::begin as begin_services;
 pub use shell::Machines;
 pub use unit::{Unit, UnitState};
 
@@ -45,6 +47,8 @@ pub struct Node {
     pub control_plane: bool,
     /// Whether it runs an etcd member.
     pub etcd: bool,
+    /// Whether it is no node of the cluster, but a host of an external etcd beside it.
+    pub beside: bool,
     /// Who installs packages.
     pub package_manager: Manager,
     /// What is installed and held.
@@ -83,6 +87,20 @@ pub struct Node {
     pub random: Random,
 }
 
+/// What a machine is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It runs the control plane's static pods; with a stacked etcd that of a member too.
+    ControlPlane {
+        /// Whether etcd is stacked.
+        etcd: bool,
+    },
+    /// It runs workloads.
+    Worker,
+    /// It runs a member of an external etcd, and nothing of Kubernetes.
+    Etcd,
+}
+
 /// A command that was run on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ran {
@@ -96,18 +114,20 @@ pub struct Ran {
 
 impl Node {
     /// Makes a machine as an installer leaves it.
-    pub fn new(name: &str, control_plane: bool, manager: Manager, version: &str, seed: u64) -> Node {
+    pub fn new(name: &str, role: Role, manager: Manager, version: &str, seed: u64) -> Node {
+        let (control_plane, beside) = (matches!(role, Role::ControlPlane { .. }), role == Role::Etcd);
         // A version that is no release of the table (`v1.34.0-rc.1`) still has a minor and a patch.
         let release = Release::parse(version).unwrap_or(Release::new(34, 0));
         let mut random = Random::named(seed, name);
         let mut node = Node {
             name: name.to_string(),
             control_plane,
-            etcd: control_plane,
+            etcd: matches!(role, Role::ControlPlane { etcd: true } | Role::Etcd),
+            beside,
             package_manager: manager,
-            packages: Packages::new(manager, release),
+            packages: if beside { Packages::none(manager) } else { Packages::new(manager, release) },
             kubelet_running: version.to_string(),
-            kubelet_active: true,
+            kubelet_active: !beside,
             kubelet_restarts: 0,
             kubelet_since: Duration::ZERO,
             kubelet_failure: None,
@@ -123,18 +143,21 @@ impl Node {
             transcript: Vec::new(),
             random,
         };
-        let (path, text) = Repository::file(manager, release.minor);
-        node.files.write(path, text, 0o644);
         node.files.write("/etc/os-release", os_release(manager), 0o644);
         node.files.write("/proc/sys/kernel/osrelease", format!("{KERNEL}\n"), 0o444);
         node.files.write(&format!("/boot/vmlinuz-{KERNEL}"), "", 0o644);
         node.files.write("/proc/self/cgroup", "0::/user.slice/user-0.slice/session-1.scope\n", 0o444);
         node.new_boot_id();
         node.files.write("/etc/machine-id", format!("{}\n", node.machine_id), 0o444);
+        if beside {
+            return node;
+        }
+        let (path, text) = Repository::file(manager, release.minor);
+        node.files.write(path, text, 0o644);
         node.files.write("/var/lib/kubelet/config.yaml", kubelet::config(release), 0o644);
         if control_plane {
             node.files.write("/etc/kubernetes/admin.conf", "kind: Config\n", 0o600);
-            for component in COMPONENTS {
+            for component in node.components() {
                 node.files.write(
                     &manifest_path(component),
                     manifest(component, &image(component, release)),
@@ -143,6 +166,13 @@ impl Node {
             }
         }
         node
+    }
+
+    /// Returns the static pods of a control plane here, in the order in which kubeadm upgrades them: etcd only
+    /// where it is stacked.
+    pub(crate) fn components(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let etcd = self.etcd;
+        COMPONENTS.into_iter().filter(move |component| etcd || *component != "etcd")
     }
 
     /// Asks for a reboot as packages do: Debian's leave a file, dnf compares what was installed when.

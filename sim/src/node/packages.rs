@@ -54,6 +54,19 @@ impl Packages {
         }
     }
 
+    /// Returns the packages of a machine that has none of Kubernetes.
+    pub fn none(manager: Manager) -> Packages {
+        Packages {
+            manager,
+            installed: IndexMap::new(),
+            held: BTreeSet::new(),
+            index: None,
+            updates: Vec::new(),
+            broken: false,
+            locked_until: Duration::ZERO,
+        }
+    }
+
     /// Returns an installed version.
     pub fn version(&self, name: &str) -> Option<Release> {
         self.installed.get(name).copied()

@@ -61,6 +61,10 @@ pub fn reboot(shared: &Shared, name: &str) {
             if !still(&world) {
                 return;
             }
+            if world.nodes.get(&name).is_some_and(|n| n.beside) {
+                super::service::set(&mut world, &name, true);
+                return;
+            }
             super::kubelet::start(&mut world, &name);
         }
         tokio::time::sleep(PODS_BACK).await;

@@ -35,7 +35,7 @@ impl Verdict for CheckPackages {
 
     async fn judge(&self, cx: &Context) -> Result<String, Failure> {
         let version = argument::version(cx, "version")?;
-        let nodes = cx.inventory.nodes.values().filter(|node| !is_at(node, &version));
+        let nodes = cx.inventory.nodes.values().filter(|node| !node.beside && !is_at(node, &version));
         let asks: Vec<_> = nodes.map(|node| ask(cx, node, &version)).collect();
         let asked = asks.len();
         let answers: Vec<_> = futures::stream::iter(asks).buffered(AT_ONCE).collect().await;

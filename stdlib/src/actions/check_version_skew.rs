@@ -94,7 +94,7 @@ fn judge(
     }
     let hop = if low.1.minor() == to.minor() { "the same minor" } else { "one minor up" };
     let mut text = format!("{} to {target}, {hop}", low.1);
-    for note in notes(&low.1, &to, today) {
+    for note in notes(cluster, &low.1, &to, today) {
         text.push_str("; ");
         text.push_str(&note);
     }
@@ -166,7 +166,7 @@ fn ahead(cluster: &Inventory, node: &str, kubelet: &Version, low: &Version) -> R
 }
 
 /// What an operator should know although it stops nothing.
-fn notes(low: &Version, to: &Version, today: Option<Date>) -> Vec<String> {
+fn notes(cluster: &Inventory, low: &Version, to: &Version, today: Option<Date>) -> Vec<String> {
     let table = Table::get();
     let mut notes = Vec::new();
     match table.of(to.minor()) {
@@ -175,8 +175,11 @@ fn notes(low: &Version, to: &Version, today: Option<Date>) -> Vec<String> {
             if today.is_some_and(|today| today > release.eol) {
                 notes.push(format!("note: {} is out of support since {}", to.minor(), release.eol));
             }
-            if let Some(from) = table.of(low.minor()).filter(|from| from.etcd_minor() != release.etcd_minor())
-            {
+            // kubeadm leaves an etcd that it did not set up as it is.
+            let stacked = cluster.nodes.values().any(|node| node.etcd);
+            let from =
+                table.of(low.minor()).filter(|from| stacked && from.etcd_minor() != release.etcd_minor());
+            if let Some(from) = from {
                 notes.push(format!("note: etcd goes from {} to {}", from.etcd_minor(), release.etcd_minor()));
             }
         }
@@ -198,6 +201,7 @@ mod tests {
             let node = Node {
                 name: words[0].into(),
                 control_plane: words[1] != "-",
+                etcd: words[1] != "-" && words.last() != Some(&"external"),
                 apiserver: words[1].parse().ok(),
                 kubelet: words[2].parse().ok(),
                 ..Node::default()
@@ -267,6 +271,8 @@ mod tests {
             check(&nodes, "v1.34.4", false),
             "v1.33.4 to v1.34.4, one minor up; note: etcd goes from 3.5 to 3.6"
         );
+        let external = ["cp1 v1.33.4 v1.33.4 external"];
+        assert_eq!(check(&external, "v1.34.4", false), "v1.33.4 to v1.34.4, one minor up");
         let torn = ["cp1 v1.34.4 v1.34.4", "cp2 v1.32.4 v1.32.4"];
         assert!(check(&torn, "v1.34.4", false).contains("more than one minor apart"));
     }

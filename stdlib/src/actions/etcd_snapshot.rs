@@ -11,11 +11,11 @@ use engine::event::Failure;
 use engine::port::Command;
 use indexmap::IndexMap;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
+use super::etcd::{Etcd, Well};
 use super::host::Host;
 use super::{argument, failure};
-use crate::crictl;
+use crate::etcd::Member;
 
 /// Saves a snapshot.
 pub(super) struct EtcdSnapshot;
@@ -42,11 +42,12 @@ impl Action for EtcdSnapshot {
     async fn start(&self, cx: &Context, _: &Value) -> Result<Progress, Failure> {
         let host = Host::of(cx)?;
         let etcd = Etcd::on(&host).await?;
-        let revision = etcd.healthy().await?;
-        // The container sees only its data folder, so the file stands there until it is copied.
-        let file = format!("/var/lib/etcd/kup-{}.db", cx.run);
-        let saved = save(cx, &host, &etcd, &file, revision).await;
-        // Whatever came of it, the data folder is left as it was; a broken save leaves `.part`.
+        let well = etcd.healthy().await?;
+        // The file stands on the node until it is copied.
+        let folder = etcd.member.folder();
+        let file = format!("{folder}/kup-{}.db", cx.run);
+        let saved = save(cx, &etcd, &file, &well).await;
+        // Whatever came of it, the folder is left as it was; a broken save leaves `.part`.
         let removed = host.run(Command::change(["rm", "-f", &file, &format!("{file}.part")])).await;
         if let Err(failure) = removed {
             tracing::warn!(host = host.name, file, failure.message, "a snapshot is left on the node");
@@ -55,19 +56,18 @@ impl Action for EtcdSnapshot {
     }
 }
 
-async fn save(
-    cx: &Context,
-    host: &Host,
-    etcd: &Etcd<'_>,
-    file: &str,
-    revision: u64,
-) -> Result<Value, Failure> {
-    etcd.ask("etcdctl", &["snapshot", "save", file]).await?;
-    let status: Status = etcd.json("etcdutl", &["snapshot", "status", file, "-w", "json"]).await?;
-    if status.total_key == 0 || status.revision < revision {
+async fn save(cx: &Context, etcd: &Etcd<'_>, file: &str, well: &Well) -> Result<Value, Failure> {
+    let host = etcd.host;
+    if let Member::Service(_) = etcd.member {
+        host.ask(Command::change(["mkdir", "-p", "-m", "0700", etcd.member.folder()])).await?;
+    }
+    etcd.change("etcdctl", &["snapshot", "save", file]).await?;
+    let tool = etcd.snapshots(&well.version).await?;
+    let status: Status = etcd.json(tool, &["snapshot", "status", file, "-w", "json"]).await?;
+    if status.total_key == 0 || status.revision < well.revision {
         return Err(Failure::last(format!(
-            "the snapshot has {} keys at revision {}; etcd was at {revision} before",
-            status.total_key, status.revision
+            "the snapshot has {} keys at revision {}; etcd was at {} before",
+            status.total_key, status.revision, well.revision
         ))
         .with_hint("do not go on without a good snapshot; look at the etcd member of this node"));
     }
@@ -122,151 +122,6 @@ async fn hash(host: &Host, path: &str) -> Result<String, Failure> {
 /// A command on this machine, as the user who runs kup.
 fn unprivileged(argv: [String; 3]) -> Command {
     Command { root: false, ..Command::change(argv) }
-}
-
-/// The etcd member of a node, in its container.
-struct Etcd<'a> {
-    host: &'a Host,
-    container: String,
-}
-
-impl<'a> Etcd<'a> {
-    /// Finds the member's container.
-    async fn on(host: &'a Host) -> Result<Etcd<'a>, Failure> {
-        let ids = host.ask(Command::read(crictl::ps("etcd")).as_root()).await?;
-        match crictl::container(&ids) {
-            Some(id) => Ok(Etcd { host, container: id.to_string() }),
-            None => Err(Failure::transient(format!("no etcd runs on {}", host.name)).with_hint(
-                "see `crictl ps -a --name etcd` on the node; for an external etcd save it yourself",
-            )),
-        }
-    }
-
-    async fn ask(&self, tool: &str, args: &[&str]) -> Result<String, Failure> {
-        let (command, what) = self.command(tool, args);
-        let output = self.host.run(command).await?;
-        if output.ok() { Ok(output.stdout) } else { Err(failure::classify(&what, &output)) }
-    }
-
-    async fn json<T: DeserializeOwned>(&self, tool: &str, args: &[&str]) -> Result<T, Failure> {
-        let said = self.ask(tool, args).await?;
-        let (_, what) = self.command(tool, args);
-        parse(&what, &said)
-    }
-
-    fn command(&self, tool: &str, args: &[&str]) -> (Command, String) {
-        let argv = crictl::etcd(&self.container, tool, args);
-        let words: Vec<&str> = args.iter().copied().take(2).collect();
-        let command = match args {
-            ["snapshot", "save", ..] => Command::change(argv),
-            _ => Command::read(argv).as_root(),
-        };
-        (command, format!("{tool} {}", words.join(" ")))
-    }
-
-    /// Holds that the whole cluster is healthy; returns a revision that every member has passed.
-    async fn healthy(&self) -> Result<u64, Failure> {
-        let alarms: Alarms = self.json("etcdctl", &["alarm", "list", "-w", "json"]).await?;
-        if let Some(alarm) = alarms.alarms.first() {
-            let (name, hint) = match alarm.alarm {
-                1 => {
-                    ("NOSPACE", "compact, defragment one member after the other, then `etcdctl alarm disarm`")
-                }
-                2 => ("CORRUPT", "stop: replace the member from a good one, and never disarm first"),
-                _ => ("unknown", "see `etcdctl alarm list`"),
-            };
-            return Err(Failure::last(format!("etcd has the alarm {name}")).with_hint(hint));
-        }
-        let members: Members = self.json("etcdctl", &["member", "list", "-w", "json"]).await?;
-        for member in &members.members {
-            if member.is_learner {
-                return Err(Failure::last(format!("etcd member {} is still a learner", member.name))
-                    .with_hint("promote or remove it first: `etcdctl member promote`"));
-            }
-            if member.name.is_empty() {
-                return Err(Failure::last("etcd has a member that was added and never started")
-                    .with_hint("start it, or remove it: `etcdctl member remove`"));
-            }
-        }
-        // With a sick endpoint the exit code is 1, and the answer still tells which one.
-        let (command, what) = self.command("etcdctl", &["endpoint", "health", "--cluster", "-w", "json"]);
-        let output = self.host.run(command).await?;
-        let endpoints: Vec<Health> = match parse(&what, &output.stdout) {
-            Ok(endpoints) => endpoints,
-            Err(_) if !output.ok() => {
-                return Err(Failure::transient("etcd is not healthy")
-                    .with_output(failure::tail(&failure::said(&output))));
-            }
-            Err(failure) => return Err(failure),
-        };
-        if let Some(sick) = endpoints.iter().find(|endpoint| !endpoint.health) {
-            return Err(Failure::transient(format!(
-                "etcd at {} is not healthy",
-                failure::printable(&sick.endpoint)
-            ))
-            .with_output(failure::tail(&sick.error))
-            .with_hint("never upgrade while a member is out: another one lost would be the quorum"));
-        }
-        let status: Vec<Endpoint> =
-            self.json("etcdctl", &["endpoint", "status", "--cluster", "-w", "json"]).await?;
-        Ok(status.iter().map(|endpoint| endpoint.status.header.revision).min().unwrap_or(0))
-    }
-}
-
-fn parse<T: DeserializeOwned>(what: &str, said: &str) -> Result<T, Failure> {
-    serde_json::from_str(said.trim()).map_err(|error| {
-        Failure::last(format!("cannot read what `{what}` says: {error}")).with_output(failure::tail(said))
-    })
-}
-
-#[derive(Deserialize)]
-struct Alarms {
-    #[serde(default)]
-    alarms: Vec<Alarm>,
-}
-
-#[derive(Deserialize)]
-struct Alarm {
-    #[serde(default)]
-    alarm: u64,
-}
-
-#[derive(Deserialize)]
-struct Members {
-    members: Vec<Member>,
-}
-
-#[derive(Deserialize)]
-struct Member {
-    #[serde(default)]
-    name: String,
-    #[serde(rename = "isLearner", default)]
-    is_learner: bool,
-}
-
-#[derive(Deserialize)]
-struct Health {
-    endpoint: String,
-    health: bool,
-    #[serde(default)]
-    error: String,
-}
-
-#[derive(Deserialize)]
-struct Endpoint {
-    #[serde(rename = "Status")]
-    status: EndpointStatus,
-}
-
-#[derive(Deserialize)]
-struct EndpointStatus {
-    header: Header,
-}
-
-#[derive(Deserialize)]
-struct Header {
-    #[serde(default)]
-    revision: u64,
 }
 
 #[derive(Deserialize)]

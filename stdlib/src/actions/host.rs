@@ -41,7 +41,12 @@ impl Host {
         let Some(node) = node else {
             return Err(Failure::last(format!("there is no node `{}`", named.unwrap_or_default())));
         };
-        Ok(Host { name: node.name.clone(), node: Some(node.clone()), shell: cx.ports.shells.on(&node.ssh) })
+        Ok(Host::named(cx, node))
+    }
+
+    /// Returns a node with its shell.
+    pub(super) fn named(cx: &Context, node: &Node) -> Host {
+        Host { name: node.name.clone(), node: Some(node.clone()), shell: cx.ports.shells.on(&node.ssh) }
     }
 
     /// Returns this machine.

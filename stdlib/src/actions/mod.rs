@@ -8,6 +8,7 @@ use engine::action::{Action, Actions};
 mod certs_renew;
 mod check_certificates;
 mod check_disruption_budgets;
+mod check_etcd;
 mod check_health;
 mod check_nodes_ready;
 mod check_packages;
@@ -16,6 +17,9 @@ mod check_versions;
 mod cordon;
 mod drain;
 mod etcd_backup;
+mod etcd_defrag;
+mod etcd_member;
+mod etcd_move_leader;
 mod etcd_snapshot;
 mod install;
 mod kubeadm_apply;
@@ -36,6 +40,7 @@ mod wait_healthy;
 mod argument;
 mod certificates;
 mod detached;
+mod etcd;
 mod failure;
 mod host;
 mod kubeadm;
@@ -51,6 +56,7 @@ pub(crate) fn all() -> Actions {
     let verbs: Vec<Arc<dyn Action>> = vec![
         Arc::new(verdict::Looks(check_certificates::CheckCertificates)),
         Arc::new(verdict::Looks(check_disruption_budgets::CheckDisruptionBudgets)),
+        Arc::new(verdict::Looks(check_etcd::CheckEtcd)),
         Arc::new(verdict::Looks(check_health::CheckHealth)),
         Arc::new(verdict::Looks(check_nodes_ready::CheckNodesReady)),
         Arc::new(verdict::Looks(check_packages::CheckPackages)),
@@ -62,6 +68,9 @@ pub(crate) fn all() -> Actions {
         Arc::new(wait_healthy::WaitHealthy),
         Arc::new(etcd_snapshot::EtcdSnapshot),
         Arc::new(etcd_backup::EtcdBackup),
+        Arc::new(etcd_defrag::EtcdDefrag),
+        Arc::new(etcd_member::ReadEtcdMember),
+        Arc::new(etcd_move_leader::EtcdMoveLeader),
         Arc::new(certs_renew::CertsRenew),
         Arc::new(reboot::Reboot),
         Arc::new(os_updates::OsUpdates),

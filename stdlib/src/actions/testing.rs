@@ -64,6 +64,17 @@ impl Bench {
         self
     }
 
+    /// Adds what another bench has scripted, where this one says nothing.
+    pub(super) fn beside(self, other: Bench) -> Bench {
+        let others = std::mem::take(&mut other.world.lock().unwrap().answers);
+        let mut world = self.world.lock().unwrap();
+        for (command, answers) in others {
+            world.answers.entry(command).or_insert(answers);
+        }
+        drop(world);
+        self
+    }
+
     /// Puts a file on every machine.
     pub(super) fn file(self, path: &str, content: &str) -> Bench {
         self.world.lock().unwrap().files.insert(path.to_string(), content.into());

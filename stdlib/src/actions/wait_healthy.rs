@@ -1,4 +1,4 @@
-//! `wait healthy`: waits until a node, the control plane or the cluster has been healthy for some
+//! `wait healthy`: waits until a node, the control plane, etcd or the cluster has been healthy for some
 //! looks in a row. An API that does not answer meanwhile is something to wait for, not a failure.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use engine::action::{Action, Check, Context, Progress};
 use engine::event::Failure;
 use indexmap::IndexMap;
 
-use super::cordon;
+use super::{cordon, etcd};
 use crate::api;
 use crate::health::cluster::Rollouts;
 use crate::health::{self, Starts};
@@ -26,6 +26,7 @@ pub(super) struct WaitHealthy;
 enum Scope {
     Node,
     ControlPlane,
+    Etcd,
     Cluster,
 }
 
@@ -34,6 +35,7 @@ impl Scope {
         match cx.args.get("scope").and_then(Value::as_text) {
             None | Some("node") => Ok(Scope::Node),
             Some("control_plane") => Ok(Scope::ControlPlane),
+            Some("etcd") => Ok(Scope::Etcd),
             Some("cluster") => Ok(Scope::Cluster),
             Some(other) => Err(Failure::last(format!("`{other}` is nothing to wait for"))),
         }
@@ -44,6 +46,7 @@ impl Scope {
         match self {
             Scope::Node => (2, Duration::from_secs(1)),
             Scope::ControlPlane => (3, Duration::from_secs(1)),
+            Scope::Etcd => (2, Duration::from_secs(2)),
             Scope::Cluster => (3, Duration::from_secs(2)),
         }
     }
@@ -52,6 +55,7 @@ impl Scope {
         Ok(match self {
             Scope::Node => format!("node {}", cordon::node_of(cx)?),
             Scope::ControlPlane => "control plane".to_string(),
+            Scope::Etcd => "etcd".to_string(),
             Scope::Cluster => "cluster".to_string(),
         })
     }
@@ -64,8 +68,11 @@ impl Action for WaitHealthy {
     }
 
     async fn check(&self, cx: &Context) -> Result<Check, Failure> {
-        api::client(&cx.ports)?;
-        let name = Scope::of(cx)?.name(cx)?;
+        let scope = Scope::of(cx)?;
+        if scope != Scope::Etcd {
+            api::client(&cx.ports)?;
+        }
+        let name = scope.name(cx)?;
         Ok(Check::Needs { now: String::new(), then: format!("{name} healthy"), before: Value::None })
     }
 
@@ -79,14 +86,20 @@ impl Action for WaitHealthy {
     }
 
     async fn poll(&self, cx: &Context, last: &Value) -> Result<Progress, Failure> {
-        let kube = api::client(&cx.ports)?;
         let scope = Scope::of(cx)?;
         let name = scope.name(cx)?;
         let (passes, mut starts, mut rollouts) = read(last);
         let look = match scope {
-            Scope::Node => health::node::look(cx, &kube, cordon::node_of(cx)?, &mut starts).await,
-            Scope::ControlPlane => health::control_plane::look(cx, &kube, &mut starts).await,
-            Scope::Cluster => health::cluster::look(cx, &kube, &mut starts, &mut rollouts).await,
+            Scope::Node => {
+                health::node::look(cx, &api::client(&cx.ports)?, cordon::node_of(cx)?, &mut starts).await
+            }
+            Scope::ControlPlane => {
+                health::control_plane::look(cx, &api::client(&cx.ports)?, &mut starts).await
+            }
+            Scope::Etcd => etcd::look(cx).await,
+            Scope::Cluster => {
+                health::cluster::look(cx, &api::client(&cx.ports)?, &mut starts, &mut rollouts).await
+            }
         };
         let (wanted, again) = scope.window();
         let (passes, reason) = match look {

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Api, ListParams};
 
-use super::{Finding, Starts, control_plane, node, not_ready, ready, renewed, waiting};
+use super::{Finding, Starts, control_plane, first_hand, node, not_ready, ready, renewed, waiting};
 use crate::api;
 
 /// What a container waits for that it will not get by itself.
@@ -94,7 +94,8 @@ async fn carriers(
     let services = Api::<APIService>::all(kube.clone());
     let leases = Api::<Lease>::namespaced(kube.clone(), api::SYSTEM);
     let unpaged = ListParams::default();
-    let ((api, now), pods, sets, dns, services, controller, scheduler) = futures::try_join!(
+    let etcd = async { Ok(first_hand::beside(cx).await) };
+    let ((api, now), pods, sets, dns, services, controller, scheduler, etcd) = futures::try_join!(
         ready(cx, kube),
         api::static_pods(kube),
         api::list("list the DaemonSets", &sets, ListParams::default()),
@@ -102,6 +103,7 @@ async fn carriers(
         api::find("list the API services", services.list(&unpaged)),
         api::find("read the lease kube-controller-manager", leases.get(control_plane::LEADERS[0])),
         api::find("read the lease kube-scheduler", leases.get(control_plane::LEADERS[1])),
+        etcd,
     )?;
     let services = services.map(|list| list.items).unwrap_or_default();
     let leaders = [controller.as_ref(), scheduler.as_ref()].map(|lease| renewed(lease, now, 15));
@@ -109,6 +111,7 @@ async fn carriers(
     let began = began(&pods);
     let found = api
         .or_else(|| control_plane::of_all(cx, &pods, starts, not_ready))
+        .or(etcd)
         .or_else(|| control_plane::leaders(cx, leaders))
         .or_else(|| sets.iter().find_map(rolled_out))
         .or_else(|| dns.as_ref().and_then(resolves))

@@ -29,10 +29,10 @@ pub(crate) async fn look(cx: &Context, kube: &kube::Client, starts: &mut Starts)
         api::find("read the lease kube-controller-manager", leases.get(LEADERS[0])),
         api::find("read the lease kube-scheduler", leases.get(LEADERS[1])),
     )?;
-    let well = first_hand::well(cx, kube, &pods).await;
+    let (well, etcd) = futures::join!(first_hand::well(cx, kube, &pods), first_hand::beside(cx));
     let judge =
         |pod: &Pod| unfit(pod).filter(|_| !pod.metadata.name.as_ref().is_some_and(|pod| well.contains(pod)));
-    Ok(api.or_else(|| of_all(cx, &pods, starts, judge)).or_else(|| {
+    Ok(api.or_else(|| of_all(cx, &pods, starts, judge)).or(etcd).or_else(|| {
         leaders(cx, [controller.as_ref(), scheduler.as_ref()].map(|lease| renewed(lease, now, FRESH)))
     }))
 }

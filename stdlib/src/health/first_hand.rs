@@ -12,8 +12,9 @@ use futures::future;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::client::Body;
 
-use super::node;
-use crate::{api, crictl};
+use super::{Finding, node};
+use crate::api;
+use crate::etcd::{Found, find};
 
 /// A component that does not answer within this time is not well; etcdctl gives up after as long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,11 +56,20 @@ async fn apiserver_answers(kube: &kube::Client, pod: &str) -> Option<()> {
 /// Lets a member read a key with the consent of the quorum.
 async fn member_answers(cx: &Context, node: &Node) -> Option<()> {
     let shell = cx.ports.shells.on(&node.ssh);
-    let ids = shell.run(&Command::read(crictl::ps("etcd")).as_root()).await.ok()?;
-    let container = crictl::container(&ids.stdout)?;
-    let health = crictl::etcd(container, "etcdctl", &["endpoint", "health", "-w", "json"]);
+    let Found::Member(member) = find(&*shell, Some(node)).await.ok()? else { return None };
+    let health = member.tool("etcdctl", &["endpoint", "health", "-w", "json"]);
     let said = shell.run(&Command::read(health).as_root()).await.ok()?;
     said.ok().then_some(())
+}
+
+/// Asks every member of an external etcd on its own host: no pod in the API speaks for it.
+pub(super) async fn beside(cx: &Context) -> Finding {
+    let hosts = cx.inventory.nodes.values().filter(|node| node.beside);
+    let asked = hosts.map(|host| async move {
+        let answer = tokio::time::timeout(PATIENCE, member_answers(cx, host)).await.ok().flatten();
+        answer.is_none().then(|| format!("the etcd of {} does not answer well", host.name))
+    });
+    future::join_all(asked).await.into_iter().flatten().next()
 }
 
 /// Returns whether all containers of the pod run.

@@ -5,6 +5,7 @@ mod apt;
 mod crictl;
 mod dnf;
 mod dpkg;
+mod etcd;
 pub(super) mod file;
 mod kubeadm;
 pub(super) mod sh;
@@ -53,7 +54,12 @@ pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFutu
             })),
             ["needs-restarting", args @ ..] => Ok(process.on(|n| dnf::needs_restarting(n, args))),
             ["kubeadm", args @ ..] => kubeadm::kubeadm(process, args).await,
+            ["crictl", ..] if process.on(|n| n.beside) => Ok(not_found(&["crictl"])),
             ["crictl", args @ ..] => crictl::crictl(process, args).await,
+            [tool @ ("etcdctl" | "etcdutl"), args @ ..] if process.on(|n| n.beside) => {
+                process.busy(20, 60).await?;
+                etcd::tool(process, tool, args).await
+            }
             [shell, args @ ..] if sh::is_shell(shell) => sh::shell(process, args, command).await,
             [path, args @ ..] if path.starts_with('/') => sh::script(process, path, args, command).await,
             other => Ok(not_found(other)),

@@ -6,8 +6,10 @@ use engine::port::Output;
 
 use crate::node::power;
 use crate::node::process::{Ended, Killed, Process, failed, said};
+use crate::node::service;
 use crate::node::unit::UnitState;
 use crate::node::{COMPONENTS, Node, Unit, kubelet, release::Release};
+use crate::world::World;
 
 /// A unit that ends at once is started again after this time (`RestartSec` of the kubelet's unit).
 const RESTART: Duration = Duration::from_secs(10);
@@ -23,6 +25,17 @@ pub(super) async fn systemctl(process: &Process, args: &[&str]) -> Ended {
         ["restart" | "start", "kubelet" | "kubelet.service"] => {
             process.busy(100, 300).await?;
             restart_kubelet(process);
+            said("")
+        }
+        [verb @ ("start" | "stop" | "restart"), "etcd" | "etcd.service"] if process.on(|n| n.beside) => {
+            process.busy(500, 1500).await?;
+            if *verb != "start" {
+                process.world(|w| service::set(w, &process.node, false));
+            }
+            if *verb != "stop" {
+                process.busy(1000, 2500).await?;
+                process.world(|w| service::set(w, &process.node, true));
+            }
             said("")
         }
         ["reboot"] => {
@@ -42,7 +55,7 @@ pub(super) async fn systemctl(process: &Process, args: &[&str]) -> Ended {
             said("")
         }
         ["is-active", flags @ .., unit] => {
-            let state = process.world(|w| properties(w.now(), w.nodes.get(&process.node), &name(unit)));
+            let state = process.world(|w| properties(w, &process.node, &name(unit)));
             let state =
                 state.into_iter().find(|(key, _)| *key == "ActiveState").map_or_else(String::new, |(_, v)| v);
             let quiet = flags.contains(&"-q") || flags.contains(&"--quiet");
@@ -80,13 +93,17 @@ fn show(process: &Process, args: &[&str]) -> Output {
             name => unit = name.strip_suffix(".service").unwrap_or(name).to_string(),
         }
     }
-    let all = process.world(|w| properties(w.now(), w.nodes.get(&process.node), &unit));
+    let all = process.world(|w| properties(w, &process.node, &unit));
     let lines = all.into_iter().filter(|(key, _)| wanted.is_empty() || wanted.contains(key));
     said(lines.map(|(key, value)| format!("{key}={value}\n")).collect::<String>())
 }
 
-fn properties(now: Duration, node: Option<&Node>, unit: &str) -> Vec<(&'static str, String)> {
-    let Some(node) = node else { return Vec::new() };
+fn properties(world: &World, node: &str, unit: &str) -> Vec<(&'static str, String)> {
+    let now = world.now();
+    if unit == "etcd" {
+        return service::properties(world, node);
+    }
+    let Some(node) = world.nodes.get(node) else { return Vec::new() };
     if unit != "kubelet" {
         return Unit::properties(node.units.get(unit)).to_vec();
     }
@@ -160,9 +177,8 @@ fn restart_kubelet(process: &Process) {
     });
     let started = process.clone();
     process.later(Duration::from_secs(1), move |w| {
-        let minor = |w: &crate::world::World| {
-            w.nodes.get(&name).and_then(|n| Release::parse(&n.kubelet_running)).map(|r| r.minor)
-        };
+        let minor =
+            |w: &World| w.nodes.get(&name).and_then(|n| Release::parse(&n.kubelet_running)).map(|r| r.minor);
         let before = minor(w);
         let runs = kubelet::start(w, &name);
         let control_plane = w.nodes.get(&name).is_some_and(|n| n.control_plane);
@@ -170,7 +186,9 @@ fn restart_kubelet(process: &Process) {
             return;
         }
         // etcd is back first; the apiserver needs it.
-        for (component, back) in COMPONENTS.into_iter().zip([9, 19, 22, 22]) {
+        let own: Vec<&str> = w.nodes.get(&name).into_iter().flat_map(|n| n.components()).collect();
+        for (component, back) in COMPONENTS.into_iter().zip([9, 19, 22, 22]).filter(|(c, _)| own.contains(c))
+        {
             kubelet::restart_static_pod(
                 &started,
                 component,

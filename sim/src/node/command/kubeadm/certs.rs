@@ -54,7 +54,8 @@ pub(super) async fn certs(process: &Process, args: &[&str]) -> Ended {
                     node.certificates = ends;
                 }
             });
-            let renewed: String = LEAVES.iter().map(|(_, _, what)| format!("{what} renewed\n")).collect();
+            let stacked = process.on(|n| n.etcd);
+            let renewed: String = leaves(stacked).map(|(_, _, what)| format!("{what} renewed\n")).collect();
             Ok(said(format!(
                 "[renew] Reading configuration from the \"kubeadm-config\" ConfigMap in namespace \"kube-system\"...\n\
                  [renew] Use 'kubeadm init phase upload-config kubeadm --config your-config-file' to re-upload it.\n\n{renewed}\n\
@@ -66,14 +67,21 @@ pub(super) async fn certs(process: &Process, args: &[&str]) -> Ended {
             process.busy(300, 800).await?;
             Ok(process.world(|w| {
                 let ends = w.nodes.get(&process.node).map_or(Duration::ZERO, |n| n.certificates);
-                said(format!("{:#}\n", expiration(w.now(), ends)))
+                let stacked = w.nodes.get(&process.node).is_some_and(|n| n.etcd);
+                said(format!("{:#}\n", expiration(w.now(), ends, stacked)))
             }))
         }
         _ => Ok(super::super::not_known("kubeadm", &[&["certs"], args].concat())),
     }
 }
 
-fn expiration(now: Duration, ends: Duration) -> Value {
+/// Returns what kubeadm renews: with an external etcd none of etcd's
+/// (kubernetes/kubernetes, cmd/kubeadm/app/phases/certs/renewal/manager.go).
+fn leaves(stacked: bool) -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
+    LEAVES.iter().filter(move |(_, authority, _)| stacked || *authority != "etcd-ca")
+}
+
+fn expiration(now: Duration, ends: Duration, stacked: bool) -> Value {
     let one = |name: &str, ends: Duration| {
         json!({
             "name": name, "expirationDate": stamp(ends), "residualTime": ends.saturating_sub(now).as_secs(),
@@ -87,8 +95,12 @@ fn expiration(now: Duration, ends: Duration) -> Value {
     };
     json!({
         "kind": "CertificateExpirationInfo", "apiVersion": "output.kubeadm.k8s.io/v1alpha3",
-        "certificates": LEAVES.iter().map(leaf).collect::<Vec<_>>(),
-        "certificateAuthorities": AUTHORITIES.iter().map(|name| one(name, TEN_YEARS)).collect::<Vec<_>>(),
+        "certificates": leaves(stacked).map(leaf).collect::<Vec<_>>(),
+        "certificateAuthorities": AUTHORITIES
+            .iter()
+            .filter(|name| stacked || **name != "etcd-ca")
+            .map(|name| one(name, TEN_YEARS))
+            .collect::<Vec<_>>(),
     })
 }
 

@@ -7,7 +7,7 @@ use super::upgrade::maybe_reboot;
 use super::{Run, Stop, fail_in};
 use crate::faults::{pod_hash, second_control_plane};
 use crate::node::release::Release;
-use crate::node::{COMPONENTS, image, kubelet, manifest, manifest_path};
+use crate::node::{image, kubelet, manifest, manifest_path};
 
 /// How long kubeadm waits for a static pod (`upgradeManifests`).
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -49,7 +49,9 @@ pub(super) async fn upgrade(run: &mut Run<'_>, to: Release) -> Result<(), Stop> 
         backup: format!("{tmp}/kubeadm-backup-manifests-{}", stamp.trim_end_matches('Z')),
         moved: Vec::new(),
     };
-    for component in COMPONENTS {
+    // An external etcd is not kubeadm's to touch.
+    let components: Vec<&'static str> = run.process.on(|n| n.components().collect());
+    for component in components {
         if component == "etcd" {
             etcd_healthy(run)
                 .map_err(|sick| fail_in(PHASE, &format!("etcd cluster is not healthy: {sick}")))?;

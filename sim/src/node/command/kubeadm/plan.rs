@@ -52,7 +52,7 @@ fn upgrades(world: &World, own: Release, to: Release) -> Value {
         }
         components.push(row);
     };
-    for node in world.nodes.values() {
+    for node in world.nodes.values().filter(|n| !n.beside) {
         row("kubelet", Some(&node.name), node.kubelet_running.clone(), target.clone());
     }
     for component in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
@@ -76,7 +76,9 @@ fn upgrades(world: &World, own: Release, to: Release) -> Value {
     if own < to {
         row("kubeadm", None, format!("v{own}"), target.clone());
     }
-    for (node, member) in &world.etcd.members {
+    // An external etcd is not kubeadm's to upgrade, and is no row of the plan.
+    let stacked = |node: &String| world.nodes.get(node).is_some_and(|n| !n.beside);
+    for (node, member) in world.etcd.members.iter().filter(|(node, _)| stacked(node)) {
         row("etcd", Some(node), format!("{}-0", member.version), to.etcd().to_string());
     }
     let series =

@@ -7,7 +7,7 @@ use super::{Run, Stop, configure, control_plane, control_planes, fail, fail_in, 
 use crate::faults::{image_pull, kubelet_config, reboot};
 use crate::node::process::Killed;
 use crate::node::release::Release;
-use crate::node::{COMPONENTS, image, kubelet, manifest_path, power};
+use crate::node::{image, kubelet, manifest_path, power};
 
 pub(super) async fn apply(run: &mut Run<'_>, args: &[&str]) -> Result<(), Stop> {
     let Some(text) = args.iter().find(|a| !a.starts_with('-')) else {
@@ -39,7 +39,12 @@ pub(super) async fn apply(run: &mut Run<'_>, args: &[&str]) -> Result<(), Stop> 
     let versions = run.process.world(|w| Versions {
         cluster: w.first_up("kube-apiserver").and_then(|n| running(w, n, "kube-apiserver")).unwrap_or(to),
         kubeadm: run.own,
-        kubelets: w.nodes.values().filter_map(|n| Release::parse(&n.kubelet_running)).collect(),
+        kubelets: w
+            .nodes
+            .values()
+            .filter(|n| !n.beside)
+            .filter_map(|n| Release::parse(&n.kubelet_running))
+            .collect(),
     });
     run.say(&format!("[upgrade/versions] Cluster version: {}", versions.cluster));
     run.say(&format!("[upgrade/versions] kubeadm version: v{}", run.own));
@@ -135,11 +140,12 @@ pub(super) fn cluster_health(run: &mut Run<'_>) -> Result<(), Stop> {
             !condition.map_or(up, |c| c["status"] == "True")
         };
         let away: Vec<String> = control_planes(w).into_iter().filter(not_ready).collect();
-        let cordoned = w.nodes.keys().all(|n| of(n).is_some_and(|n| n["spec"]["unschedulable"] == true));
+        let mut nodes = w.nodes.values().filter(|n| !n.beside).map(|n| &n.name);
+        let cordoned = nodes.all(|n| of(n).is_some_and(|n| n["spec"]["unschedulable"] == true));
         let node = w.nodes.get(&run.process.node);
-        let missing: Vec<&str> = COMPONENTS
+        let missing: Vec<&str> = node
             .into_iter()
-            .filter(|c| node.is_some_and(|n| !n.files.exists(&manifest_path(c))))
+            .flat_map(|n| n.components().filter(|c| !n.files.exists(&manifest_path(c))))
             .collect();
         (away, cordoned, missing)
     });

@@ -1,0 +1,139 @@
+//! `etcdctl` and `etcdutl`: in the etcd container of a control plane, or on a host of an external etcd.
+
+use engine::port::Output;
+use serde_json::{Value, json};
+
+use crate::etcd::Answer;
+use crate::node::process::{Ended, Process, failed, said};
+use crate::random::Random;
+
+/// A snapshot ends with its SHA-256, which is no part of the database.
+const CHECKSUM: usize = 32;
+const PAGES: usize = 20;
+const PAGE: usize = 4096;
+/// What marks a snapshot of the box.
+const MAGIC: &str = "etcd snapshot of a simulated cluster ";
+
+/// Runs one of the tools where a member is.
+pub(super) async fn tool(process: &Process, program: &str, args: &[&str]) -> Ended {
+    let own = |a: &&str| !a.starts_with("--endpoints") && !a.starts_with("--c") && !a.starts_with("--key");
+    let words: Vec<&str> = args.iter().copied().filter(own).collect();
+    let version =
+        process.world(|w| w.etcd.members.get(&process.node).map_or_else(String::new, |m| m.version.clone()));
+    match (program, words.as_slice()) {
+        (program, ["version"]) => {
+            Ok(said(format!("{program} version: {version}\nAPI version: {}\n", minor(&version))))
+        }
+        // Up to 3.5 both tools know snapshots; 3.6 has taken them from etcdctl.
+        ("etcdctl", ["snapshot", "status", ..]) if minor(&version) != "3.6" => Ok(etcdutl(process, &words)),
+        ("etcdctl", _) => etcdctl(process, args, &words).await,
+        _ => Ok(etcdutl(process, &words)),
+    }
+}
+
+fn minor(version: &str) -> &str {
+    version.rsplit_once('.').map_or(version, |(minor, _)| minor)
+}
+
+async fn etcdctl(process: &Process, all: &[&str], words: &[&str]) -> Ended {
+    let cluster = all.contains(&"--cluster");
+    let own = !cluster && words.first() == Some(&"endpoint");
+    let endpoint = all.iter().find_map(|a| a.strip_prefix("--endpoints=")).unwrap_or("127.0.0.1:2379");
+    let sick = process.world(|w| match own {
+        true => !w.etcd.answers(&process.node),
+        false => w.etcd.members.values().any(|m| !m.up) || !w.etcd.quorum(),
+    });
+    if sick && (cluster || own) {
+        // A client waits five seconds for an endpoint that does not answer.
+        process.busy(5000, 5100).await?;
+    }
+    let words: Vec<&str> = words.iter().copied().filter(|w| !w.starts_with('-') && *w != "json").collect();
+    // Only its own member is asked, so a service that is stopped gives no answer for the others.
+    if !own && !process.world(|w| w.etcd.is_up(&process.node)) {
+        process.busy(5000, 5100).await?;
+        let Answer { code, stdout, stderr } = Answer::no_quorum();
+        return Ok(Output { code, stdout, stderr });
+    }
+    let node = &process.node;
+    let answer = match words.as_slice() {
+        ["endpoint", "health"] if own => process.world(|w| w.etcd.own_health(node, endpoint)),
+        ["endpoint", "health"] => process.world(|w| w.etcd.health()),
+        ["endpoint", "status"] if own => {
+            process.world(|w| w.etcd.own_status(node, endpoint, w.store.revision()))
+        }
+        ["endpoint", "status"] => process.world(|w| w.etcd.status(w.store.revision())),
+        ["member", "list"] => process.world(|w| w.etcd.member_list()),
+        ["alarm", "list"] => process.world(|w| w.etcd.alarm_list(w.store.revision())),
+        ["snapshot", "save", path] => return save(process, path).await,
+        ["move-leader", id] => {
+            process.busy(50, 200).await?;
+            process.world(|w| w.etcd.move_leader(node, id))
+        }
+        ["defrag"] => {
+            process.busy(400, 1500).await?;
+            process.world(|w| w.etcd.defrag(node, endpoint))
+        }
+        _ => return Ok(super::not_known("etcdctl", &words)),
+    };
+    let Answer { code, stdout, stderr } = answer;
+    Ok(Output { code, stdout, stderr })
+}
+
+async fn save(process: &Process, path: &str) -> Ended {
+    if !process.world(|w| w.etcd.quorum()) {
+        process.busy(5000, 5100).await?;
+        let Answer { code, stdout, stderr } = Answer::no_quorum();
+        return Ok(Output { code, stdout, stderr });
+    }
+    if !path.starts_with("/var/lib/etcd/") && !process.on(|n| n.beside) {
+        // The container sees only its data folder.
+        return Ok(failed(
+            1,
+            format!("Error: could not open {path}.part (open {path}.part: no such file or directory)\n"),
+        ));
+    }
+    process.busy(800, 2500).await?;
+    process.world(|w| {
+        let revision = w.store.revision();
+        let version = w.etcd.members.get(&process.node).map_or_else(String::new, |m| m.version.clone());
+        let mut filler = Random::named(revision, "snapshot");
+        let facts = json!({
+            "hash": filler.bits() >> 32, "revision": revision, "totalKey": 400 + revision / 2,
+            "totalSize": PAGES * PAGE, "version": version,
+        });
+        let mut bytes = format!("{MAGIC}{facts}\n").into_bytes();
+        while bytes.len() < PAGES * PAGE + CHECKSUM {
+            bytes.extend(filler.bits().to_le_bytes());
+        }
+        bytes.truncate(PAGES * PAGE + CHECKSUM);
+        if let Some(node) = w.nodes.get_mut(&process.node) {
+            node.files.write(path, bytes, 0o600);
+        }
+    });
+    Ok(said(format!("Snapshot saved at {path}\n")))
+}
+
+fn etcdutl(process: &Process, words: &[&str]) -> Output {
+    let ["snapshot", "status", path, ..] = words else { return super::not_known("etcdutl", words) };
+    let content = process.on(|n| n.files.read(path).map(<[u8]>::to_vec));
+    let Some(content) = content else {
+        return failed(1, format!("Error: stat {path}: no such file or directory\n"));
+    };
+    let head = content.split(|b| *b == b'\n').next().unwrap_or_default();
+    let facts = std::str::from_utf8(head).ok().and_then(|h| h.strip_prefix(MAGIC));
+    let facts = facts.and_then(|f| serde_json::from_str::<Value>(f).ok());
+    match facts.filter(|_| content.len() == PAGES * PAGE + CHECKSUM) {
+        Some(mut facts) => {
+            // `version` came with etcdutl 3.6.
+            let old = facts["version"].as_str().is_some_and(|v| v.starts_with("3.5"));
+            if let Some(map) = facts.as_object_mut().filter(|_| old) {
+                map.shift_remove("version");
+            }
+            said(format!("{facts}\n"))
+        }
+        None => failed(
+            1,
+            "Error: snapshot file integrity check failed. If you are copying bare data directory, use --skip-hash-check\n",
+        ),
+    }
+}
