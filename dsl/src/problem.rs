@@ -456,6 +456,9 @@ impl Problem {
             WrongType { expected, found, .. } if expected == "a version" && found == "a minor version" => {
                 Some("a version has its patch release too, such as `v1.34.2`".to_string())
             }
+            WrongType { expected, found, .. } if *found == format!("{expected}, or none") => {
+                Some("leave out the `?` behind its type, and give it a default if nobody need say it".to_string())
+            }
             WrongType { example, .. } if !example.is_empty() => Some(format!("write for example `{example}`")),
             NotAMember { near, members, .. } => did_you_mean(near.as_deref())
                 .or_else(|| Some(format!("choose one of {}", ticks(members.iter().map(String::as_str))))),
@@ -469,6 +472,15 @@ impl Problem {
             MissingArgument { name, example, .. } => Some(format!("add `{name}={example}`")),
             PositionalAfterNamed => Some("put it before the first `name=value`".to_string()),
             NamedOnly { name, .. } => Some(format!("write `{name}=...`")),
+            // What a command printed is text, also where it is a number.
+            Operands { op: "==" | "!=", left, right }
+                if (left == "text") != (right == "text") && !format!("{left}{right}").contains("secret") =>
+            {
+                Some("put the other into a text as well: `\"${name}\"`".to_string())
+            }
+            NotACondition(found) if found.starts_with("a record") => {
+                Some("name one of its fields: `result.field`".to_string())
+            }
             NotACondition(_) => Some("compare it with something: `==`, `!=`, `<`, `in`".to_string()),
             Here => Some("use it inside `each node in ... { }`, or name a node".to_string()),
             NotIterable(_) => Some("give a set such as `workers`, or a list such as `[a, b]`".to_string()),

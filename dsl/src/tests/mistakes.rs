@@ -455,11 +455,12 @@ fn conditions_are_true_or_false() {
     steps(
         "if workers { run command \"x\" on=local }\nif 1 == \"a\" { }\nif count(workers) > 10% { }",
         expect![[r#"
-        3:4 `workers` K0308 a condition is true or false, and this is a set of nodes
-            compare it with something: `==`, `!=`, `<`, `in`
-        4:4 `1 == "a"` K0307 `==` does not go with a number and text
-        5:4 `count(workers) > 10%` K0307 `>` does not go with a number and a share
-    "#]],
+            3:4 `workers` K0308 a condition is true or false, and this is a set of nodes
+                compare it with something: `==`, `!=`, `<`, `in`
+            4:4 `1 == "a"` K0307 `==` does not go with a number and text
+                put the other into a text as well: `"${name}"`
+            5:4 `count(workers) > 10%` K0307 `>` does not go with a number and a share
+        "#]],
     );
 }
 
@@ -702,4 +703,21 @@ fn files_that_use_each_other_are_shown_with_the_way() {
         books/b.kup:3:7 `s` K0403 `stage` does not stand in a module
             a module holds `use` and `task`; the rest belongs in a playbook
     "#]].assert_eq(&super::draw(&super::run(&files)));
+}
+
+#[test]
+fn what_a_step_gives_back_is_used_as_what_it_is() {
+    check(
+        "use std/os\nplaybook \"p\"\nparam script: path?\nparam threads: number\nstage s { each node in workers {\n\
+         let now = read command \"cat x\"\nwhen now != threads { drain }\nlet todo = os updates\nwhen todo { drain }\n\
+         run script script\n} }",
+        expect![[r#"
+            7:6 `now != threads` K0307 `!=` does not go with text and a number
+                put the other into a text as well: `"${name}"`
+            9:6 `todo` K0308 a condition is true or false, and this is a record `{ wanted: bool, packages: number, kernel: bool, reboot: bool }`
+                name one of its fields: `result.field`
+            10:12 `script` K0301 expected a path, found a path, or none
+                leave out the `?` behind its type, and give it a default if nobody need say it
+        "#]],
+    );
 }
