@@ -244,6 +244,17 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR", conflicts_with_all = ["words", "source", "json"])]
         site: Option<PathBuf>,
     },
+    /// Prints the rights that a playbook needs, in the cluster and on the nodes.
+    Rbac {
+        /// The playbook.
+        file: PathBuf,
+        /// A folder with libraries: `use lib/x` is its `lib/x.kup`. May be given many times.
+        #[arg(long, value_name = "DIR")]
+        path: Vec<PathBuf>,
+        /// Who is to have them, as the cluster and the nodes know him.
+        #[arg(long, default_value = "kup")]
+        user: String,
+    },
     /// Explains a finding of a check, with an example; without a code, lists all.
     Explain {
         /// The code that stands beside the finding, e.g. K0203.

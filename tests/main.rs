@@ -1,6 +1,7 @@
 //! The one harness of the binary: what a person meets at the command line, the documents, what editors
 //! are given, and the walls between the rooms.
 
+mod access;
 mod cli;
 mod contract;
 mod crash;

@@ -1,6 +1,8 @@
 //! What a playbook means: names resolved to ids, arguments complete and in the order of their
 //! parameters, types known. An unresolved name cannot be written down here.
 
+use std::collections::BTreeSet;
+
 use crate::span::Span;
 use crate::value::{Type, Value};
 
@@ -362,6 +364,59 @@ pub struct Hook {
     pub text: String,
     /// The place of the event.
     pub span: Span,
+}
+
+impl Program {
+    /// Returns the native verbs that may be performed: by the stages, by what takes them back, by handlers and hooks.
+    pub fn verbs(&self) -> BTreeSet<&str> {
+        let mut found = (BTreeSet::new(), BTreeSet::new());
+        for body in self.stages.iter().map(|s| &s.body).chain(self.hooks.iter().map(|h| &h.body)) {
+            self.verbs_of(body, &mut found);
+        }
+        found.1
+    }
+
+    fn verbs_of<'p>(&'p self, block: &'p Block, found: &mut (BTreeSet<u32>, BTreeSet<&'p str>)) {
+        for stmt in &block.0 {
+            match stmt {
+                Stmt::Step(step) => {
+                    self.verbs_of_task(step.task, found);
+                    if let Some(undo) = &step.policy.undo {
+                        self.verbs_of(undo, found);
+                    }
+                }
+                Stmt::Each(each) => self.verbs_of(&each.body, found),
+                Stmt::If(choice) => {
+                    self.verbs_of(&choice.then, found);
+                    self.verbs_of(&choice.other, found);
+                }
+                Stmt::When(choice) => {
+                    self.verbs_of(&choice.then, found);
+                    self.verbs_of(&choice.other, found);
+                }
+                Stmt::Parallel(block) | Stmt::Sequence(block) => self.verbs_of(block, found),
+            }
+        }
+    }
+
+    fn verbs_of_task<'p>(&'p self, id: TaskId, found: &mut (BTreeSet<u32>, BTreeSet<&'p str>)) {
+        if !found.0.insert(id.0) {
+            return;
+        }
+        let task = &self.tasks[id.0 as usize];
+        match &task.body {
+            TaskBody::Native => {
+                found.1.insert(&task.name);
+                for (undo, _) in &task.header.undo {
+                    if let UndoClass::By(step) = undo {
+                        self.verbs_of_task(step.task, found);
+                    }
+                }
+            }
+            TaskBody::Steps { body, .. } => self.verbs_of(body, found),
+            TaskBody::Script(_) => {}
+        }
+    }
 }
 
 impl Hook {

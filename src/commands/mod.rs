@@ -10,6 +10,7 @@ mod lsp;
 mod new;
 mod person;
 mod plan;
+mod rbac;
 mod resume;
 mod run;
 mod runs;
@@ -53,6 +54,7 @@ pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Re
         Command::Runs { keep: Some(Keep::Unpack { file }) } => keep::unpack(global, console, &file),
         Command::Test { paths, path, update } => test::test(console, &paths, &path, update),
         Command::Doc { words, source, site } => doc::doc(console, &words, source, site.as_deref()),
+        Command::Rbac { file, path, user } => rbac::rbac(console, &file, &path, &user),
         Command::Explain { code } => explain::explain(console, code.as_deref()),
         Command::Lsp { stdio: _ } => lsp::lsp(),
     }

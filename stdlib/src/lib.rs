@@ -6,6 +6,7 @@ use engine::action::Actions;
 pub mod hosts;
 pub mod inventory;
 
+pub mod access;
 mod actions;
 mod api;
 mod crictl;

@@ -18,6 +18,7 @@ mod lsp;
 mod new;
 mod os;
 mod person;
+mod rbac;
 mod results;
 mod roads;
 mod run;

@@ -1,0 +1,284 @@
+//! `kup rbac` tells the truth: every shipped playbook, performed on a simulated cluster with exactly the rights
+//! that it is said to need, comes to its end; and no right is granted that none of them ever uses.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use dsl::program::Program;
+use dsl::source::{LoadError, Loader};
+use engine::event::{Event, Outcome};
+use engine::inputs;
+use engine::journal::{Journal, Keys};
+use engine::lock::{Lock, Who};
+use engine::machine::{Input, Machine};
+use engine::plan;
+use engine::port::{Command, Output, Ports, Shell, ShellError, Shells};
+use engine::readonly::read_only;
+use engine::run::{self, Run};
+use engine::secret::Secrets;
+use http::{Request, Response, StatusCode};
+use indexmap::IndexMap;
+use kube::client::Body;
+use sim::{Cluster, Shape};
+use stdlib::access::{Access, Right, access};
+use tokio::sync::mpsc;
+
+use crate::support::repository;
+
+/// The shipped playbooks, and what is given to them.
+const JOBS: &[(&str, &[(&str, &str)])] = &[
+    ("certs-renew", &[("left", "400d")]),
+    ("etcd-backup", &[]),
+    ("etcd-defrag", &[]),
+    ("etcd-move-leader", &[("off", "cp1")]),
+    ("kubeadm-hops", &[("target", "v1.34.2")]),
+    ("kubeadm-minor", &[("target", "v1.34.2")]),
+    ("kubeadm-patch", &[("target", "v1.33.5")]),
+    ("node-reboot", &[("always", "true")]),
+    ("os-patch", &[]),
+    ("preflight", &[("target", "v1.34.2")]),
+    ("validate", &[("target", "v1.33.4")]),
+    ("workers-only", &[("target", "v1.33.4")]),
+];
+
+/// A cluster on which nearly all of them have work.
+const SHAPE: &str = r#"
+version = "v1.33.4"
+control_plane = 3
+
+[[pool]]
+name = "web"
+count = 2
+updates = ["openssl"]
+reboot_wanted = true
+
+[[pool]]
+name = "gpu"
+count = 1
+gpu = 4
+packages = "dnf"
+version = "v1.32.4"
+"#;
+
+/// What is asked for only of pods with volumes, of a kubelet that does not start, and after an installation that
+/// broke off: not on this cluster.
+const RARE: [&str; 4] =
+    ["get persistentvolumeclaims", "list volumeattachments.storage.k8s.io", "journalctl", "dpkg"];
+
+struct Shipped(PathBuf);
+
+impl Loader for Shipped {
+    fn load(&self, path: &str) -> Result<String, LoadError> {
+        if path == "main" {
+            return std::fs::read_to_string(&self.0).map_err(|_| LoadError::NotFound);
+        }
+        let text = stdlib::modules().iter().find(|(known, _)| *known == path);
+        text.map(|(_, text)| text.to_string()).ok_or(LoadError::NotFound)
+    }
+}
+
+/// What was asked of the cluster and of the nodes.
+#[derive(Default)]
+struct Asked {
+    rights: BTreeSet<Right>,
+    programs: BTreeSet<String>,
+    refused: BTreeSet<String>,
+}
+
+/// A cluster that grants what is granted, and nodes that run as root what may be run.
+struct Guarded {
+    granted: Access,
+    asked: Mutex<Asked>,
+}
+
+impl Guarded {
+    fn ports(self: &Arc<Guarded>, ports: Ports) -> Ports {
+        let client = ports.kube.clone().unwrap();
+        let namespace = client.default_namespace().to_string();
+        let guard = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (client, guard) = (client.clone(), guard.clone());
+            async move {
+                match guard.may(&request) {
+                    Ok(()) => client.send(request).await,
+                    Err(what) => Ok(forbidden(&what)),
+                }
+            }
+        });
+        Ports {
+            kube: Some(kube::Client::new(service, namespace)),
+            shells: Arc::new(Watched(ports.shells, self.clone())),
+            ..ports
+        }
+    }
+
+    fn may(&self, request: &Request<Body>) -> Result<(), String> {
+        let Some(right) = Right::of_request(request.method().as_str(), &request.uri().to_string()) else {
+            return Ok(());
+        };
+        let mut asked = self.asked.lock().unwrap();
+        let granted = self.granted.api.iter().any(|granted| granted.covers(&right));
+        asked.rights.insert(right.clone());
+        if !granted {
+            asked.refused.insert(right.to_string());
+            return Err(right.to_string());
+        }
+        Ok(())
+    }
+}
+
+fn forbidden(what: &str) -> Response<Body> {
+    let status = serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
+        "message": format!("not granted: {what}"),
+    });
+    let mut response = Response::new(Body::from(status.to_string().into_bytes()));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
+}
+
+struct Watched(Arc<dyn Shells>, Arc<Guarded>);
+
+impl Shells for Watched {
+    fn on(&self, ssh: &str) -> Arc<dyn Shell> {
+        Arc::new(WatchedShell(self.0.on(ssh), self.1.clone()))
+    }
+
+    fn here(&self) -> Arc<dyn Shell> {
+        self.0.here()
+    }
+}
+
+struct WatchedShell(Arc<dyn Shell>, Arc<Guarded>);
+
+impl WatchedShell {
+    fn as_root(&self, program: &str) {
+        self.1.asked.lock().unwrap().programs.insert(program.to_string());
+    }
+}
+
+#[async_trait]
+impl Shell for WatchedShell {
+    async fn run(&self, command: &Command) -> Result<Output, ShellError> {
+        if command.root {
+            self.as_root(&command.argv[0]);
+        }
+        self.0.run(command).await
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ShellError> {
+        self.as_root("sh");
+        self.0.read(path).await
+    }
+
+    async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), ShellError> {
+        self.as_root("sh");
+        self.0.write(path, content, mode).await
+    }
+
+    async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {
+        self.as_root("sh");
+        self.0.fetch(path, into).await
+    }
+}
+
+fn program(name: &str) -> Program {
+    let path = repository().join(format!("playbooks/{name}.kup"));
+    let checked = dsl::check("main", &Shipped(path), stdlib::PRELUDE);
+    checked.program.unwrap_or_else(|| panic!("{name}: {:?}", checked.diagnostics))
+}
+
+/// Plans and performs a playbook with the rights that it is said to need; returns what it asked for.
+async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) {
+    let program = program(name);
+    let guarded = Arc::new(Guarded { granted: access(program.verbs()), asked: Mutex::default() });
+    let cluster = Cluster::start(Shape::from_toml(SHAPE).unwrap(), 7, Vec::new());
+    let ports = guarded.ports(cluster.ports());
+    let looking = read_only(ports.clone());
+    let inventory = Arc::new(stdlib::inventory::read(&looking, None).await.unwrap());
+    let here = tempfile::tempdir().unwrap();
+    let given = given.iter().map(|(name, value)| (name.to_string(), inputs::Given::set(*value)));
+    let given: IndexMap<_, _> = given.collect();
+    let values = inputs::resolve(&program, &given, &*inventory).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+    let mut plan = plan::build(&program, &inventory, &values).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+    let folder = here.path().to_path_buf();
+    let probes = run::probe(&plan, &stdlib::actions(), &looking, &inventory, &folder).await;
+    plan::forecast(&mut plan, &probes);
+    let plan = Arc::new(plan);
+    let who = Who { host: "laptop".into(), user: "ann".into() };
+    let lock = Lock::acquire(&ports, here.path(), &inventory.cluster, "run", &who).await.unwrap();
+    let (people, wanted) = mpsc::channel(64);
+    people.send(Input::Begin { by: who.user.clone() }).await.unwrap();
+    let mut machine = Machine::new(plan.clone(), 7);
+    machine.attend();
+    let mut sink = |_, event: &Event| {
+        if let Event::ApprovalAsked { gate, .. } = event {
+            let yes = Input::Answer { gate: *gate, yes: true, by: "ann".into(), when: String::new() };
+            people.try_send(yes).unwrap();
+        }
+    };
+    let run = Run {
+        machine: &mut machine,
+        journal: &mut Journal::forgotten(Keys::new(&plan)),
+        actions: stdlib::actions(),
+        ports: ports.clone(),
+        inventory,
+        id: "run".into(),
+        folder,
+        heard: None,
+        secrets: Arc::new(Secrets::closed()),
+    };
+    let outcome = run::drive(run, wanted, &mut sink).await.unwrap();
+    lock.release().await;
+    (outcome, guarded)
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_shipped_playbook_gets_along_with_the_rights_that_it_is_said_to_need() {
+    let (mut granted, mut used) = (Access::default(), Asked::default());
+    for (name, given) in JOBS {
+        let (outcome, guarded) = perform(name, given).await;
+        let asked = std::mem::take(&mut *guarded.asked.lock().unwrap());
+        assert!(asked.refused.is_empty(), "{name} needs more: {:#?}", asked.refused);
+        // It finds the pool that lags behind.
+        let expected = if *name == "validate" { Outcome::Paused } else { Outcome::Done };
+        assert_eq!(outcome, expected, "{name}");
+        let unknown: Vec<_> = asked.programs.iter().filter(|p| !guarded.granted.root.contains(*p)).collect();
+        assert!(unknown.is_empty(), "{name} runs as root, and says nothing of it: {unknown:?}");
+        granted.api.extend(guarded.granted.api.iter().cloned());
+        granted.root.extend(guarded.granted.root.iter().cloned());
+        used.rights.extend(asked.rights);
+        used.programs.extend(asked.programs);
+    }
+    let is_rare = |what: &str| RARE.contains(&what);
+    let idle = granted.api.iter().filter(|right| !used.rights.iter().any(|used| right.covers(used)));
+    let idle: Vec<_> = idle.map(ToString::to_string).filter(|right| !is_rare(right)).collect();
+    assert!(idle.is_empty(), "granted, and used by no playbook: {idle:#?}");
+    let idle: Vec<_> = granted
+        .root
+        .iter()
+        .filter(|program| !used.programs.contains(*program) && !is_rare(program))
+        .collect();
+    assert!(idle.is_empty(), "said to run as root, and run by no playbook: {idle:?}");
+}
+
+#[test]
+fn every_playbook_and_every_verb_is_looked_at() {
+    let mut names: Vec<String> = std::fs::read_dir(repository().join("playbooks"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "kup"))
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    let jobs: Vec<&str> = JOBS.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(names, jobs);
+    for (module, text) in stdlib::modules() {
+        for header in text.lines().filter_map(|line| line.strip_prefix("native task ")) {
+            let verb = header.split('(').next().unwrap_or_default().trim();
+            assert!(stdlib::access::is_known(verb), "access.toml says nothing of `{verb}` of {module}");
+        }
+    }
+}
