@@ -1,12 +1,13 @@
 //! From a playbook and a target to a plan that knows what is to be done: the road that `plan` and
 //! `run` share. It changes nothing: its ports refuse.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dsl::program::{Effect, Program};
 use dsl::source::Sources;
+use dsl::window::Window;
 use engine::event::Failure;
 use engine::inputs as values;
 use engine::inventory::Inventory;
@@ -152,6 +153,28 @@ impl Prepared {
             if !console.quiet {
                 tell_more(console, failure);
             }
+        }
+    }
+
+    /// Says which maintenance windows are closed now, and that what changes something waits for them.
+    pub(crate) fn tell_windows(&self, console: Console) {
+        let wall = i64::try_from(self.ports.clock.wall().as_secs()).unwrap_or(i64::MAX);
+        let held = self.plan.held();
+        let texts: BTreeSet<&String> = held.values().collect();
+        for text in texts {
+            let Ok(window) = Window::parse(text) else { continue };
+            let standing = window.at(wall);
+            if standing.until == i64::MAX {
+                continue; // it is always open
+            }
+            let (word, what) = match standing.open {
+                true => ("closes", "what has not begun then waits until it opens again"),
+                false => {
+                    ("opens", "what changes something waits until then; to begin now, take the `window` out")
+                }
+            };
+            let told = format!("the window {} {word} {}", one_line(text), window.tell(standing.until));
+            console.say(&format!("{YELLOW}note{RESET}: {told}: {what}"));
         }
     }
 

@@ -239,6 +239,7 @@ impl Wanted {
             | Input::Undone(..)
             | Input::HookWaiting(..)
             | Input::HookEnded(..)
+            | Input::Window { .. }
             | Input::Tick => return None,
         };
         Some(Wanted { after, at, what, by: by.clone(), life: None, more })

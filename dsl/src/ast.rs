@@ -174,8 +174,6 @@ pub(crate) enum Stmt {
     Parallel(Block),
     /// Policy of the block's owner.
     Policy(Policy),
-    /// A word of the language that this kup does not know yet.
-    Later(Span),
 }
 
 /// A call of a verb.
@@ -250,6 +248,8 @@ pub(crate) enum PolicyKind {
     Allow(Span, Expr),
     /// `approve "question"`
     Approve(Expr),
+    /// `window "Sat 02:00-05:00 Europe/Berlin"`
+    Window(Expr),
     /// `before { }`
     Before(Block),
     /// `after { }`

@@ -20,6 +20,7 @@ pub mod source;
 pub mod span;
 pub mod test;
 pub mod value;
+pub mod window;
 
 pub use check::{Checked, check, check_any, module};
 pub use format::{Refused, format};

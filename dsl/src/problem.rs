@@ -202,6 +202,12 @@ pub(crate) enum Problem {
     GivesNothing(String),
     NotInAnUndo(&'static str),
     NobodyIsAsked,
+    BadWindow {
+        why: String,
+        hint: String,
+    },
+    WindowInNode,
+    NoWindowHere,
     // K05: tests
     NothingToTest,
     NothingExpected,
@@ -326,6 +332,9 @@ impl Problem {
             GivesNothing(_) => "K0419",
             NotInAnUndo(_) => "K0420",
             NobodyIsAsked => "K0421",
+            BadWindow { .. } => "K0422",
+            WindowInNode => "K0423",
+            NoWindowHere => "K0424",
             NothingToTest => "K0501",
             NothingExpected => "K0502",
             TwoSubjects => "K0503",
@@ -493,8 +502,11 @@ impl Problem {
             PolicyNotFirst => Some("move it up, before the first step".to_string()),
             NoPolicyHere => Some("put it into the block of a stage, a task, an `each` or a step".to_string()),
             StepInStepBlock => Some(
-                "the block behind a step holds policy: timeout, retry, undo, name, long, allow, approve, before, after".to_string(),
+                "the block behind a step holds policy: timeout, retry, undo, name, long, allow, approve, window, before, after".to_string(),
             ),
+            BadWindow { hint, .. } => Some(hint.clone()),
+            WindowInNode => Some("put it first into the block of the `each`, of its stage or of the playbook".to_string()),
+            NoWindowHere => Some("put it first into the block of a stage or of an `each`".to_string()),
             NobodyIsAsked => Some("put it behind the step that changes something".to_string()),
             UseCycle(_) => Some("move what both need into a third file".to_string()),
             StageCycle(_) => Some("say with `after` which of them comes first".to_string()),
@@ -643,9 +655,12 @@ impl fmt::Display for Problem {
             OutOfReach { name, why } => write!(f, "the result `{name}` is not known here: {why}"),
             GivesNothing(task) => write!(f, "`{task}` gives nothing back"),
             NotInAnUndo(what) => write!(f, "an `undo` holds steps, and no {what}"),
-            NobodyIsAsked => {
-                f.write_str("nobody is asked while something is taken back or a failure is handled")
+            BadWindow { why, .. } => f.write_str(why),
+            WindowInNode => {
+                f.write_str("a node that was begun is brought to its end: no window holds a part of it")
             }
+            NoWindowHere => f.write_str("nothing waits for a window in an `undo`, a handler or a hook"),
+            NobodyIsAsked => f.write_str("nobody is asked in an `undo`, a handler or a hook"),
             NothingToTest => {
                 f.write_str("this tests nothing: the file has no playbook, and the test no steps")
             }

@@ -319,6 +319,8 @@ pub struct Policy {
     /// What somebody must say yes to before the step or the scope begins; of an `each` with canaries,
     /// before the lanes behind them begin.
     pub approve: Option<Expr>,
+    /// When nodes, and stages and steps outside of them, may begin; a text that [`crate::window`] reads.
+    pub window: Option<String>,
     /// `hosts`: whom scripts may talk to over HTTP. Only the playbook's own policy has any.
     pub hosts: Vec<String>,
 }

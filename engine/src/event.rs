@@ -150,6 +150,15 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// Something may begin, and waits for its maintenance window. Told again when it opens at another time.
+    WindowAwaited {
+        /// What waits.
+        gate: Gate,
+        /// The window, as it was written.
+        window: String,
+        /// When it opens, as people of its time zone say it.
+        opens: String,
+    },
     /// Somebody is asked whether a step, a scope or the lanes behind canaries may begin.
     ApprovalAsked {
         /// What waits.

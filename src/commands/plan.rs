@@ -31,6 +31,7 @@ pub(crate) fn plan(global: &Global, console: Console, target: args::Target) -> R
     if prepared.tell_blockers(console) {
         return Ok(Exit::Blocked);
     }
+    prepared.tell_windows(console);
     say_next(console, &prepared, &next);
     Ok(Exit::Done)
 }

@@ -49,6 +49,7 @@ pub(crate) fn run(
             };
             return Err(Error::new(Exit::Blocked, message).hint("look at it again with `kup plan`"));
         }
+        prepared.tell_windows(console);
         if yes {
             tell_questions(console, &prepared);
         }

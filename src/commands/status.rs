@@ -29,6 +29,10 @@ pub(crate) fn status(global: &Global, console: Console, run: Option<&str>) -> Re
     if let (Mode::Paused | Mode::Finished(Outcome::Paused), Some(why)) = (mode, pause(&record)) {
         say(&format!("{YELLOW}paused{RESET}: {}", one_line(why)));
     }
+    for (gate, opens) in machine.state().held().iter().filter(|_| alive) {
+        let key = one_line(record.stored.plan.gate_key(*gate));
+        say(&format!("  {YELLOW}…{RESET} {key} waits for its window, which opens {}", one_line(opens)));
+    }
     for gate in machine.state().asked() {
         let question = record.stored.plan.approvals.get(gate).map_or("", String::as_str);
         let key = one_line(record.stored.plan.gate_key(*gate));

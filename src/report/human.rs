@@ -87,6 +87,12 @@ impl Report for Human {
             Event::LockTaken { by, from, why } => {
                 banner(YELLOW, &format!("the lock of {from} was taken by {by}: {why}"))
             }
+            Event::WindowAwaited { gate, window, opens } => format!(
+                "  {YELLOW}…{RESET} {}  {YELLOW}waits for the window {}, which opens {}{RESET}",
+                one_line(plan.gate_key(*gate)),
+                one_line(window),
+                one_line(opens)
+            ),
             Event::ApprovalAsked { gate, question } => format!(
                 "  {YELLOW}?{RESET} {}  {YELLOW}asks: {}{RESET}",
                 one_line(plan.gate_key(*gate)),

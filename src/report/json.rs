@@ -149,6 +149,11 @@ enum Record {
         from: String,
         why: String,
     },
+    WindowAwaited {
+        gate: String,
+        window: String,
+        opens: String,
+    },
     ApprovalAsked {
         gate: String,
         question: String,
@@ -273,6 +278,9 @@ fn record(plan: &Plan, event: &Event) -> Record {
         Event::RetryAsked { step, by, why } => Record::RetryAsked { step: of(&step), by, why },
         Event::RunAborted { by, why } => Record::RunAborted { by, why },
         Event::LockTaken { by, from, why } => Record::LockTaken { by, from, why },
+        Event::WindowAwaited { gate, window, opens } => {
+            Record::WindowAwaited { gate: key(gate), window, opens }
+        }
         Event::ApprovalAsked { gate, question } => Record::ApprovalAsked { gate: key(gate), question },
         Event::ApprovalGiven { gate, by, when } => Record::ApprovalGiven { gate: key(gate), by, when },
         Event::ApprovalRefused { gate, by, when } => Record::ApprovalRefused { gate: key(gate), by, when },
@@ -371,6 +379,8 @@ pub(crate) struct PlanLine {
     blockers: Vec<Blocker>,
     /// What is asked on the way.
     questions: Vec<Question>,
+    /// What waits for a maintenance window.
+    windows: Vec<Waits>,
     steps: Vec<StepLine>,
 }
 
@@ -379,6 +389,13 @@ pub(crate) struct PlanLine {
 struct Question {
     gate: String,
     question: String,
+}
+
+/// What may only begin in a maintenance window.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Waits {
+    gate: String,
+    window: String,
 }
 
 /// Something that forbids the run.
@@ -420,6 +437,8 @@ impl PlanLine {
         let questions = plan.questions().into_iter();
         let questions =
             questions.map(|(gate, question)| Question { gate: plan.gate_key(gate).to_string(), question });
+        let windows = plan.held().into_iter();
+        let windows = windows.map(|(gate, window)| Waits { gate: plan.gate_key(gate).to_string(), window });
         PlanLine {
             v: VERSION,
             kind: "plan".to_string(),
@@ -431,6 +450,7 @@ impl PlanLine {
             maybe: plan.steps.iter().filter(|s| s.maybe).count(),
             blockers: blockers.collect(),
             questions: questions.collect(),
+            windows: windows.collect(),
             steps,
         }
     }
@@ -694,6 +714,7 @@ mod tests {
         "retry_asked",
         "run_aborted",
         "lock_taken",
+        "window_awaited",
         "approval_asked",
         "approval_given",
         "approval_refused",

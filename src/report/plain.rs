@@ -81,6 +81,11 @@ impl Report for Plain {
                 "takeover",
                 &format!("by {} from {}: {}", one_line(by), one_line(from), one_line(why)),
             ),
+            Event::WindowAwaited { gate, window, opens } => gated(
+                gate,
+                "waits",
+                format!("for the window {}, which opens {}", one_line(window), one_line(opens)),
+            ),
             Event::ApprovalAsked { gate, question } => gated(gate, "asks", one_line(question)),
             Event::ApprovalGiven { gate, by, when } => {
                 gated(gate, "approved", format!("by {} at {}", one_line(by), one_line(when)))

@@ -45,6 +45,7 @@ impl Track {
             | Event::RetryAsked { .. }
             | Event::RunAborted { .. }
             | Event::LockTaken { .. }
+            | Event::WindowAwaited { .. }
             | Event::ApprovalAsked { .. }
             | Event::ApprovalGiven { .. }
             | Event::ApprovalRefused { .. }

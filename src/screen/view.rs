@@ -28,6 +28,8 @@ pub(super) struct View {
     waits: HashMap<StepId, (String, u64)>,
     /// Since when somebody is asked.
     asked: HashMap<Gate, u64>,
+    /// Since when something waits for its maintenance window.
+    held: HashMap<Gate, u64>,
     /// How often steps of the same text, but for their nodes, came to an end, and how long they took in all.
     seen: HashMap<String, (u64, u64)>,
     /// When this view began, and how long steps took since then, added up.
@@ -43,6 +45,7 @@ impl View {
             began: HashMap::new(),
             waits: HashMap::new(),
             asked: HashMap::new(),
+            held: HashMap::new(),
             seen: HashMap::new(),
             from: at,
             busy: 0,
@@ -76,6 +79,9 @@ impl View {
             }
             Event::ApprovalAsked { gate, .. } => {
                 self.asked.insert(*gate, at);
+            }
+            Event::WindowAwaited { gate, .. } => {
+                self.held.entry(*gate).or_insert(at);
             }
             Event::RunStarted
             | Event::RunResumed { .. }
@@ -163,6 +169,7 @@ impl View {
             () if failed => ("something failed", Color::Red),
             () if !state.asked().is_empty() => ("asks you", Color::Yellow),
             () if state.backing_off() > 0 => ("tries again", Color::Yellow),
+            () if state.running() == 0 && !state.held().is_empty() => ("waits for its window", Color::Yellow),
             () if waits => ("waits", Color::Yellow),
             () => ("goes well", Color::Green),
         }
@@ -200,11 +207,22 @@ impl View {
     fn body(&self, now: u64) -> Vec<Line<'static>> {
         let (plan, state) = (self.machine.plan(), self.machine.state());
         let mut stages: Vec<(Option<ScopeId>, Vec<Row>, Vec<Row>)> = Vec::new();
-        for gate in state.asked() {
-            let scope = match gate {
-                Gate::Step(step) => plan.step(*step).scope,
-                Gate::Scope(scope) => *scope,
+        let scope_of = |gate: &Gate| match *gate {
+            Gate::Step(step) => plan.step(step).scope,
+            Gate::Scope(scope) => scope,
+        };
+        for (gate, opens) in state.held() {
+            let row = Row {
+                mark: '…',
+                text: plan.gate_key(*gate).to_string(),
+                why: format!("waits for its window, which opens {opens}"),
+                nodes: Vec::new(),
+                since: self.held.get(gate).copied().unwrap_or(now),
             };
+            of_stage(&mut stages, plan, scope_of(gate)).1.push(row);
+        }
+        for gate in state.asked() {
+            let scope = scope_of(gate);
             let question = plan.approvals.get(gate).map_or("may it go on?", String::as_str);
             let row = Row {
                 mark: '?',

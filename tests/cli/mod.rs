@@ -32,3 +32,4 @@ mod test;
 mod trials;
 mod values;
 mod web;
+mod window;

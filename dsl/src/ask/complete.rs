@@ -59,8 +59,8 @@ const ITEMS: [&str; 8] = ["use", "playbook", "param", "stage", "task", "native t
 const TEST: [&str; 5] = ["expect", "on", "fault", "set", "playbook"];
 const EXPECTED: [&str; 8] = ["done", "paused", "undone", "failed", "refused", "failure", "plan", "no"];
 const STEPS: [&str; 5] = ["each", "if", "when", "let", "parallel"];
-const POLICY: [&str; 10] =
-    ["timeout", "retry", "undo", "name", "long", "allow", "approve", "hosts", "before", "after"];
+const POLICY: [&str; 11] =
+    ["timeout", "retry", "undo", "name", "long", "allow", "approve", "window", "hosts", "before", "after"];
 
 impl Page {
     /// Proposes what may stand at a byte of the file.

@@ -244,8 +244,8 @@ fn statement<'t>(text: &'t str, line: &[Token], start: usize, block: Block) -> P
         ["allow"] => Place::Law,
         ["retry", _] => Place::Words(&["backoff"]),
         [
-            "timeout" | "retry" | "allow" | "approve" | "hosts" | "name" | "undo" | "before" | "after"
-            | "long" | "parallel",
+            "timeout" | "retry" | "allow" | "approve" | "window" | "hosts" | "name" | "undo" | "before"
+            | "after" | "long" | "parallel",
             ..,
         ] => Place::Nothing,
         _ => step(text, line, words, start),

@@ -65,6 +65,10 @@ pub(super) const WORDS: &[(&str, &str)] = &[
         "approve",
         "somebody must say yes before it begins; in an `each` with `canary=`, before the lanes behind the canaries",
     ),
+    (
+        "window",
+        "when nodes, and what stands outside of them, may begin: `window \"Sat 02:00-05:00 Europe/Berlin\"`",
+    ),
     ("hosts", "whom scripts may talk to over HTTP: `hosts \"hooks.slack.com\", \"prometheus:9090\"`"),
     ("where", "the nodes of a set for which a condition holds"),
     ("and", "both"),

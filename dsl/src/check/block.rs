@@ -9,6 +9,7 @@ use crate::program::{
 };
 use crate::span::Span;
 use crate::value::{Type, Value};
+use crate::window::{Window, Wrong};
 
 use super::expr::{Frame, Here, fact};
 use super::step::one_line;
@@ -51,6 +52,11 @@ impl<'a> Checker<'a> {
     /// Checks the block of a scope: policy first, then steps. What stands before and after them are the
     /// first and the last of them.
     pub(super) fn scope(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> (Policy, Block) {
+        self.scope_of(frame, block, frame.begun)
+    }
+
+    /// The same of a block in which a node has begun, or has not.
+    fn scope_of(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block, begun: bool) -> (Policy, Block) {
         let mut policies = Vec::new();
         let mut seen = false;
         for stmt in &block.stmts {
@@ -61,7 +67,9 @@ impl<'a> Checker<'a> {
             }
         }
         let (policy, around) = self.policies(frame, &policies);
+        let outside = std::mem::replace(&mut frame.begun, begun);
         let body = self.block(frame, block);
+        frame.begun = outside;
         (policy, around.with(body.0))
     }
 
@@ -72,10 +80,6 @@ impl<'a> Checker<'a> {
             let span = match stmt {
                 Written::Policy(policy) => {
                     policies.push(policy);
-                    continue;
-                }
-                Written::Later(word) => {
-                    self.found.push(Problem::NotYet(self.text(*word).to_string()).at(*word));
                     continue;
                 }
                 Written::Step(step) => step.span,
@@ -116,9 +120,6 @@ impl<'a> Checker<'a> {
                 Written::Parallel(block) => {
                     self.no_policy(block);
                     stmts.push(Stmt::Parallel(self.statements(frame, block, false)));
-                }
-                Written::Later(word) => {
-                    self.found.push(Problem::NotYet(self.text(*word).to_string()).at(*word));
                 }
             }
         }
@@ -226,7 +227,8 @@ impl<'a> Checker<'a> {
         if is_node {
             frame.here = Here::Local(slot);
         }
-        let (policy, body) = self.scope(frame, &each.block);
+        let begun = frame.begun || element == Some(Type::Node);
+        let (policy, body) = self.scope_of(frame, &each.block, begun);
         frame.here = outer;
         element.as_ref()?;
         frame.locals.pop();
@@ -297,6 +299,13 @@ impl<'a> Checker<'a> {
                     self.must_be_in_time(frame, question.as_ref(), "the question of an `approve`");
                     std::mem::replace(&mut policy.approve, question).is_some()
                 }
+                PolicyKind::Window(text) => {
+                    if frame.begun {
+                        self.found.push(Problem::WindowInNode.at(line.span));
+                    }
+                    let window = self.window(text);
+                    std::mem::replace(&mut policy.window, window).is_some()
+                }
                 PolicyKind::Long => std::mem::replace(&mut policy.long, true),
                 PolicyKind::Hosts(hosts) => {
                     if !self.outermost {
@@ -332,22 +341,55 @@ impl<'a> Checker<'a> {
         (policy, around)
     }
 
+    /// Reads a window that is written out.
+    fn window(&mut self, text: &ast::Expr) -> Option<String> {
+        let window = self.plain(text, "a window")?;
+        match Window::parse(&window) {
+            Ok(_) => Some(window),
+            Err(Wrong { at, why, hint, rather }) => {
+                let whole = text.span;
+                // Between its quotes it stands as it is read, unless something in it is escaped.
+                let part = match self.text(whole).get(1..=window.len()) == Some(&window) {
+                    true => Span {
+                        start: whole.start + 1 + at.start as u32,
+                        end: whole.start + 1 + at.end as u32,
+                        ..whole
+                    },
+                    false => whole,
+                };
+                let rather = rather.filter(|_| part != whole);
+                self.found.push(Problem::BadWindow { why, hint }.at(part).rather(rather.as_deref()));
+                None
+            }
+        }
+    }
+
     fn undo(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> Block {
         if block.stmts.is_empty() {
             self.found.push(Problem::UndoOfNothing.at(block.span));
         }
         self.no_question(block);
         self.only_steps(block);
-        self.inner(frame, block)
+        // A window in it has been told.
+        let begun = std::mem::replace(&mut frame.begun, false);
+        let block = self.inner(frame, block);
+        frame.begun = begun;
+        block
     }
 
-    /// Nobody is asked while something is taken back, or while it is decided how to go on.
-    fn no_question(&mut self, block: &'a ast::Block) {
+    /// Nobody is asked, and nothing waits for a window, where something is taken back, decided or told.
+    pub(super) fn no_question(&mut self, block: &'a ast::Block) {
         for stmt in &block.stmts {
             let inner: Vec<&ast::Block> = match stmt {
                 Written::Policy(policy) => {
-                    if let PolicyKind::Approve(_) = policy.kind {
-                        self.found.push(Problem::NobodyIsAsked.at(policy.span));
+                    match policy.kind {
+                        PolicyKind::Approve(_) => {
+                            self.found.push(Problem::NobodyIsAsked.at(policy.span));
+                        }
+                        PolicyKind::Window(_) => {
+                            self.found.push(Problem::NoWindowHere.at(policy.span));
+                        }
+                        _ => {}
                     }
                     continue;
                 }
@@ -358,7 +400,6 @@ impl<'a> Checker<'a> {
                     choice.arms.iter().map(|(_, b)| b).chain(&choice.other).collect()
                 }
                 Written::Parallel(block) => vec![block],
-                Written::Later(_) => Vec::new(),
             };
             for block in inner {
                 self.no_question(block);
@@ -417,11 +458,7 @@ impl<'a> Checker<'a> {
     pub(super) fn handler(&mut self, event: Span, block: &'a ast::Block) -> Option<OnFailure> {
         let mut frame = Frame { handler: true, ..Frame::playbook() };
         let [Written::Step(written)] = block.stmts.as_slice() else {
-            if let Some(Written::Later(word)) = block.stmts.first() {
-                self.found.push(Problem::NotYet(self.text(*word).to_string()).at(*word));
-            } else {
-                self.found.push(Problem::HandlerNeedsDecision.at(event));
-            }
+            self.found.push(Problem::HandlerNeedsDecision.at(event));
             return None;
         };
         self.no_question(block);

@@ -36,6 +36,8 @@ pub(super) struct Frame<'a> {
     pub(super) it: bool,
     /// Whether it stands in a handler.
     pub(super) handler: bool,
+    /// Whether it stands in the `each` of a node, which is brought to its end.
+    pub(super) begun: bool,
 }
 
 /// What `here` is.

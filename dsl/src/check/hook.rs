@@ -48,6 +48,7 @@ impl<'a> Checker<'a> {
         if on == Thing::Node {
             frame.here = Here::Local(0);
         }
+        self.no_question(block);
         let body = self.inner(&mut frame, block);
         self.only_looks(&body);
         Some((Hook { on, stage: None, when, body, slots: frame.slots, text, span: event }, stage))

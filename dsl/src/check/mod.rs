@@ -658,6 +658,7 @@ impl Frame<'_> {
             here: Here::Nowhere,
             it: false,
             handler: false,
+            begun: false,
         }
     }
 }

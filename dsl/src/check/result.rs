@@ -195,7 +195,7 @@ impl<'a> Checker<'a> {
                 }
                 Stmt::Each(each) => self.only_steps(&each.block),
                 Stmt::Parallel(block) => self.only_steps(block),
-                Stmt::Step(_) | Stmt::Policy(_) | Stmt::Later(_) => {}
+                Stmt::Step(_) | Stmt::Policy(_) => {}
             }
         }
     }
@@ -212,7 +212,7 @@ fn bindings(block: &ast::Block, into: &mut Vec<Span>) {
                 choice.other.iter().for_each(|block| bindings(block, into));
             }
             Stmt::Parallel(block) => bindings(block, into),
-            Stmt::Step(_) | Stmt::Policy(_) | Stmt::Later(_) => {}
+            Stmt::Step(_) | Stmt::Policy(_) => {}
         }
     }
 }

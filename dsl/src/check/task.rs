@@ -178,7 +178,17 @@ impl<'a> Checker<'a> {
             .map_or(Here::Task, |slot| Here::Local(slot as u32));
         let slots = task.params.len() as u32;
         let task = Some(id as u32);
-        Frame { module, task, locals, slots, results: Vec::new(), here, it: false, handler: false }
+        Frame {
+            module,
+            task,
+            locals,
+            slots,
+            results: Vec::new(),
+            here,
+            it: false,
+            handler: false,
+            begun: false,
+        }
     }
 
     fn effect(&mut self, id: usize, clauses: &[ast::Clause]) -> Effect {

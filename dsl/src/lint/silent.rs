@@ -30,6 +30,7 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
                 }
                 PolicyKind::Allow(..)
                 | PolicyKind::Approve(_)
+                | PolicyKind::Window(_)
                 | PolicyKind::Timeout(_)
                 | PolicyKind::Retry(..)
                 | PolicyKind::Undo(_)

@@ -90,7 +90,6 @@ fn within<'t>(owner: Owner<'t>, block: &'t ast::Block, visit: &mut dyn FnMut(Own
                     within(Owner::Undo, block, visit);
                 }
             }
-            ast::Stmt::Later(_) => {}
         }
     }
 }

@@ -285,7 +285,6 @@ impl Builder {
     }
 
     pub(super) fn stmt(&mut self, pair: Pair<'_, Rule>) -> Stmt {
-        let span = self.place(&pair);
         match pair.as_rule() {
             Rule::step => Stmt::Step(self.step(pair)),
             Rule::each_stmt => Stmt::Each(Box::new(self.each(pair))),
@@ -314,7 +313,6 @@ impl Builder {
                 if rule == Rule::if_stmt { Stmt::If(choice) } else { Stmt::When(choice) }
             }
             Rule::parallel_stmt => Stmt::Parallel(self.block(next(&mut pair.into_inner()))),
-            Rule::later_stmt => Stmt::Later(first_word(span, pair.as_str())),
             _ => Stmt::Policy(self.policy(pair)),
         }
     }
@@ -371,6 +369,7 @@ impl Builder {
                     Rule::after_policy => PolicyKind::After(self.block(first)),
                     Rule::name_policy => PolicyKind::Name(self.atom(first)),
                     Rule::approve => PolicyKind::Approve(self.atom(first)),
+                    Rule::window => PolicyKind::Window(self.atom(first)),
                     _ => {
                         let reason = part().expect("`allow` has a reason");
                         PolicyKind::Allow(self.place(&first), self.atom(reason))
@@ -575,12 +574,6 @@ fn template(text: &str) -> Option<(&str, usize)> {
     let width = 3 + name.len() + 2;
     let name = name.trim();
     Grammar::parse(Rule::alone, name).ok().map(|_| (name, width))
-}
-
-/// Returns the span of the first word of a text.
-fn first_word(span: Span, text: &str) -> Span {
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
-    Span { end: span.start + end as u32, ..span }
 }
 
 /// Takes the common indent from a text of many lines, and the line break behind the opening quotes.

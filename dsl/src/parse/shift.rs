@@ -189,7 +189,6 @@ impl Shift for Stmt {
             Stmt::If(choice) | Stmt::When(choice) => choice.shift(way),
             Stmt::Parallel(block) => block.shift(way),
             Stmt::Policy(policy) => policy.shift(way),
-            Stmt::Later(word) => word.shift(way),
         }
     }
 }
@@ -215,7 +214,7 @@ impl Shift for PolicyKind {
                 backoff.shift(way);
             }
             PolicyKind::Undo(block) => block.shift(way),
-            PolicyKind::Name(text) | PolicyKind::Approve(text) => text.shift(way),
+            PolicyKind::Name(text) | PolicyKind::Approve(text) | PolicyKind::Window(text) => text.shift(way),
             PolicyKind::Long => {}
             PolicyKind::Hosts(hosts) => hosts.shift(way),
             PolicyKind::Before(block) | PolicyKind::After(block) => block.shift(way),

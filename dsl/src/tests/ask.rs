@@ -76,7 +76,7 @@ fn verbs_are_proposed_with_the_words_that_stand_there() {
     }
     assert!(!begin.contains("pause"), "only handlers decide: {begin}");
     expect!["abort, continue, pause, rollback"].assert_eq(&proposed("playbook \"p\"\non failure { ¦ }"));
-    expect!["timeout, retry, undo, name, long, allow, approve, hosts, before, after"]
+    expect!["timeout, retry, undo, name, long, allow, approve, window, hosts, before, after"]
         .assert_eq(&proposed(&lane("drain { ¦ }")));
 }
 

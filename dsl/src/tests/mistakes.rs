@@ -336,21 +336,7 @@ fn a_step_at_the_top_is_told_where_it_belongs() {
 }
 
 #[test]
-fn what_is_planned_for_later_is_said_so() {
-    steps(
-        "window 1h",
-        expect![[r#"
-        3:1 `window` K0413 `window` is not part of this kup yet
-    "#]],
-    );
-    // Three quotes begin a text of many lines, there as everywhere.
-    steps(
-        "window \"\"\"abc\"",
-        expect![[r#"
-        3:8 `"""abc"` K0104 this text has no end
-            end it with `"` on the same line; text of many lines stands in `"""`
-    "#]],
-    );
+fn an_event_that_nearly_is_one_is_told() {
     check(
         "playbook \"p\"\nstage s { run command \"x\" on=local }\non stage s doen { pause }",
         expect![[r#"
@@ -371,7 +357,7 @@ fn policy_is_checked() {
             6:7 `no-skw` K0209 unknown law `no-skw`
                 did you mean `no-skew`?
             7:28 `run command "y"` K0405 a step has no steps of its own
-                the block behind a step holds policy: timeout, retry, undo, name, long, allow, approve, before, after
+                the block behind a step holds policy: timeout, retry, undo, name, long, allow, approve, window, before, after
             8:1 `long` K0404 policy stands first in its block
                 move it up, before the first step
         "#]],

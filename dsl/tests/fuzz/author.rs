@@ -18,6 +18,7 @@ const PIECES: &[&str] = &[
     "parallel {",
     "let x = ",
     "when x {",
+    "window \"Sat 02:00-05:00 UTC\"",
     "window \"",
     "approve \"q\"",
     "before {",

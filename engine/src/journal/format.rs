@@ -174,6 +174,11 @@ pub(super) enum WireEvent {
         from: String,
         why: String,
     },
+    WindowAwaited {
+        gate: WireGate,
+        window: String,
+        opens: String,
+    },
     ApprovalAsked {
         gate: WireGate,
         question: String,
@@ -494,6 +499,11 @@ impl WireEvent {
             Event::LockTaken { by, from, why } => {
                 WireEvent::LockTaken { by: by.clone(), from: from.clone(), why: why.clone() }
             }
+            Event::WindowAwaited { gate, window, opens } => WireEvent::WindowAwaited {
+                gate: WireGate::write(*gate, keys),
+                window: window.clone(),
+                opens: opens.clone(),
+            },
             Event::ApprovalAsked { gate, question } => {
                 WireEvent::ApprovalAsked { gate: WireGate::write(*gate, keys), question: question.clone() }
             }
@@ -579,6 +589,9 @@ impl WireEvent {
             WireEvent::RetryAsked { step, by, why } => Event::RetryAsked { step: id(&step)?, by, why },
             WireEvent::RunAborted { by, why } => Event::RunAborted { by, why },
             WireEvent::LockTaken { by, from, why } => Event::LockTaken { by, from, why },
+            WireEvent::WindowAwaited { gate, window, opens } => {
+                Event::WindowAwaited { gate: gate.read(keys)?, window, opens }
+            }
             WireEvent::ApprovalAsked { gate, question } => {
                 Event::ApprovalAsked { gate: gate.read(keys)?, question }
             }

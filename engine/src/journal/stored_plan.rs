@@ -29,6 +29,8 @@ pub(super) struct WirePlan {
     on_failure: WireOnFailure,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     approvals: Vec<WireApproval>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    windows: Vec<WireWindow>,
     // Plans of a kup that knew no scripts have neither.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     scripts: IndexMap<String, String>,
@@ -71,6 +73,13 @@ struct WireApproval {
     /// The step or the opening of the scope that it stands before.
     before: WireVertex,
     question: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireWindow {
+    /// The step or the opening of the scope that it stands before.
+    before: WireVertex,
+    window: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -213,13 +222,12 @@ impl WirePlan {
             approvals: plan
                 .approvals
                 .iter()
-                .map(|(gate, question)| WireApproval {
-                    before: match gate {
-                        Gate::Step(id) => WireVertex::Step(id.0),
-                        Gate::Scope(id) => WireVertex::Open(id.0),
-                    },
-                    question: question.clone(),
-                })
+                .map(|(gate, question)| WireApproval { before: (*gate).into(), question: question.clone() })
+                .collect(),
+            windows: plan
+                .windows
+                .iter()
+                .map(|(gate, window)| WireWindow { before: (*gate).into(), window: window.clone() })
                 .collect(),
             scripts: plan.scripts.clone(),
             hosts: plan.hosts.clone(),
@@ -316,6 +324,13 @@ impl WirePlan {
                 close: vertex(s.close)?,
             })
         };
+        let gate = |before: WireVertex| match before {
+            WireVertex::Step(id) if (id as usize) < steps => Ok(Gate::Step(StepId(id))),
+            WireVertex::Open(id) if (id as usize) < scopes => Ok(Gate::Scope(ScopeId(id))),
+            WireVertex::Step(_) | WireVertex::Open(_) | WireVertex::Close(_) => {
+                Err(missing("a step or a scope"))
+            }
+        };
         let hook = |h: WireHook| -> Result<Hook, JournalError> {
             Ok(Hook {
                 on: h.on.into(),
@@ -342,21 +357,26 @@ impl WirePlan {
             approvals: self
                 .approvals
                 .into_iter()
-                .map(|approval| {
-                    let gate = match approval.before {
-                        WireVertex::Step(id) if (id as usize) < steps => Gate::Step(StepId(id)),
-                        WireVertex::Open(id) if (id as usize) < scopes => Gate::Scope(ScopeId(id)),
-                        WireVertex::Step(_) | WireVertex::Open(_) | WireVertex::Close(_) => {
-                            return Err(missing("a step or a scope"));
-                        }
-                    };
-                    Ok((gate, approval.question))
-                })
-                .collect::<Result<_, _>>()?,
+                .map(|approval| Ok((gate(approval.before)?, approval.question)))
+                .collect::<Result<_, JournalError>>()?,
+            windows: self
+                .windows
+                .into_iter()
+                .map(|held| Ok((gate(held.before)?, held.window)))
+                .collect::<Result<_, JournalError>>()?,
             scripts: self.scripts,
             hosts: self.hosts,
             hooks,
         })
+    }
+}
+
+impl From<Gate> for WireVertex {
+    fn from(gate: Gate) -> WireVertex {
+        match gate {
+            Gate::Step(id) => WireVertex::Step(id.0),
+            Gate::Scope(id) => WireVertex::Open(id.0),
+        }
     }
 }
 

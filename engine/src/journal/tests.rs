@@ -97,6 +97,7 @@ pub(crate) fn plan() -> Plan {
         ],
         graph,
         on_failure: OnFailure::Continue(2),
+        windows: [(Gate::Scope(ScopeId(0)), "daily 00:00-06:00 UTC".to_string())].into(),
         approvals: [
             (Gate::Step(StepId(1)), "go on?".to_string()),
             (Gate::Scope(ScopeId(0)), "begin?".to_string()),
@@ -183,6 +184,11 @@ fn events() -> Vec<(u64, Event)> {
         Event::RetryAsked { step: StepId(1), by: "ann".into(), why: String::new() },
         Event::RunAborted { by: "ann".into(), why: "another way".into() },
         Event::LockTaken { by: "ann".into(), from: "r@h (bob)".into(), why: "his laptop is lost".into() },
+        Event::WindowAwaited {
+            gate: Gate::Step(StepId(1)),
+            window: "daily 00:00-06:00 UTC".into(),
+            opens: "Sat 2026-11-21 00:00 UTC".into(),
+        },
         Event::ApprovalAsked { gate: Gate::Scope(ScopeId(0)), question: "begin?".into() },
         Event::ApprovalGiven {
             gate: Gate::Scope(ScopeId(0)),

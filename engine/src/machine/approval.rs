@@ -60,6 +60,11 @@ impl Machine {
             self.ready.extend(self.held.drain(..));
             return;
         }
+        self.begin_behind(now, gate);
+    }
+
+    /// Lets what has waited at a gate try again.
+    pub(super) fn begin_behind(&mut self, now: u64, gate: Gate) {
         match gate {
             Gate::Step(id) => self.ready.push_back(Vertex::Step(id)),
             Gate::Scope(id) => match (&self.plan.scope(id).kind, each_of(&self.plan, id)) {

@@ -59,6 +59,7 @@ impl Machine {
             Input::Retry { step, by, why } => self.retry(now, step, by, why),
             Input::Abort { by, why } => self.abort(now, by, why),
             Input::TookLock { by, from, why } => self.took_lock(now, by, from, why),
+            Input::Window { window, open, until } => self.window(now, window, open, until),
             Input::Answer { gate, yes, by, when } => self.answer(now, gate, yes, by, when),
         }
         self.go_on(now);
@@ -416,6 +417,7 @@ impl Machine {
                 let waits = self.state.backing_off() > 0
                     || !self.undos.is_empty()
                     || self.awaits_an_answer()
+                    || self.awaits_a_window()
                     || self.hooks_run(true);
                 if running == 0 && !waits && self.timers.is_empty() {
                     let text = self.why_nothing_is_left();
@@ -453,10 +455,12 @@ impl Machine {
                     return;
                 }
                 let is_each = matches!(scope.kind, ScopeKind::Each(_));
-                // The question of an `each` stands behind its canaries.
+                // The question of an `each` stands behind its canaries. Who is asked may answer by day what
+                // begins at night.
+                let gate = Gate::Scope(id);
                 if !is_each && self.left_out(id).is_none() {
                     let waits = self.must_wait_late(now, id);
-                    if self.must_wait(now, Gate::Scope(id)) || waits {
+                    if self.must_wait(now, gate) || waits || self.is_held(now, gate) {
                         return;
                     }
                 }
@@ -497,6 +501,8 @@ impl Machine {
                 }
                 match &step.work {
                     _ if self.must_wait(now, Gate::Step(id)) => {}
+                    // What has begun is brought to its end.
+                    _ if self.state.step(id).attempt == 0 && self.is_held(now, Gate::Step(id)) => {}
                     Work::Runs | Work::Change { .. } => self.attempt(now, id),
                     // The plan's verdict may be an hour old: somebody was asked in between.
                     Work::Done(_) if step.preflight => self.attempt(now, id),
@@ -571,7 +577,7 @@ impl Machine {
             if opened >= lanes.canary && self.must_wait(now, Gate::Scope(id)) {
                 return;
             }
-            if self.must_wait(now, Gate::Scope(*lane)) {
+            if self.must_wait(now, Gate::Scope(*lane)) || self.is_held(now, Gate::Scope(*lane)) {
                 return;
             }
             self.emit(now, Event::ScopeOpened(*lane));

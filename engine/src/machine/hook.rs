@@ -252,6 +252,7 @@ fn moments(plan: &Plan, event: &Event) -> Vec<Moment> {
         | Event::UndoRetried { .. }
         | Event::UndoDone(_)
         | Event::UndoFailed(..)
+        | Event::WindowAwaited { .. }
         | Event::ApprovalAsked { .. }
         | Event::ApprovalGiven { .. }
         | Event::ApprovalRefused { .. }

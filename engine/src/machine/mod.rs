@@ -15,6 +15,7 @@ mod results;
 mod rollback;
 mod state;
 mod timers;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -66,6 +67,10 @@ pub struct Machine {
     held: Vec<Vertex>,
     /// Whether somebody is there who can answer while the run goes on.
     attended: bool,
+    /// What waits for which maintenance window, where there is work behind it.
+    windows: BTreeMap<Gate, String>,
+    /// How the windows stand, as the driver has said.
+    standings: BTreeMap<String, window::Standing>,
     /// What was reached and waits for a hook.
     parked: Vec<Vertex>,
     /// How the run ends, once its hooks have.
@@ -84,7 +89,6 @@ impl Machine {
             late_gates: late.values().flatten().copied().collect(),
             late,
             held: Vec::new(),
-            plan,
             seed,
             events: VecDeque::new(),
             effects: VecDeque::new(),
@@ -98,9 +102,12 @@ impl Machine {
             unwind: Unwind::default(),
             freed: Vec::new(),
             attended: false,
+            windows: plan.held(),
+            standings: BTreeMap::new(),
             parked: Vec::new(),
             ending: None,
             story: String::new(),
+            plan,
         }
     }
 
@@ -226,6 +233,15 @@ pub enum Input {
         from: String,
         /// Why.
         why: String,
+    },
+    /// How a maintenance window stands: told before the run begins, and whenever that changes.
+    Window {
+        /// The window, as the plan has it.
+        window: String,
+        /// Whether it is open.
+        open: bool,
+        /// When it closes, or opens, as people of its time zone say it.
+        until: String,
     },
     /// Somebody answers a question that was asked.
     Answer {

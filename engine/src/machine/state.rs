@@ -37,6 +37,12 @@
 //! asked        ApprovalRefused  closed
 //! asked        RunResumed       closed                         (it is asked again)
 //!
+//! window       event            becomes
+//! ------------ ---------------- ------------------------------
+//! not reached  WindowAwaited    held
+//! held         ScopeOpened      not held                       (or AttemptStarted, StepSkipped)
+//! held         RunResumed       not reached
+//!
 //! mode         event            becomes
 //! ------------ ---------------- ------------------------------
 //! Going        Stopping         Stopping
@@ -75,6 +81,8 @@ pub struct State {
     ended: u32,
     /// What waits for an answer, in the order in which it was asked.
     asked: Vec<Gate>,
+    /// What waits for its maintenance window, and when that opens.
+    held: BTreeMap<Gate, String>,
     aborted: bool,
     approved: BTreeSet<Gate>,
     /// How many hooks were set off.
@@ -257,6 +265,7 @@ impl State {
             left_out: 0,
             ended: 0,
             asked: Vec::new(),
+            held: BTreeMap::new(),
             aborted: false,
             approved: BTreeSet::new(),
             fired: 0,
@@ -329,6 +338,11 @@ impl State {
         &self.asked
     }
 
+    /// Returns what waits for its maintenance window, and when that opens.
+    pub fn held(&self) -> &BTreeMap<Gate, String> {
+        &self.held
+    }
+
     /// Returns whether somebody has said yes to what stands before this.
     pub fn is_approved(&self, gate: Gate) -> bool {
         self.approved.contains(&gate)
@@ -359,6 +373,7 @@ impl State {
             Event::RunResumed { by: _ } => self.resume(),
             Event::ScopeOpened(id) => {
                 self.scopes[id.0 as usize].opened = true;
+                self.held.remove(&Gate::Scope(*id));
                 if let Some(each) = each_of(plan, *id) {
                     self.scopes[each.0 as usize].lanes_opened += 1;
                 }
@@ -376,6 +391,7 @@ impl State {
                 self.left_out += u32::from(!done);
             }
             Event::StepSkipped(id, _) => {
+                self.held.remove(&Gate::Step(*id));
                 if self.step(*id).state == StepState::Undone {
                     // Nothing of it is left that could be taken back.
                     self.steps[id.0 as usize].found = false;
@@ -384,6 +400,7 @@ impl State {
                 self.complete(plan, plan.step(*id).vertex, freed);
             }
             Event::AttemptStarted(id, attempt) => {
+                self.held.remove(&Gate::Step(*id));
                 let was = self.step(*id).state;
                 let fresh = !matches!(was, StepState::BackingOff { .. });
                 self.set(*id, StepState::Running { attempt: *attempt, phase: Phase::Probing });
@@ -462,6 +479,9 @@ impl State {
             Event::RetryAsked { step, by: _, why: _ } => self.back_in_service(plan, *step),
             Event::RunAborted { by: _, why: _ } => self.aborted = true,
             Event::LockTaken { by: _, from: _, why: _ } => {}
+            Event::WindowAwaited { gate, window: _, opens } => {
+                self.held.insert(*gate, opens.clone());
+            }
             Event::ApprovalAsked { gate, question: _ } => self.asked.push(*gate),
             Event::ApprovalGiven { gate, by: _, when: _ } => {
                 self.asked.retain(|asked| asked != gate);
@@ -521,6 +541,7 @@ impl State {
         self.mode = if self.unwinding { Mode::RollingBack } else { Mode::Going };
         self.failed_lanes = 0;
         self.asked.clear();
+        self.held.clear();
         for scope in &mut self.scopes {
             scope.failed = false;
         }

@@ -1,5 +1,6 @@
-//! Which questions of a plan are asked: those with work behind them. A second run, which finds all done,
-//! asks nobody. Where only a `when` knows whether there is work, the question waits for that `when`.
+//! Which questions of a plan are asked, and which windows hold: those with work behind them. A second run,
+//! which finds all done, asks nobody and waits for nothing. Where only a `when` knows whether there is work, the
+//! question waits for that `when`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +37,24 @@ impl Behind {
 impl Plan {
     /// Returns the questions that are asked on the way, and before what.
     pub fn questions(&self) -> BTreeMap<Gate, String> {
-        if self.approvals.is_empty() {
+        let behind = self.behind(&self.approvals);
+        let is_asked = |gate: &Gate| match *gate {
+            Gate::Step(id) => self.step(id).work.is_wanted(),
+            Gate::Scope(_) => behind.get(gate).is_some_and(|behind| behind.is_asked()),
+        };
+        self.approvals.iter().filter(|(gate, _)| is_asked(gate)).map(|(g, q)| (*g, q.clone())).collect()
+    }
+
+    /// Returns what waits for a maintenance window: what changes something.
+    pub fn held(&self) -> BTreeMap<Gate, String> {
+        let behind = self.behind(&self.windows);
+        let works = |gate: &Gate| behind.get(gate).is_some_and(|behind| behind.works);
+        self.windows.iter().filter(|(gate, _)| works(gate)).map(|(g, w)| (*g, w.clone())).collect()
+    }
+
+    /// Returns what stands behind each of these gates.
+    fn behind(&self, gates: &BTreeMap<Gate, String>) -> BTreeMap<Gate, Behind> {
+        if gates.is_empty() {
             return BTreeMap::new();
         }
         let mut scopes = vec![Behind::default(); self.scopes.len()];
@@ -65,11 +83,11 @@ impl Plan {
             | ScopeKind::When(_)
             | ScopeKind::Parallel => scopes[id.0 as usize],
         };
-        let is_asked = |gate: &Gate| match *gate {
-            Gate::Step(id) => self.step(id).work.is_wanted(),
-            Gate::Scope(id) => of_scope(id).is_asked(),
+        let of = |gate: &Gate| match *gate {
+            Gate::Step(id) => of_step(self.step(id)),
+            Gate::Scope(id) => of_scope(id),
         };
-        self.approvals.iter().filter(|(gate, _)| is_asked(gate)).map(|(g, q)| (*g, q.clone())).collect()
+        gates.keys().map(|gate| (*gate, of(gate))).collect()
     }
 
     /// Returns the questions whose work all depends on what is known only during the run, by the `when`s
@@ -129,7 +147,7 @@ impl Plan {
         }
     }
 
-    /// Returns the durable name of what an approval stands before.
+    /// Returns the durable name of what an approval or a window stands before.
     pub fn gate_key(&self, gate: Gate) -> &str {
         match gate {
             Gate::Step(id) => &self.step(id).key,

@@ -135,6 +135,7 @@ impl<'p> Draft<'p> {
                 scopes: Vec::new(),
                 graph: StableDiGraph::new(),
                 on_failure: program.on_failure.clone(),
+                windows: BTreeMap::new(),
                 approvals: BTreeMap::new(),
                 scripts: IndexMap::new(),
                 hosts: program.policy.hosts.clone(),

@@ -63,13 +63,15 @@ pub fn digest(plan: &Plan) -> String {
         describe(&mut line, step);
         tell(&mut line);
     }
-    for (gate, question) in &plan.approvals {
-        let (kind, id) = match gate {
-            Gate::Step(id) => ("step", id.0),
-            Gate::Scope(id) => ("scope", id.0),
-        };
-        put(&mut line, format_args!("approve {kind} {id} {question:?}"));
-        tell(&mut line);
+    for (what, gates) in [("approve", &plan.approvals), ("window", &plan.windows)] {
+        for (gate, text) in gates {
+            let (kind, id) = match gate {
+                Gate::Step(id) => ("step", id.0),
+                Gate::Scope(id) => ("scope", id.0),
+            };
+            put(&mut line, format_args!("{what} {kind} {id} {text:?}"));
+            tell(&mut line);
+        }
     }
     let name = |vertex| match plan.graph[vertex] {
         Vertex::Step(id) => (0, id.0),

@@ -9,6 +9,7 @@ use dsl::later::shown;
 use dsl::program::{
     Block, Choice, Each, Effect, Expr, ExprKind, OrderKey, Policy, Retry, Step as Said, Stmt, Task, TaskBody,
 };
+use dsl::span::Span;
 use dsl::value::{Batch, LOCAL, Value, Window};
 use indexmap::IndexMap;
 
@@ -45,6 +46,7 @@ pub(super) fn pass(draft: &mut Draft<'_>) {
         let frame = draft.frame(Frame::of(Vec::new(), stage.slots, None));
         let policy = draft.link(&stage.policy, 0);
         draft.ask(&stage.policy, frame, Gate::Scope(scope));
+        draft.hold(Gate::Scope(scope), policy);
         draft.block(&stage.body, &At { scope, prefix: key.into(), frame, policy, depth: 0 });
     }
 }
@@ -80,11 +82,43 @@ impl<'p> Draft<'p> {
 
     /// Puts a policy in front of the ones around it, if it says anything.
     fn link(&mut self, policy: &'p Policy, around: usize) -> usize {
-        if policy.timeout.is_none() && policy.retry.is_none() && policy.allow.is_empty() {
+        let is_silent = policy.timeout.is_none()
+            && policy.retry.is_none()
+            && policy.allow.is_empty()
+            && policy.window.is_none();
+        if is_silent {
             return around;
         }
         self.policies.push(Link { policy, around: Some(around) });
         self.policies.len() - 1
+    }
+
+    /// Lets a stage, a lane or a step begin in the nearest window only, if there is one.
+    fn hold(&mut self, gate: Gate, policy: usize) {
+        let around = std::iter::successors(Some(policy), |i| self.policies[*i].around);
+        if let Some(window) = around.into_iter().find_map(|i| self.policies[i].policy.window.as_ref()) {
+            self.plan.windows.insert(gate, window.clone());
+        }
+    }
+
+    /// Lets what has a window of its own begin in it; within a node that was begun it would hold nothing.
+    fn hold_own(&mut self, gate: Gate, own: &Policy, policy: usize, around: ScopeId, span: Span) {
+        match own.window {
+            None => {}
+            Some(_) if self.has_begun(around) => {
+                let text = "a node that was begun is brought to its end: this window holds nothing";
+                let hints =
+                    ["put the `window` first into the block of the `each`, of its stage or of the playbook"];
+                self.find(finding("K0607", Some(span), text, &hints));
+            }
+            Some(_) => self.hold(gate, policy),
+        }
+    }
+
+    /// Returns whether a scope is or stands in the lane of a node.
+    fn has_begun(&self, scope: ScopeId) -> bool {
+        let mut around = std::iter::successors(Some(scope), |id| self.plan.scope(*id).parent);
+        around.any(|id| matches!(self.plan.scope(id).kind, ScopeKind::Lane { is_node: true, .. }))
     }
 
     fn is_allowed(&self, law: &str, policy: usize) -> bool {
@@ -182,8 +216,11 @@ impl<'p> Draft<'p> {
                 let here = self.frames[at.frame].here.clone();
                 self.ask(&step.policy, at.frame, Gate::Scope(scope));
                 let frame = self.frame(Frame::of(args, *slots, here));
+                let outer = policy;
                 let policy = self.link(inner, policy);
                 self.ask(inner, frame, Gate::Scope(scope));
+                self.hold_own(Gate::Scope(scope), &step.policy, outer, at.scope, step.span);
+                self.hold_own(Gate::Scope(scope), inner, policy, at.scope, step.span);
                 let below = At { scope, frame, policy, depth: at.depth + 1, prefix: at.prefix.clone() };
                 self.block(body, &below);
             }
@@ -244,6 +281,7 @@ impl<'p> Draft<'p> {
             span: said.span,
         });
         self.ask(&said.policy, at.frame, Gate::Step(id));
+        self.hold_own(Gate::Step(id), &said.policy, policy, at.scope, said.span);
         self.children[at.scope.0 as usize].push(Child::Step(id));
         self.calls.push(Call { task, step: said, args, later, frame: at.frame, policy });
         if let (Some(result), Some(ty)) = (&said.result, &task.header.gives) {
@@ -316,6 +354,7 @@ impl<'p> Draft<'p> {
         self.sort(&mut elements, &each.order);
         let policy = self.link(&each.policy, at.policy);
         let Some(lanes) = self.lanes(each, &elements, policy, at.frame) else { return };
+        let has_begun = self.has_begun(at.scope);
         let canaries = each.canary.as_ref().map(|_| lanes.canary);
         let key = self.key(format!("{}/each", at.prefix));
         let scope = self.scope(ScopeKind::Each(lanes), key, Some(at.scope));
@@ -326,6 +365,11 @@ impl<'p> Draft<'p> {
             let key = self.key(format!("{}/{}", at.prefix, plain(&of)));
             let lane = self.scope(ScopeKind::Lane { of: of.clone(), is_node }, key.clone(), Some(scope));
             ids.push(lane);
+            if has_begun {
+                self.hold_own(Gate::Scope(lane), &each.policy, policy, at.scope, each.span);
+            } else {
+                self.hold(Gate::Scope(lane), policy);
+            }
             let around = &self.frames[at.frame];
             let here = if is_node { Some(of) } else { around.here.clone() };
             let mut locals = around.locals.clone();

@@ -63,6 +63,8 @@ pub struct Plan {
     pub graph: StableDiGraph<Vertex, ()>,
     /// What to do when a step has failed for good.
     pub on_failure: OnFailure,
+    /// In which maintenance window what may begin, where it changes something.
+    pub windows: BTreeMap<Gate, String>,
     /// What somebody must say yes to, and before what.
     pub approvals: BTreeMap<Gate, String>,
     /// The scripts, by the names of the actions that they are.
@@ -88,7 +90,7 @@ pub struct Hook {
     pub steps: Vec<UndoStep>,
 }
 
-/// What an approval stands before.
+/// What an approval or a maintenance window stands before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Gate {
     /// A step's first attempt.

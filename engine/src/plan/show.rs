@@ -169,6 +169,8 @@ struct Shown<'p> {
     questions: BTreeMap<Gate, String>,
     /// Those of them that only results can bring up.
     late: BTreeSet<Gate>,
+    /// What waits for which window.
+    windows: BTreeMap<Gate, String>,
 }
 
 impl<'p> Shown<'p> {
@@ -202,7 +204,7 @@ impl<'p> Shown<'p> {
             children[0].insert(place, empty);
         }
         let late = plan.late_questions().into_values().flatten().collect();
-        Shown { plan, children, questions: plan.questions(), late }
+        Shown { plan, children, questions: plan.questions(), late, windows: plan.held() }
     }
 
     fn scope(&self, out: &mut String, id: ScopeId, depth: usize) {
@@ -215,9 +217,10 @@ impl<'p> Shown<'p> {
         for child in children {
             match child {
                 Child::Step(step) => {
-                    if self.questions.contains_key(&Gate::Step(*step)) {
+                    let gate = Gate::Step(*step);
+                    if self.questions.contains_key(&gate) || self.windows.contains_key(&gate) {
                         columns(out, depth, &std::mem::take(&mut rows));
-                        self.question(out, Gate::Step(*step), depth);
+                        self.question(out, gate, depth);
                     }
                     rows.push(self.step(*step));
                 }
@@ -230,8 +233,14 @@ impl<'p> Shown<'p> {
         columns(out, depth, &rows);
     }
 
-    /// Writes what is asked before a step or a scope.
+    /// Writes what is asked before a step or a scope, and which window it waits for. That of lanes stands
+    /// above them.
     fn question(&self, out: &mut String, gate: Gate, depth: usize) {
+        let is_lane = |id: ScopeId| matches!(self.plan.scope(id).kind, ScopeKind::Lane { .. });
+        let is_lane = matches!(gate, Gate::Scope(id) if is_lane(id));
+        if let Some(window) = self.windows.get(&gate).filter(|_| !is_lane) {
+            line(out, depth, &format!("only in the window {window}"));
+        }
         if let Some(question) = self.questions.get(&gate) {
             let words = question.split_whitespace().collect::<Vec<_>>().join(" ");
             let when = if self.late.contains(&gate) { "asks before the first work" } else { "asks first" };
@@ -261,6 +270,10 @@ impl<'p> Shown<'p> {
                 let number = lanes.lanes.len();
                 let lane = if number == 1 { "lane" } else { "lanes" };
                 line(out, depth, &format!("{number} {lane}, {how}"));
+                let of = |id: ScopeId| self.windows.get(&Gate::Scope(id));
+                if let Some(window) = lanes.lanes.iter().find_map(|lane| of(*lane)) {
+                    line(out, depth, &format!("each only in the window {window}"));
+                }
                 if let Some(question) = self.questions.get(&Gate::Scope(id)) {
                     let words = question.split_whitespace().collect::<Vec<_>>().join(" ");
                     let when = match (lanes.canary > 0, self.late.contains(&Gate::Scope(id))) {

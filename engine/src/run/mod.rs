@@ -14,6 +14,7 @@ mod probe;
 mod script;
 mod sight;
 mod task;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use crate::secret::Secrets;
 
 pub use self::probe::probe;
 use self::task::{Arguments, Performer};
+use self::window::Windows;
 
 /// So many inputs at most share one sync, so that a flood of answers cannot hold back their events.
 const ROUND: usize = 256;
@@ -98,6 +100,8 @@ pub async fn drive(
     let performer = Arc::new(shared);
     let mut tasks = Tasks::default();
     let mut people = true;
+    let mut windows = Windows::of(machine.plan());
+    windows.tell(machine, millis(elapsed()), clock.wall());
     loop {
         let mut events = Vec::new();
         let now = millis(elapsed());
@@ -120,13 +124,15 @@ pub async fn drive(
             tasks.set.shutdown().await;
             return Ok(outcome);
         }
-        let timeout = machine.poll_timeout();
+        let timeout = machine.poll_timeout().map(|at| Duration::from_millis(at).saturating_sub(elapsed()));
+        let look = machine.awaits_a_window().then(|| windows.rest(clock.wall()));
+        let timeout = timeout.into_iter().chain(look).min();
         if !people && timeout.is_none() && tasks.set.is_empty() && answered.is_empty() {
             return Err(RunError::Stuck);
         }
         let due = async {
             match timeout {
-                Some(at) => clock.sleep(Duration::from_millis(at).saturating_sub(elapsed())).await,
+                Some(rest) => clock.sleep(rest).await,
                 None => std::future::pending().await,
             }
         };
@@ -150,6 +156,7 @@ pub async fn drive(
         if let Some(heard) = heard.as_deref_mut().filter(|_| wanted) {
             heard(journal.records(), now, &first)?;
         }
+        windows.tell(machine, now, clock.wall());
         machine.handle(now, first);
         for _ in 1..ROUND {
             let Ok(more) = answered.try_recv() else { break };

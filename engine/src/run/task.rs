@@ -141,6 +141,7 @@ impl Performer {
             | Input::Retry { .. }
             | Input::Abort { .. }
             | Input::TookLock { .. }
+            | Input::Window { .. }
             | Input::Answer { .. }) => input,
         }
     }

@@ -166,6 +166,7 @@ fn plan(keys: &[&str], in_order: bool, on_failure: OnFailure) -> Plan {
         scopes: vec![scope],
         graph,
         on_failure,
+        windows: Default::default(),
         approvals: Default::default(),
         scripts: IndexMap::new(),
         hosts: vec![],

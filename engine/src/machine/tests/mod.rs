@@ -5,6 +5,7 @@ mod hooks;
 mod person;
 mod simulate;
 mod stories;
+mod window;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -179,6 +180,7 @@ pub(super) fn plan(on_failure: OnFailure, pieces: &[Piece]) -> Arc<Plan> {
             scopes: vec![],
             graph: StableDiGraph::new(),
             on_failure,
+            windows: Default::default(),
             approvals: Default::default(),
             scripts: IndexMap::new(),
             hosts: vec![],

@@ -27,6 +27,8 @@ impl Dice {
     }
 }
 
+const WINDOWS: [&str; 2] = ["by day", "at night"];
+
 fn random_pieces(dice: &mut Dice, depth: usize) -> Vec<Piece> {
     let number = 1 + dice.roll(3) as usize;
     (0..number)
@@ -79,6 +81,16 @@ fn random_plan(dice: &mut Dice) -> Arc<Plan> {
     for id in (0..plan.scopes.len() as u32).filter(|_| dice.chance(6)) {
         plan.approvals.insert(Gate::Scope(ScopeId(id)), format!("scope {id}?"));
     }
+    // An `each` has no window: its lanes have.
+    let is_each = |plan: &Plan, id: u32| matches!(plan.scope(ScopeId(id)).kind, ScopeKind::Each(_));
+    for id in (0..plan.scopes.len() as u32).filter(|_| dice.chance(6)) {
+        if !is_each(&plan, id) {
+            plan.windows.insert(Gate::Scope(ScopeId(id)), WINDOWS[id as usize % 2].to_string());
+        }
+    }
+    for id in plan.ids().filter(|_| dice.chance(3)) {
+        plan.windows.insert(Gate::Step(id), WINDOWS[id.0 as usize % 2].to_string());
+    }
     Arc::new(plan)
 }
 
@@ -101,6 +113,9 @@ struct World {
     /// Whether somebody is there to answer, in this life.
     attended: bool,
     questions: BTreeMap<Gate, String>,
+    held: BTreeMap<Gate, String>,
+    /// Which windows are open.
+    open: [bool; 2],
 }
 
 impl World {
@@ -109,6 +124,8 @@ impl World {
         let plan = random_plan(&mut dice);
         World {
             questions: plan.questions(),
+            held: plan.held(),
+            open: [true, false],
             attended: false,
             machine: Machine::new(plan.clone(), seed),
             now: 0,
@@ -255,6 +272,15 @@ impl World {
             }
             _ => vec![],
         };
+        // What has begun is brought to its end.
+        let begins = match event {
+            Event::AttemptStarted(id, 1) => Some(Gate::Step(*id)),
+            Event::ScopeOpened(id) if !self.is_left_out(*id) => Some(Gate::Scope(*id)),
+            _ => None,
+        };
+        if let Some(window) = begins.and_then(|gate| self.held.get(&gate)) {
+            assert!(self.is_open(window), "{event:?} outside of its window");
+        }
         for gate in gates.into_iter().filter(|gate| self.questions.contains_key(gate)) {
             assert!(
                 happened(&|e| matches!(e, Event::ApprovalGiven { gate: given, .. } if *given == gate)),
@@ -335,6 +361,17 @@ impl World {
             assert!(open.iter().all(|fired| fired.scope != id), "{step:?} begins before a hook has answered");
             at = self.plan.scope(id).parent;
         }
+    }
+
+    fn is_open(&self, window: &str) -> bool {
+        WINDOWS.iter().zip(self.open).any(|(name, open)| *name == window && open)
+    }
+
+    /// Tells how a window stands, at times another way than before.
+    fn clock(&mut self, window: usize, turn: bool) -> Input {
+        self.open[window] ^= turn;
+        let until = format!("at {}", self.now + 1);
+        Input::Window { window: WINDOWS[window].to_string(), open: self.open[window], until }
     }
 
     /// Returns what must be approved before a scope opens; the question of an `each` stands behind its
@@ -456,6 +493,10 @@ impl World {
         let mut kills = if trouble { self.dice.roll(3) } else { 0 };
         // Who retries one step leaves the others as they are.
         self.disturbed = matches!(first, Input::Retry { .. });
+        for window in 0..WINDOWS.len() {
+            let told = self.clock(window, false);
+            assert!(self.put(told, false));
+        }
         let mut input = first;
         for turn in 0.. {
             assert!(turn < 20_000, "no end: {:?}", self.machine.state().mode());
@@ -487,6 +528,14 @@ impl World {
             if trouble && self.dice.chance(2) {
                 self.disturbed = true;
                 input = self.meddle();
+                continue;
+            }
+            let idle = self.answers.is_empty() && self.machine.poll_timeout().is_none();
+            if self.machine.awaits_a_window() && (idle || self.dice.chance(10)) {
+                // Where nothing else can happen, time goes on.
+                self.now += if idle { 1_000 } else { 0 };
+                let window = self.dice.roll(2) as usize;
+                input = self.clock(window, true);
                 continue;
             }
             let answer = self.answers.first_key_value().map(|((at, _), _)| *at);

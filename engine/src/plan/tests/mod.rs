@@ -6,6 +6,7 @@ mod longer;
 mod playbook;
 mod show;
 mod when;
+mod window;
 
 use std::collections::HashMap;
 
