@@ -284,6 +284,8 @@ pub(crate) enum ExprKind {
     Interpolated(Vec<Expr>),
     /// `[a, b]`
     List(Vec<Expr>),
+    /// `{ a: x, b: y }`
+    Record(Vec<(Span, Expr)>),
     /// `first(x)`
     Call(Span, Vec<Expr>),
     /// `to=x`, among the values of a function.

@@ -89,6 +89,10 @@ pub fn eval(expr: &Expr, env: &Env<'_>) -> Result<Value, Diagnostic> {
             Value::Text(text)
         }
         ExprKind::List(items) => Value::List(items.iter().map(|i| eval(i, env)).collect::<Result<_, _>>()?),
+        ExprKind::Record(fields) => {
+            let field = |(name, of): &(String, Expr)| Ok((name.clone(), eval(of, env)?));
+            Value::Record(fields.iter().map(field).collect::<Result<_, Diagnostic>>()?)
+        }
         ExprKind::Where(set, cond) => {
             let mut kept = Vec::new();
             for node in names(eval(set, env)?) {

@@ -26,6 +26,10 @@ pub fn known(expr: &Expr, env: &Env<'_>) -> Result<Expr, Diagnostic> {
         ExprKind::Call(func, args) => ExprKind::Call(*func, parts(args)?),
         ExprKind::Text(of) => ExprKind::Text(parts(of)?),
         ExprKind::List(of) => ExprKind::List(parts(of)?),
+        ExprKind::Record(of) => {
+            let field = |(name, of): &(String, Expr)| Ok((name.clone(), known(of, env)?));
+            ExprKind::Record(of.iter().map(field).collect::<Result<_, Diagnostic>>()?)
+        }
         ExprKind::Binary(op, left, right) => {
             let (left, right) = (part(left)?, part(right)?);
             match decided(*op, &left, &right) {
@@ -86,6 +90,11 @@ pub fn shown(expr: &Expr) -> String {
         ExprKind::Literal(value) => value.to_string(),
         ExprKind::Text(parts) => parts.iter().map(shown).collect(),
         ExprKind::List(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
+        ExprKind::Record(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|(name, of)| format!("{name}: {}", shown(of))).collect();
+            format!("{{{}}}", fields.join(", "))
+        }
         _ => format!("‹{}›", source(expr)),
     }
 }
@@ -117,6 +126,11 @@ fn source(expr: &Expr) -> String {
         ExprKind::List(items) => {
             let items: Vec<String> = items.iter().map(source).collect();
             format!("[{}]", items.join(", "))
+        }
+        ExprKind::Record(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|(name, of)| format!("{name}: {}", source(of))).collect();
+            format!("{{ {} }}", fields.join(", "))
         }
         // No plan has these.
         ExprKind::Param(_)

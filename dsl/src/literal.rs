@@ -3,6 +3,10 @@
 
 use indexmap::IndexMap;
 
+use crate::ast;
+use crate::parse::alone;
+use crate::problem::ticks;
+use crate::span::Span;
 use crate::value::{Batch, Minor, Secret, Type, Value, Version, Window};
 
 /// Reads digits with a unit. The error continues a sentence that begins with the text itself.
@@ -104,7 +108,11 @@ pub(crate) fn example(ty: &Type) -> String {
         Type::Secret => "env(\"TOKEN\")".to_string(),
         Type::List(of) => format!("[{}]", example(of)),
         Type::Optional(of) => example(of),
-        Type::Record(_) => String::new(),
+        Type::Record(fields) => {
+            let needed = fields.iter().filter(|(_, ty)| !matches!(ty, Type::Optional(_)));
+            let needed: Vec<String> = needed.map(|(name, ty)| format!("{name}: {}", example(ty))).collect();
+            format!("{{ {} }}", needed.join(", "))
+        }
     }
 }
 
@@ -200,14 +208,79 @@ pub fn parse_value(text: &str, ty: &Type) -> Result<Value, String> {
         Type::Node if trimmed.is_empty() => Err(teach()),
         Type::Node => Ok(Value::Node(trimmed.to_string())),
         Type::Nodes => Ok(Value::Nodes(items())),
+        Type::List(of) if matches!(**of, Type::Record(_)) => match alone(trimmed) {
+            Some(written) if matches!(written.kind, ast::ExprKind::List(_)) => {
+                read_written(trimmed, &written, ty)
+            }
+            Some(_) | None => Err(teach_in_brackets(text, ty)),
+        },
         Type::List(of) => {
             items().iter().map(|t| parse_value(t, of)).collect::<Result<_, _>>().map(Value::List)
         }
         Type::Optional(_) if matches!(trimmed, "" | "none") => Ok(Value::None),
         Type::Optional(of) => parse_value(text, of),
-        Type::Record(_) => Err(format!("{} cannot be given as text", describe(ty))),
+        Type::Record(_) => match alone(trimmed) {
+            Some(written) if matches!(written.kind, ast::ExprKind::Record(_)) => {
+                read_written(trimmed, &written, ty)
+            }
+            Some(_) | None => Err(teach_in_brackets(text, ty)),
+        },
         Type::Secret => secret(trimmed).map(Value::Secret).ok_or_else(|| NO_SECRET.to_string()),
     }
+}
+
+fn teach_in_brackets(text: &str, ty: &Type) -> String {
+    format!("expected {}, found `{text}`; write for example `{}`", describe(ty), example(ty))
+}
+
+/// Reads a value that was written as in a playbook. What has no brackets may do without its quotes.
+fn read_written(text: &str, written: &ast::Expr, ty: &Type) -> Result<Value, String> {
+    let slice = &text[written.span.start as usize..written.span.end as usize];
+    match (&written.kind, ty) {
+        (ast::ExprKind::Record(given), Type::Record(wanted)) => {
+            let name = |span: Span| &text[span.start as usize..span.end as usize];
+            let given = given.iter().map(|(span, value)| (name(*span), value));
+            fields(given, wanted, |value, ty| read_written(text, value, ty))
+        }
+        (ast::ExprKind::List(items), Type::List(of)) => {
+            items.iter().map(|item| read_written(text, item, of)).collect::<Result<_, _>>().map(Value::List)
+        }
+        (ast::ExprKind::Record(_), Type::Optional(of)) => read_written(text, written, of),
+        (ast::ExprKind::Text(text), _) => parse_value(text, ty),
+        _ => parse_value(slice, ty),
+    }
+}
+
+/// Reads the fields of a record; those that may be left out are none then.
+fn fields<'g, T>(
+    given: impl IntoIterator<Item = (&'g str, T)>,
+    wanted: &[(String, Type)],
+    read: impl Fn(T, &Type) -> Result<Value, String>,
+) -> Result<Value, String> {
+    let mut values = IndexMap::new();
+    for (name, value) in given {
+        let names = || wanted.iter().map(|(name, _)| name.as_str());
+        let Some((_, ty)) = wanted.iter().find(|(known, _)| known == name) else {
+            let hint = match crate::nearest(name, names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("its fields are {}", ticks(names()).replace(" or ", " and ")),
+            };
+            return Err(format!("there is no field `{name}`; {hint}"));
+        };
+        let value = read(value, ty).map_err(|why| format!("`{name}`: {why}"))?;
+        if values.insert(name.to_string(), value).is_some() {
+            return Err(format!("the field `{name}` stands there twice"));
+        }
+    }
+    let field = |(name, ty): &(String, Type)| match (values.swap_remove(name), ty) {
+        (Some(value), _) => Ok((name.clone(), value)),
+        (None, Type::Optional(_)) => Ok((name.clone(), Value::None)),
+        (None, ty) => {
+            let (ty, example) = (describe(ty), example(ty));
+            Err(format!("the field `{name}` is missing, {ty}; for example `{name}: {example}`"))
+        }
+    };
+    wanted.iter().map(field).collect::<Result<_, _>>().map(Value::Record)
 }
 
 /// What was given is perhaps the secret itself, and is not repeated.
@@ -299,7 +372,10 @@ pub fn read_data(data: &Data, ty: &Type) -> Result<Value, String> {
         (Type::List(of), Data::List(items)) => {
             items.iter().map(|item| read_data(item, of)).collect::<Result<_, _>>().map(Value::List)
         }
-        (Type::List(_), _) => Err(wrong()),
+        (Type::Record(wanted), Data::Record(given)) => {
+            fields(given.iter().map(|(name, data)| (name.as_str(), data)), wanted, read_data)
+        }
+        (Type::List(_) | Type::Record(_), _) => Err(wrong()),
         (Type::Optional(_), Data::Text(text)) if text == "none" => Ok(Value::None),
         (Type::Optional(of), data) => read_data(data, of),
         (_, Data::Text(text)) => parse_value(text, ty),
@@ -381,6 +457,45 @@ mod tests {
             assert!(!read(text).unwrap_err().contains("hunter2"));
         }
         assert!(!read_data(&Data::Number(472), &Type::Secret).unwrap_err().contains("472"));
+    }
+
+    #[test]
+    fn a_record_is_given_as_a_playbook_has_it_or_as_a_table() {
+        let fields = [
+            ("host", Type::Text),
+            ("port", Type::Number),
+            ("pause", Type::Optional(Box::new(Type::Duration))),
+        ];
+        let ty = Type::Record(fields.map(|(name, ty)| (name.to_string(), ty)).to_vec());
+        let list = Type::List(Box::new(ty.clone()));
+        let read = |text: &str| parse_value(text, &ty).map(|value| value.to_string());
+        let both = Ok("{host: a.example, port: 5, pause: none}".to_string());
+        assert_eq!(read("{ host: \"a.example\", port: 5 }"), both);
+        assert_eq!(read("{port: 5, host: a.example}"), both);
+        assert_eq!(read("{ host: a, port: 5, pause: 1m30s }"), Ok("{host: a, port: 5, pause: 1m30s}".into()));
+        let text = |text: &str| Data::Text(text.to_string());
+        let table = |all: &[(&str, Data)]| {
+            Data::Record(all.iter().map(|(k, v)| (k.to_string(), v.clone())).collect())
+        };
+        let good = table(&[("host", text("a.example")), ("port", Data::Number(5))]);
+        assert_eq!(read_data(&good, &ty).map(|value| value.to_string()), both);
+        let two = read_data(&Data::List(vec![good.clone(), good]), &list).unwrap();
+        assert!(list.holds(&two));
+        let taught = |text: &str| parse_value(text, &ty).unwrap_err();
+        let told = "expected a record `{ host: string, port: number, pause: duration? }`, found `a.example`; \
+                    write for example `{ host: \"text\", port: 3 }`";
+        assert_eq!(taught("a.example"), told);
+        assert_eq!(taught("{ host: a }"), "the field `port` is missing, a number; for example `port: 3`");
+        assert_eq!(taught("{ hots: a }"), "there is no field `hots`; did you mean `host`?");
+        assert_eq!(taught("{ host: a, host: b }"), "the field `host` stands there twice");
+        assert!(taught("{ host: a, port: many }").starts_with("`port`: expected a number, found `many`"));
+        let one = parse_value("[{ host: a, port: 5 }]", &list).unwrap();
+        assert!(list.holds(&one), "{one}");
+        assert!(
+            parse_value("{ host: a, port: 5 }, x", &list).unwrap_err().contains("write for example `[{ host")
+        );
+        let wrong = table(&[("host", text("a")), ("port", text("5"))]);
+        assert_eq!(read_data(&wrong, &ty).unwrap_err(), "`port`: expected a number, found the text \"5\"");
     }
 
     #[test]

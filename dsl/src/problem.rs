@@ -170,6 +170,11 @@ pub(crate) enum Problem {
     LabelOutsideWhere,
     SecretInText,
     NoWay(String),
+    MissingField {
+        name: String,
+        ty: String,
+        example: String,
+    },
     EmptyList,
     EmptySet,
     NotLiteral(&'static str),
@@ -187,7 +192,6 @@ pub(crate) enum Problem {
     HandlerNeedsDecision,
     NoEffect(String),
     BadEffect,
-    NotYet(String),
     NoStages,
     UndoOfNothing,
     OnlyDuringTheRun {
@@ -308,6 +312,7 @@ impl Problem {
             LabelOutsideWhere => "K0314",
             SecretInText => "K0319",
             NoWay(_) => "K0318",
+            MissingField { .. } => "K0320",
             EmptyList => "K0315",
             EmptySet => "K0316",
             NotLiteral(_) => "K0317",
@@ -323,7 +328,6 @@ impl Problem {
             HandlerNeedsDecision => "K0410",
             NoEffect(_) => "K0411",
             BadEffect => "K0412",
-            NotYet(_) => "K0413",
             NoStages => "K0414",
             UndoOfNothing => "K0415",
             NoPolicyHere => "K0416",
@@ -414,7 +418,7 @@ impl Problem {
             }
             UnknownArgument { task, known, .. } => Some(format!("`{task}` takes {known}")),
             UnknownType { near, .. } => did_you_mean(*near).or_else(|| {
-                Some(format!("types are {}, `a | b`, `[T]` and `T?`", crate::check::TYPES.join(", ")))
+                Some(format!("types are {}, `a | b`, `[T]`, `{{ name: T }}` and `T?`", crate::check::TYPES.join(", ")))
             }),
             UnknownStage { near, known, .. } => {
                 did_you_mean(near.as_deref()).or_else(|| Some(format!("the stages are {known}")))
@@ -479,6 +483,7 @@ impl Problem {
                 "put the step into `each node in workers {{ }}`, or give the node: `{name}=...`"
             )),
             MissingArgument { name, example, .. } => Some(format!("add `{name}={example}`")),
+            MissingField { name, example, .. } => Some(format!("add `{name}: {example}`")),
             PositionalAfterNamed => Some("put it before the first `name=value`".to_string()),
             NamedOnly { name, .. } => Some(format!("write `{name}=...`")),
             // What a command printed is text, also where it is a number.
@@ -539,7 +544,6 @@ impl Problem {
             | EmptySet
             | NotLiteral(_)
             | Recursion(_)
-            | NotYet(_)
             | UndoOfNothing
             | BadScript(_) => None,
         };
@@ -629,6 +633,7 @@ impl fmt::Display for Problem {
             LabelOutsideWhere => {
                 f.write_str("`label` looks at the node of a `where` or of an `each`, and there is none")
             }
+            MissingField { name, ty, .. } => write!(f, "this record needs `{name}`, {ty}"),
             EmptyList => f.write_str("the list is empty"),
             EmptySet => f.write_str("this set has no node"),
             NotLiteral(what) => write!(f, "{what} must be written out: it cannot depend on anything"),
@@ -647,7 +652,6 @@ impl fmt::Display for Problem {
             HandlerNeedsDecision => f.write_str("`on failure` holds one step that decides"),
             NoEffect(task) => write!(f, "the native task `{task}` does not say what it touches"),
             BadEffect => f.write_str("this is no effect"),
-            NotYet(what) => write!(f, "`{what}` is not part of this kup yet"),
             NoStages => f.write_str("the playbook has no stage, so it would do nothing"),
             OnlyDuringTheRun { name, what } => {
                 write!(f, "`{name}` is known only during the run; {what} must be known when the plan is made")

@@ -502,6 +502,7 @@ impl Expr {
             | ExprKind::It => false,
             ExprKind::Fact(of, _) | ExprKind::Field(of, _) | ExprKind::Not(of) => of.any(is),
             ExprKind::Call(_, of) | ExprKind::Text(of) | ExprKind::List(of) => of.iter().any(|of| of.any(is)),
+            ExprKind::Record(of) => of.iter().any(|(_, of)| of.any(is)),
             ExprKind::Binary(_, left, right) | ExprKind::Where(left, right) => left.any(is) || right.any(is),
         }
     }
@@ -537,6 +538,8 @@ pub enum ExprKind {
     Text(Vec<Expr>),
     /// `[a, b]`, or words joined by commas.
     List(Vec<Expr>),
+    /// `{ a: x, b: y }`
+    Record(Vec<(String, Expr)>),
     /// `set where condition`; the condition sees the facts of [`ExprKind::It`].
     Where(Box<Expr>, Box<Expr>),
     /// The node that `where` is looking at.

@@ -127,7 +127,7 @@ module.exports = grammar({
     state: (_) => choice("ran", "skipped", "failed", "undone"),
 
     // ---- expressions ----
-    _expression: ($) => choice($._term, $.not, $.binary),
+    _expression: ($) => choice($._term, $.record, $.not, $.binary),
     not: ($) => prec(LEVEL.not, seq("not", $._expression)),
     binary: ($) =>
       choice(
@@ -145,6 +145,8 @@ module.exports = grammar({
     field: ($) =>
       prec(LEVEL.fact, seq(field("of", $._term), token.immediate("."), field("fact", alias(token.immediate(word), $.fact)))),
     list: ($) => seq("[", optional(seq(commas($._expression), optional(","))), "]"),
+    record: ($) => seq("{", optional(seq(commas($.entry), optional(","))), "}"),
+    entry: ($) => seq(field("name", $.word), ":", field("value", $._expression)),
     parenthesized: ($) => seq("(", $._expression, ")"),
     call: ($) =>
       seq(field("function", $.word), token.immediate(prec(1, "(")), optional(commas(choice($._expression, $.argument))), ")"),

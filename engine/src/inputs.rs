@@ -233,9 +233,27 @@ fn example(ty: &Type) -> String {
         Type::Node => "worker-1".to_string(),
         Type::Nodes => "worker-1,worker-2".to_string(),
         Type::Secret => "env(TOKEN)".to_string(),
+        Type::List(of) if matches!(**of, Type::Record(_)) => format!("[{}]", example(of)),
         Type::List(of) => example(of),
         Type::Optional(of) => example(of),
-        Type::Record(_) => String::new(),
+        Type::Record(fields) => {
+            let needed = fields.iter().filter(|(_, ty)| !matches!(ty, Type::Optional(_)));
+            let value = |ty: &Type| match ty {
+                // Within braces a path stands in quotes, as in a playbook.
+                Type::Path => format!("{:?}", example(ty)),
+                ty => example(ty),
+            };
+            let needed: Vec<String> = needed.map(|(name, ty)| format!("{name}: {}", value(ty))).collect();
+            format!("{{ {} }}", needed.join(", "))
+        }
+    }
+}
+
+/// Writes what somebody could type; what has braces in it stands in quotes there.
+fn set(name: &str, example: &str) -> String {
+    match example.contains('{') {
+        true => format!("for example `--set '{name}={example}'`"),
+        false => format!("for example `--set {name}={example}`"),
     }
 }
 
@@ -243,17 +261,24 @@ impl InputError {
     /// Returns things to do.
     pub fn hints(&self) -> Vec<String> {
         match self {
+            // A field alone is no parameter.
+            InputError::Unknown { name, known, .. }
+                if name.split_once('.').is_some_and(|(of, _)| known.iter().any(|known| known == of)) =>
+            {
+                let of = name.split('.').next().unwrap_or_default();
+                vec![format!(
+                    "a record is given whole: `--set '{of}={{ ... }}'`, or `[{of}]` in a file of `--values`"
+                )]
+            }
             InputError::Unknown { near: Some(near), .. } => vec![format!("did you mean `{near}`?")],
             InputError::Unknown { known, .. } if known.is_empty() => {
                 vec!["the playbook has no parameters".to_string()]
             }
             InputError::Unknown { known, .. } => vec![format!("the playbook has {}", known.join(", "))],
-            InputError::Missing { name, example, .. } => {
-                vec![format!("for example `--set {name}={example}`")]
-            }
+            InputError::Missing { name, example, .. } => vec![set(name, example)],
             InputError::Bad { name, example, origin, .. } => match origin {
                 Origin::Set | Origin::SetFile(_) | Origin::Default | Origin::Asked => {
-                    vec![format!("for example `--set {name}={example}`")]
+                    vec![set(name, example)]
                 }
                 Origin::Environment(variable) => vec![format!("for example `{variable}={example}`")],
                 // What is no number there stands in quotes, and teaches so itself.
@@ -351,6 +376,30 @@ mod tests {
         );
         assert!(errors[2].starts_with("`limit`: "), "{}", errors[2]);
         assert!(errors[2].ends_with("for example `--set limit=3`"), "{}", errors[2]);
+    }
+
+    #[test]
+    fn a_record_is_given_whole() {
+        let fields = vec![("host".to_string(), Type::Text), ("keys".to_string(), Type::Path)];
+        let ty = Type::Record(fields);
+        let program = program(&[("registry", ty.clone(), None)]);
+        let values = resolve(&program, &[("registry", "{ host: a, keys: \"./k\" }")]).expect("values");
+        assert_eq!(values[0].to_string(), "{host: a, keys: ./k}");
+        let errors = resolve(&program, &[("registry.host", "a")]).expect_err("mistakes");
+        assert_eq!(
+            errors[0],
+            "there is no parameter `registry.host`; a record is given whole: `--set 'registry={ ... }'`, or `[registry]` in a file of `--values`"
+        );
+        assert!(
+            errors[1].ends_with("for example `--set 'registry={ host: \"some text\", keys: \"./folder\" }'`"),
+            "{}",
+            errors[1]
+        );
+        let given = Given { folder: PathBuf::from("/etc"), ..Given::set("{ host: a, keys: \"./k\" }") };
+        assert_eq!(
+            given.value(&ty).map(|value| value.to_string()),
+            Ok("{host: a, keys: /etc/k}".to_string())
+        );
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod new;
 mod os;
 mod person;
 mod rbac;
+mod records;
 mod results;
 mod roads;
 mod run;

@@ -135,6 +135,8 @@ fn place<'t>(text: &'t str, begin: usize, all: &[Token], start: usize) -> Place<
     let word = |t: &Token| &text[t.start..t.end];
     // The heads of the blocks that are open, and where the statement begins.
     let (mut heads, mut from, mut brackets) = (Vec::new(), 0, 0usize);
+    // Where the records begin that are open within the statement.
+    let mut records: Vec<usize> = Vec::new();
     for (i, token) in all.iter().enumerate() {
         match (token.kind, word(token)) {
             (Kind::Newline, _) if brackets == 0 => {
@@ -142,6 +144,14 @@ fn place<'t>(text: &'t str, begin: usize, all: &[Token], start: usize) -> Place<
                 if next(2) != Some("=") || !all.get(i + 1).is_some_and(|t| t.kind == Kind::Word) {
                     from = i + 1;
                 }
+            }
+            (Kind::Sign, "{") if begins_record(text, &all[..i]) => {
+                brackets += 1;
+                records.push(i + 1);
+            }
+            (Kind::Sign, "}") if !records.is_empty() => {
+                brackets = brackets.saturating_sub(1);
+                records.pop();
             }
             (Kind::Sign, "{") => {
                 let mut head = all[from..i].iter().map(word).filter(|w| *w != "\n");
@@ -160,6 +170,9 @@ fn place<'t>(text: &'t str, begin: usize, all: &[Token], start: usize) -> Place<
             _ => {}
         }
     }
+    if let Some(record) = records.last() {
+        return field(text, &all[*record..]);
+    }
     let line: Vec<Token> = all[from..].iter().filter(|t| t.kind != Kind::Newline).copied().collect();
     match heads.last() {
         None => item(text, begin, &line, start),
@@ -169,6 +182,33 @@ fn place<'t>(text: &'t str, begin: usize, all: &[Token], start: usize) -> Place<
             Some(_) | None => Place::Nothing,
         },
         Some(head) => statement(text, &line, start, block(head, heads.len())),
+    }
+}
+
+/// Whether a brace is that of a record: where a value or a type must stand.
+fn begins_record(text: &str, before: &[Token]) -> bool {
+    let last = before.iter().rev().find(|t| t.kind != Kind::Newline).map(|t| &text[t.start..t.end]);
+    last.is_some_and(|last| last != "." && (last == ":" || joins(last)))
+}
+
+/// Finds what may stand in a record: a new name, or its value.
+fn field<'t>(text: &'t str, within: &[Token]) -> Place<'t> {
+    let word = |t: &Token| &text[t.start..t.end];
+    let line: Vec<Token> = within.iter().filter(|t| t.kind != Kind::Newline).copied().collect();
+    // A comma within brackets is none of the record.
+    let (mut depth, mut colon) = (0usize, None);
+    for (i, token) in line.iter().enumerate() {
+        match word(token) {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.saturating_sub(1),
+            ":" if depth == 0 => colon = Some(i),
+            "," if depth == 0 => colon = None,
+            _ => {}
+        }
+    }
+    match colon {
+        Some(colon) => expression(text, &line[colon + 1..], For::Any),
+        None => Place::Nothing,
     }
 }
 

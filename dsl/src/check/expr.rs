@@ -51,18 +51,18 @@ pub(super) enum Here {
     Task,
 }
 
-type Checked = Result<Expr, Diagnostic>;
+pub(super) type Checked = Result<Expr, Diagnostic>;
 
 /// Returns the value of an optional parameter that was not given.
 pub(super) fn none(ty: &Type, span: Span) -> Expr {
     Expr { kind: ExprKind::Literal(Value::None), ty: ty.clone(), span }
 }
 
-fn literal(value: Value, ty: Type, span: Span) -> Expr {
+pub(super) fn literal(value: Value, ty: Type, span: Span) -> Expr {
     Expr { kind: ExprKind::Literal(value), ty, span }
 }
 
-fn bare(ty: &Type) -> &Type {
+pub(super) fn bare(ty: &Type) -> &Type {
     match ty {
         Type::Optional(of) => bare(of),
         ty => ty,
@@ -123,6 +123,7 @@ impl<'a> Checker<'a> {
                 Expr { kind: ExprKind::Text(parts), ty: Type::Text, span }
             }
             ast::ExprKind::List(items) => self.list(frame, items, span, want)?,
+            ast::ExprKind::Record(fields) => self.record(frame, fields, span, want)?,
             // The grammar has it within a call only, where its name is looked at.
             ast::ExprKind::Named(_, value) => self.expr(frame, value, want)?,
             ast::ExprKind::Call(name, args) => self.call(frame, *name, args, span)?,
@@ -282,7 +283,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Returns the type of a record's field.
-    fn field(&mut self, fields: &[(String, Type)], name: Span) -> Result<Type, Diagnostic> {
+    pub(super) fn field(&mut self, fields: &[(String, Type)], name: Span) -> Result<Type, Diagnostic> {
         let text = self.text(name);
         if let Some((_, ty)) = fields.iter().find(|(field, _)| field == text) {
             self.trace.note(name, Meaning::Field);
@@ -588,7 +589,9 @@ impl<'a> Checker<'a> {
     ) -> Result<(Expr, Expr), Diagnostic> {
         let (left, right) = match self.expr(frame, left, None) {
             Ok(left) => {
-                let member = matches!(bare(&left.ty), Type::Word(_)).then(|| left.ty.clone());
+                // A word and the fields of a record mean what the other side has.
+                let member =
+                    matches!(bare(&left.ty), Type::Word(_) | Type::Record(_)).then(|| left.ty.clone());
                 let right = self.expr(frame, right, member.as_ref())?;
                 (left, right)
             }
@@ -648,7 +651,7 @@ pub(super) fn fact(name: &str) -> Option<Type> {
     FACTS.iter().find(|(fact, _)| *fact == name).map(|(_, ty)| ty.clone())
 }
 
-fn value(expr: &Expr) -> Option<Value> {
+pub(super) fn value(expr: &Expr) -> Option<Value> {
     match &expr.kind {
         ExprKind::Literal(value) => Some(value.clone()),
         _ => None,
@@ -722,6 +725,13 @@ fn fit(expr: Expr, want: &Type) -> Checked {
                 _ => false,
             };
             if subset { retyped(expr, want.clone()) } else { Err(wrong(want, &expr.ty, span)) }
+        }
+        (Type::Record(own), Type::Record(fields)) => {
+            let same = |(name, ty): &(String, Type)| own.iter().any(|(n, t)| n == name && t == ty);
+            match own.len() == fields.len() && fields.iter().all(same) {
+                true => retyped(expr, want.clone()),
+                false => Err(wrong(want, &expr.ty, span)),
+            }
         }
         (_, Type::List(of)) => {
             let found = expr.ty.clone();

@@ -5,6 +5,7 @@ mod block;
 mod expr;
 mod hook;
 mod load;
+mod record;
 mod result;
 mod step;
 mod study;
@@ -376,11 +377,6 @@ impl<'a> Checker<'a> {
                 self.lost.insert(name);
                 continue;
             };
-            if result::holds_record(&ty) {
-                self.found.push(Problem::NotYet(ty.to_string()).at(param.span));
-                self.lost.insert(name);
-                continue;
-            }
             if self.param_ids.contains_key(name) {
                 self.found
                     .push(Problem::Twice { what: "the parameter", name: name.to_string() }.at(param.name));

@@ -25,15 +25,6 @@ pub(super) struct Times {
     late: Vec<(String, Span, (u32, u32))>,
 }
 
-/// Returns whether a type is, or is made of, records.
-pub(super) fn holds_record(ty: &Type) -> bool {
-    match ty {
-        Type::Record(_) => true,
-        Type::List(of) | Type::Optional(of) => holds_record(of),
-        _ => false,
-    }
-}
-
 impl<'a> Checker<'a> {
     /// Checks `let name = STEP`; the name is known from here to the end of the block.
     pub(super) fn binding(

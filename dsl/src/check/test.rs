@@ -419,6 +419,7 @@ fn is_constant(value: &Expr) -> bool {
     match &value.kind {
         ExprKind::Literal(_) => true,
         ExprKind::List(of) => of.iter().all(is_constant),
+        ExprKind::Record(of) => of.iter().all(|(_, of)| is_constant(of)),
         _ => false,
     }
 }
@@ -428,6 +429,7 @@ fn is_of_nodes(ty: &Type) -> bool {
     match ty {
         Type::Node | Type::Nodes => true,
         Type::Optional(of) | Type::List(of) => is_of_nodes(of),
+        Type::Record(fields) => fields.iter().any(|(_, ty)| is_of_nodes(ty)),
         _ => false,
     }
 }

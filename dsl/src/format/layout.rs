@@ -223,7 +223,7 @@ impl<'t> Layout<'t> {
         self.depth += 1;
         let comma = |p: &Piece<'_>| matches!(p, Piece::Token(t) if t.is(",") || t.is(";"));
         let last = group.pieces.iter().rposition(|p| !matches!(p, Piece::Comment(_)));
-        let is_list = group.open.is("[") && group.pieces.iter().any(comma);
+        let is_list = (group.open.is("[") || group.open.is("{")) && group.pieces.iter().any(comma);
         let mut line_ends = true;
         for (i, piece) in group.pieces.iter().enumerate() {
             match piece {

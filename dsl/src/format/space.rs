@@ -29,18 +29,25 @@ pub(super) fn spaced(before: Token<'_>, token: Token<'_>, role: Role, depth: usi
     if matches!(before.text, "(" | "[") || matches!(token.text, ")" | "]" | "," | ";") {
         return false;
     }
+    // The braces of a record; those of a block are written with it.
+    match (before.text, token.text) {
+        ("{", "}") | ("}", "." | "?") => return false,
+        ("{", _) | (_, "}") => return true,
+        (_, ":") => return false,
+        (":", _) => return true,
+        _ => {}
+    }
     if matches!(before.text, "," | ";" | "}") || before.kind == Kind::Infix || token.kind == Kind::Infix {
         return true;
     }
     if declares {
         match (before.text, token.text) {
-            (_, ":") => return false,
-            (":", _) | ("=", _) | (_, "=") => return true,
+            ("=", _) | (_, "=") => return true,
             _ => {}
         }
     }
     let head = token.is("(") && role == Role::Task && depth == 0;
     let behind_bracket = matches!(before.text, ")" | "]") && token.kind != Kind::Mark;
-    let operand = token.kind == Kind::Text || matches!(token.text, "(" | "[");
+    let operand = token.kind == Kind::Text || matches!(token.text, "(" | "[" | "{");
     head || behind_bracket || operand && OPERATORS.contains(&before.text) || token.space
 }

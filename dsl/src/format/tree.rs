@@ -40,7 +40,7 @@ pub(super) enum Piece<'t> {
     Comment(Token<'t>),
 }
 
-/// `( ... )` or `[ ... ]`
+/// `( ... )`, `[ ... ]`, or `{ ... }` where a value or a type stands
 pub(super) struct Group<'t> {
     /// The bracket that opens it.
     pub(super) open: Token<'t>,
@@ -80,6 +80,12 @@ pub(super) fn tree<'t>(tokens: &[Token<'t>]) -> Vec<Entry<'t>> {
         }
     }
     entries
+}
+
+/// Returns whether a value or a type must follow a piece of a line.
+fn is_value(last: Option<&Piece<'_>>) -> bool {
+    let before = ["=", ":", ",", "in", "if", "when", "and", "or", "not", "where", "gives"];
+    matches!(last, Some(Piece::Token(t)) if t.kind == Kind::Infix || before.iter().any(|word| t.is(word)))
 }
 
 struct Reader<'r, 't> {
@@ -132,7 +138,7 @@ impl<'t> Reader<'_, 't> {
             if token.breaks > 0 && !line.pieces.is_empty() && !self.goes_on(self.at, &line.pieces) {
                 break;
             }
-            let mut piece = self.piece(token);
+            let mut piece = self.piece(token, is_value(line.pieces.last()));
             if let [Piece::Token(word), Piece::Token(_)] = line.pieces.as_slice()
                 && word.is("let")
                 && let Piece::Token(mark) = &mut piece
@@ -159,10 +165,22 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    fn piece(&mut self, token: Token<'t>) -> Piece<'t> {
+    /// Returns whether a field stands behind the brace that was read, or nothing at all.
+    fn begins_record(&self) -> bool {
+        let mut next = self.tokens[self.at..].iter().filter(|t| t.kind != Kind::Comment);
+        match (next.next(), next.next()) {
+            (Some(close), _) if close.is("}") => true,
+            (Some(name), Some(mark)) => name.kind == Kind::Word && mark.is(":"),
+            _ => false,
+        }
+    }
+
+    /// Reads a piece. Where a value stands, braces are those of a record.
+    fn piece(&mut self, token: Token<'t>, is_value: bool) -> Piece<'t> {
         self.at += 1;
         match token.text {
             "(" | "[" => Piece::Group(self.group(token)),
+            "{" if is_value && self.begins_record() => Piece::Group(self.group(token)),
             "{" => Piece::Block(self.block()),
             _ => Piece::Token(token),
         }
@@ -172,8 +190,8 @@ impl<'t> Reader<'_, 't> {
         let mut group = Group { open, pieces: Vec::new(), close: None, commented: false };
         while let Some(token) = self.peek() {
             match token.text {
-                "}" => return group,
-                ")" | "]" => {
+                "}" if !group.open.is("{") => return group,
+                ")" | "]" | "}" => {
                     self.at += 1;
                     group.close = Some(token);
                     break;
@@ -190,7 +208,7 @@ impl<'t> Reader<'_, 't> {
                     group.pieces.push(Piece::Comment(token));
                 }
                 _ => {
-                    let piece = self.piece(token);
+                    let piece = self.piece(token, true);
                     group.commented |= matches!(&piece, Piece::Group(inner) if inner.commented);
                     group.pieces.push(piece);
                 }
@@ -198,7 +216,7 @@ impl<'t> Reader<'_, 't> {
         }
         let last = group.pieces.iter().rposition(|p| !matches!(p, Piece::Comment(_)));
         if let Some(last) = last
-            && group.open.is("[")
+            && (group.open.is("[") || group.open.is("{"))
             && matches!(&group.pieces[last], Piece::Token(t) if t.is(","))
         {
             group.pieces.remove(last);

@@ -46,6 +46,7 @@ pub(super) fn depends(expr: &Expr) -> bool {
         | ExprKind::Not(_)
         | ExprKind::Text(_)
         | ExprKind::List(_)
+        | ExprKind::Record(_)
         | ExprKind::Binary(..)
         | ExprKind::Where(..) => false,
     })

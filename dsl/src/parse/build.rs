@@ -66,6 +66,14 @@ pub(super) fn file(
     (File { items, lost: b.lost }, b.found)
 }
 
+/// Builds the tree of a text that is one expression; none if anything is wrong with it.
+pub(super) fn alone(text: &str) -> Option<Expr> {
+    let pair = Grammar::parse(Rule::alone, text).ok()?.next()?.into_inner().next()?;
+    let mut b = Builder { file: FileId(0), offset: 0, missing: None, found: Vec::new(), lost: Vec::new() };
+    let expr = b.expr(pair);
+    b.found.is_empty().then_some(expr)
+}
+
 pub(super) struct Builder {
     pub(super) file: FileId,
     /// Where the parsed text begins within the file.
@@ -473,6 +481,15 @@ impl Builder {
             Rule::list => {
                 let values = pair.into_inner().filter(|p| p.as_rule() == Rule::wide);
                 ExprKind::List(values.map(|p| self.expr(p)).collect())
+            }
+            Rule::record => {
+                let fields = pair.into_inner().filter(|p| p.as_rule() == Rule::field_value);
+                let field = |pair: Pair<'_, Rule>| {
+                    let mut inner = pair.into_inner();
+                    let name = self.place(&next(&mut inner));
+                    (name, self.expr(next(&mut inner)))
+                };
+                ExprKind::Record(fields.map(field).collect())
             }
             Rule::paren => return Expr { span, ..self.expr(next(&mut pair.into_inner())) },
             Rule::call => {

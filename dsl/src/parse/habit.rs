@@ -237,6 +237,11 @@ impl<'t> Place<'t> {
             let habit = Habit::new(SPACES, instead, self.at - 1, self.at);
             return Some(habit.mend_at(self.at, value, ""));
         };
+        if sign != ":" && in_record(before) {
+            let value = value_at(&self.text[self.behind_blanks(self.at + sign.len())..]);
+            let told = self.say("a field has a colon", format!("write `{last}: {value}`"), sign.len());
+            return told.map(|habit| habit.mend(":"));
+        }
         let is_condition =
             before.starts_with("if ") || before.starts_with("when ") || before.contains(" where ");
         if sign == "=" && is_condition {
@@ -379,4 +384,19 @@ pub(crate) fn unit(word: &str) -> Option<&'static str> {
         "MiB" => "MiB",
         _ => return None,
     })
+}
+
+/// Returns whether the innermost bracket that is open at the end of a text is that of a record.
+fn in_record(text: &str) -> bool {
+    let mut depth = 0usize;
+    for (at, c) in text.char_indices().rev() {
+        match c {
+            ')' | ']' | '}' => depth += 1,
+            '(' | '[' | '{' if depth > 0 => depth -= 1,
+            '{' => return text[..at].trim_end().ends_with(['=', ':', ',', '(', '[']),
+            '(' | '[' => return false,
+            _ => {}
+        }
+    }
+    false
 }

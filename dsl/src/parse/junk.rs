@@ -235,7 +235,7 @@ fn name(rule: Rule) -> &'static str {
         Rule::string | Rule::raw | Rule::script => "text in quotes",
         Rule::quantity => "a number such as `3` or `10m`",
         Rule::version => "a version",
-        Rule::expr | Rule::wide | Rule::list | Rule::paren | Rule::call | Rule::not_op | Rule::a_value => {
+        Rule::expr | Rule::wide | Rule::list | Rule::record | Rule::paren | Rule::call | Rule::not_op | Rule::a_value => {
             "a value"
         }
         Rule::an_argument | Rule::named => "an argument",
@@ -255,6 +255,7 @@ fn name(rule: Rule) -> &'static str {
         Rule::type_words | Rule::list_type | Rule::record_type | Rule::type_ref => "a type",
         Rule::a_close_record => "`}`",
         Rule::field_type => "a field `name: type`",
+        Rule::field_value => "a field `name: value`",
         Rule::param => "a parameter `name: type`",
         Rule::a_in => "`in`",
         Rule::a_by => "`by`",

@@ -71,6 +71,14 @@ fn in_runs(file: FileId, text: &str, length: usize) -> (ast::File, Vec<Diagnosti
     })
 }
 
+/// Parses a text that is one expression; its spans are places in this text. None if anything is wrong.
+pub(crate) fn alone(text: &str) -> Option<ast::Expr> {
+    match refused(FileId(0), text) {
+        Some(_) => None,
+        None => build::alone(text),
+    }
+}
+
 /// Says why a text is not even looked at.
 fn refused(file: FileId, text: &str) -> Option<Diagnostic> {
     if text.len() > LIMIT {

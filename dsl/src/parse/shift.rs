@@ -235,6 +235,7 @@ impl Shift for ExprKind {
             | ExprKind::Version
             | ExprKind::Text(_) => {}
             ExprKind::Interpolated(parts) | ExprKind::List(parts) => parts.shift(way),
+            ExprKind::Record(fields) => fields.shift(way),
             ExprKind::Named(name, value) => {
                 name.shift(way);
                 value.shift(way);

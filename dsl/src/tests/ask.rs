@@ -67,6 +67,28 @@ fn arguments_are_proposed_by_their_names_and_types() {
 }
 
 #[test]
+fn in_a_record_values_are_proposed_and_its_new_names_are_not() {
+    proposes("calm note={ ¦", expect![[r#""#]]);
+    proposes(
+        "calm note={ a: bo¦",
+        expect![
+            "box for `bo`, target for `bo`, mode for `bo`, nodes for `bo`, control_plane for `bo`, workers for `bo`, etcd for `bo`, local for `bo`, here for `bo`, first for `bo`, rest for `bo`, count for `bo`, minor for `bo`, pools for `bo`, hops for `bo`"
+        ],
+    );
+    proposes(
+        "calm note={ a: 1, b: first(¦",
+        expect!["box, nodes, control_plane, workers, etcd, local, here, first, rest"],
+    );
+    proposes(
+        "calm note={ a: 1 } { time¦",
+        expect![
+            "timeout for `time`, retry for `time`, undo for `time`, name for `time`, long for `time`, allow for `time`, approve for `time`, window for `time`, hosts for `time`, before for `time`, after for `time`"
+        ],
+    );
+    proposes("calm note={ a: [1, 2], ¦", expect![[r#""#]]);
+}
+
+#[test]
 fn verbs_are_proposed_with_the_words_that_stand_there() {
     proposes("wait ¦", expect!["wait healthy for `wait `"]);
     proposes("package re¦", expect!["package repository for `package re`"]);

@@ -99,7 +99,13 @@ fn program(text: &str) -> String {
     let checked = run(&[("test.kup", text)]);
     let program = without_spans(&checked.program.expect("a sound playbook"), |_| String::new());
     // A step is also kept as it was written.
-    program.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().concat().replace(",]", "]")
+    program
+        .split(' ')
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .concat()
+        .replace(",]", "]")
+        .replace(",}", "}")
 }
 
 #[test]
@@ -667,6 +673,46 @@ impl Author<'_> {
             _ => self.expr(depth, false),
         }
     }
+}
+
+#[test]
+fn records_have_spaces_within_their_braces_and_a_line_a_field_where_they_are_long() {
+    let one =
+        "playbook \"p\"\n\nparam registry: { host: string, port: number? } = { host: \"a\", port: 5000 }\n";
+    assert_eq!(format(one), one);
+    check(
+        "playbook \"p\"\nparam a:{x:number,y:{z:[string]}?}={x:1,y:{z:[\"a\"],},}\nparam b: {} = {  }\n\
+         stage s {\n  if {a:1}.a=={a:2}.a { go of={ a :1 }, {a:2} x=[{a:1}] { timeout 1m } }\n  each x in {a:nodes}.a {}\n}\n",
+        expect![[r#"
+            playbook "p"
+
+            param a: { x: number, y: { z: [string] }? } = { x: 1, y: { z: ["a"] } }
+            param b: {}                                 = {}
+
+            stage s {
+              if { a: 1 }.a == { a: 2 }.a { go of={ a: 1 }, { a: 2 } x=[{ a: 1 }] { timeout 1m } }
+              each x in { a: nodes }.a {}
+            }
+        "#]],
+    );
+    check(
+        "playbook \"p\"\nstage s {\n  go of={ first: \"a text that is not short\", second: \"another one, and it is longer than that\", third: 3, fourth: [4] } { timeout 1m }\n}\n",
+        expect![[r#"
+            playbook "p"
+
+            stage s {
+              go
+                  of={
+                    first: "a text that is not short",
+                    second: "another one, and it is longer than that",
+                    third: 3,
+                    fourth: [4],
+                  } {
+                timeout 1m
+              }
+            }
+        "#]],
+    );
 }
 
 proptest! {

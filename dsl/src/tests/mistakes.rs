@@ -400,7 +400,7 @@ fn types_are_compared_with_the_known_ones() {
             3:10 `int` K0204 unknown type `int`
                 did you mean `number`?
             4:10 `banana` K0204 unknown type `banana`
-                types are version, minor, duration, share, number, batch, size, path, string, bool, node, nodes, secret, `a | b`, `[T]` and `T?`
+                types are version, minor, duration, share, number, batch, size, path, string, bool, node, nodes, secret, `a | b`, `[T]`, `{ name: T }` and `T?`
             5:14 `a` K0211 the word `a` stands here twice
         "#]],
     );

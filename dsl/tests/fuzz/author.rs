@@ -95,6 +95,9 @@ const PIECES: &[&str] = &[
     "10 minutes",
     "script \"\"\"",
     "secret",
+    "{ a: 1 }",
+    "x={ a: 1, ",
+    "param p: { a: string } = {",
 ];
 
 /// Returns text without any sense.
@@ -150,7 +153,7 @@ pub(crate) fn program(dice: &mut Dice) -> String {
         match dice.below(7) {
             0 => out.push_str(&format!("playbook \"{}\" {{ retry 2 }}\n", name(dice))),
             1 => {
-                let ty = dice.word(&["version", "number", "[node]", "refuse | delete", "duration?", "batch"]);
+                let ty = dice.word(&["version", "number", "[node]", "refuse | delete", "duration?", "batch", "{ a: number, b: [string]? }"]);
                 out.push_str(&format!("param {}: {ty}{}\n", name(dice), spaces(dice)));
             }
             2 => {
@@ -240,7 +243,7 @@ fn statement(dice: &mut Dice, depth: usize, out: &mut String) {
 }
 
 fn expression(dice: &mut Dice, depth: usize) -> String {
-    match if depth == 0 { dice.below(5) } else { dice.below(10) } {
+    match if depth == 0 { dice.below(5) } else { dice.below(12) } {
         0 => name(dice).to_string(),
         1 => "v1.34.2".to_string(),
         2 => (dice.word(&["3", "10%", "5m", "2GiB"])).to_string(),
@@ -250,6 +253,11 @@ fn expression(dice: &mut Dice, depth: usize) -> String {
         6 => format!("[{}, {}]", expression(dice, depth - 1), expression(dice, depth - 1)),
         7 => format!("first({})", expression(dice, depth - 1)),
         8 => format!("not {}", expression(dice, depth - 1)),
+        9 => format!("{{ {}: {} }}", name(dice), expression(dice, depth - 1)),
+        10 => {
+            let (a, b) = (expression(dice, depth - 1), expression(dice, depth - 1));
+            format!("{{{}{}: {a},{}b: {b},}}", spaces(dice), name(dice), dice.word(&[" ", "\n", " # why\n"]))
+        }
         _ => {
             let op = dice.word(&["==", "!=", "<", "<=", "and", "or", "in", "+", "-", "where"]);
             format!("{} {op} {}", expression(dice, depth - 1), expression(dice, depth - 1))

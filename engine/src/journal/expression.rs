@@ -30,6 +30,7 @@ enum WireKind {
     Binary(WireOp, Box<WireExpr>, Box<WireExpr>),
     Text(Vec<WireExpr>),
     List(Vec<WireExpr>),
+    Record(Vec<(String, WireExpr)>),
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -112,6 +113,10 @@ impl WireExpr {
             ExprKind::Binary(op, left, right) => WireKind::Binary((*op).into(), one(left), one(right)),
             ExprKind::Text(parts) => WireKind::Text(all(parts)),
             ExprKind::List(items) => WireKind::List(all(items)),
+            ExprKind::Record(fields) => {
+                let field = |(name, of): &(String, Expr)| (name.clone(), WireExpr::write(of));
+                WireKind::Record(fields.iter().map(field).collect())
+            }
             // Invariant: what is known is a literal in a plan, and all of these are known. A guess here
             // would be a wrong argument in the run that is resumed.
             ExprKind::Param(_)
@@ -143,6 +148,10 @@ impl WireExpr {
             WireKind::Binary(op, left, right) => ExprKind::Binary(op.into(), one(*left)?, one(*right)?),
             WireKind::Text(parts) => ExprKind::Text(all(parts)?),
             WireKind::List(items) => ExprKind::List(all(items)?),
+            WireKind::Record(fields) => {
+                let field = |(name, of): (String, WireExpr)| Ok((name, of.read(steps)?));
+                ExprKind::Record(fields.into_iter().map(field).collect::<Result<_, JournalError>>()?)
+            }
         };
         let (file, start, end) = self.span;
         Ok(Expr { kind, ty: self.ty.read(), span: Span { file: FileId(file), start, end } })
@@ -241,6 +250,8 @@ mod tests {
         let two = expr(ExprKind::Literal(Value::Number(2)), Type::Number);
         let more = expr(ExprKind::Binary(Op::Gt, Box::new(count), Box::new(two)), Type::Bool);
         let not = expr(ExprKind::Not(Box::new(more)), Type::Optional(Box::new(Type::Bool)));
+        let ty = Type::Record(vec![("is".into(), not.ty.clone())]);
+        let not = expr(ExprKind::Record(vec![("is".into(), not)]), ty);
         let text = serde_json::to_string(&WireExpr::write(&not)).unwrap();
         let read = |steps| serde_json::from_str::<WireExpr>(&text).unwrap().read(steps);
         assert_eq!(read(2).unwrap(), not);

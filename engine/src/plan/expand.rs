@@ -541,6 +541,13 @@ fn quoted(value: &Value) -> String {
     let one_word = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':' | '%');
     match value {
         Value::Text(s) | Value::Path(s) if s.is_empty() || !s.chars().all(one_word) => format!("{s:?}"),
+        Value::Record(fields) => {
+            let field = |(name, value): (&String, &Value)| match value {
+                Value::List(_) | Value::Nodes(_) => format!("{name}: [{value}]"),
+                value => format!("{name}: {}", quoted(value)),
+            };
+            format!("{{ {} }}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
         other => other.to_string(),
     }
 }
