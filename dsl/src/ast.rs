@@ -170,6 +170,8 @@ pub(crate) enum Stmt {
     If(If),
     /// `when cond { } else { }`
     When(If),
+    /// `gives EXPR`: what a task gives back
+    Gives(Expr),
     /// `parallel { }`
     Parallel(Block),
     /// Policy of the block's owner.

@@ -21,7 +21,14 @@ pub fn known(expr: &Expr, env: &Env<'_>) -> Result<Expr, Diagnostic> {
             Some(later) => later.kind.clone(),
             None => expr.kind.clone(),
         },
-        ExprKind::Field(of, field) => ExprKind::Field(part(of)?, field.clone()),
+        ExprKind::Field(of, field) => match *part(of)? {
+            // Of a record of which a part waits, only the one field counts.
+            Expr { kind: ExprKind::Record(fields), .. } if fields.iter().any(|(name, _)| name == field) => {
+                let own = fields.into_iter().find(|(name, _)| name == field);
+                own.map_or_else(|| expr.kind.clone(), |(_, of)| of.kind)
+            }
+            of => ExprKind::Field(Box::new(of), field.clone()),
+        },
         ExprKind::Not(of) => ExprKind::Not(part(of)?),
         ExprKind::Call(func, args) => ExprKind::Call(*func, parts(args)?),
         ExprKind::Text(of) => ExprKind::Text(parts(of)?),

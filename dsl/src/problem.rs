@@ -204,6 +204,7 @@ pub(crate) enum Problem {
         why: &'static str,
     },
     GivesNothing(String),
+    GivesElsewhere,
     NotInAnUndo(&'static str),
     NobodyIsAsked,
     BadWindow {
@@ -334,6 +335,7 @@ impl Problem {
             OnlyDuringTheRun { .. } => "K0417",
             OutOfReach { .. } => "K0418",
             GivesNothing(_) => "K0419",
+            GivesElsewhere => "K0425",
             NotInAnUndo(_) => "K0420",
             NobodyIsAsked => "K0421",
             BadWindow { .. } => "K0422",
@@ -450,6 +452,7 @@ impl Problem {
                 "a result is known from the line behind its `let` to the end of that block, and in the blocks within"
                     .to_string(),
             ),
+            GivesElsewhere => Some("put it on the last line of the task: `gives { count: todo.count }`".to_string()),
             GivesNothing(_) => Some("leave `let` out; `kup doc VERB` shows what a verb gives".to_string()),
             NotInAnUndo(_) => Some("put it before the step that the `undo` belongs to".to_string()),
             UnknownEvent { near: Some(near), .. } => Some(format!("did you mean `on {near}`?")),
@@ -657,6 +660,7 @@ impl fmt::Display for Problem {
                 write!(f, "`{name}` is known only during the run; {what} must be known when the plan is made")
             }
             OutOfReach { name, why } => write!(f, "the result `{name}` is not known here: {why}"),
+            GivesElsewhere => f.write_str("`gives` is the last line of a task, outside of its inner blocks"),
             GivesNothing(task) => write!(f, "`{task}` gives nothing back"),
             NotInAnUndo(what) => write!(f, "an `undo` holds steps, and no {what}"),
             BadWindow { why, .. } => f.write_str(why),

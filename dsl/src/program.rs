@@ -93,6 +93,8 @@ pub enum TaskBody {
         policy: Policy,
         /// The steps.
         body: Block,
+        /// What it gives back.
+        gives: Option<Expr>,
         /// How many slots a call needs: parameters and loop variables.
         slots: u32,
     },

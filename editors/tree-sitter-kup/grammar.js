@@ -60,7 +60,7 @@ module.exports = grammar({
     // ---- blocks ----
     block: ($) => seq("{", repeat($._line_end), optional(seq($._statement, repeat(seq(repeat1($._line_end), $._statement)), repeat($._line_end))), "}"),
 
-    _statement: ($) => choice($.step, $.let, $.each, $.if, $.when, $.parallel, $._policy),
+    _statement: ($) => choice($.step, $.let, $.each, $.if, $.when, $.parallel, $.result, $._policy),
 
     step: ($) => seq($._head, optional($.block)),
     _head: ($) => prec.right(seq(field("verb", $._piece), repeat(choice($._piece, $.argument)))),
@@ -80,6 +80,7 @@ module.exports = grammar({
     when: ($) =>
       seq("when", $._expression, $.block, repeat(seq("else", "when", $._expression, $.block)), optional(seq("else", $.block))),
     parallel: ($) => seq("parallel", $.block),
+    result: ($) => seq("gives", $._expression),
 
     _policy: ($) =>
       choice($.timeout, $.retry, $.undo, $.name, $.long, $.allow, $.hosts, $.approve, $.window, $.before, $.after_block, $.on),
@@ -127,7 +128,7 @@ module.exports = grammar({
     state: (_) => choice("ran", "skipped", "failed", "undone"),
 
     // ---- expressions ----
-    _expression: ($) => choice($._term, $.record, $.not, $.binary),
+    _expression: ($) => choice($._term, $.record, alias($.record_field, $.field), $.not, $.binary),
     not: ($) => prec(LEVEL.not, seq("not", $._expression)),
     binary: ($) =>
       choice(
@@ -146,6 +147,16 @@ module.exports = grammar({
       prec(LEVEL.fact, seq(field("of", $._term), token.immediate("."), field("fact", alias(token.immediate(word), $.fact)))),
     list: ($) => seq("[", optional(seq(commas($._expression), optional(","))), "]"),
     record: ($) => seq("{", optional(seq(commas($.entry), optional(","))), "}"),
+    // A step's block may follow a term, and so a record is none.
+    record_field: ($) =>
+      prec(
+        LEVEL.fact,
+        seq(
+          field("of", choice($.record, alias($.record_field, $.field))),
+          token.immediate("."),
+          field("fact", alias(token.immediate(word), $.fact)),
+        ),
+      ),
     entry: ($) => seq(field("name", $.word), ":", field("value", $._expression)),
     parenthesized: ($) => seq("(", $._expression, ")"),
     call: ($) =>

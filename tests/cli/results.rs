@@ -164,3 +164,55 @@ fn a_drain_before_a_command_is_done_unless_the_command_has_nothing_to_do() {
     assert_eq!(actions(&idle.json(), "step_done", "old1"), [""; 0]);
     idle.says("nothing to change");
 }
+
+/// A task and a script that give something, and what is done after a lane, which knows it.
+const TASKS: &str = r#"playbook "Results of tasks"
+
+stage look {
+  each node in workers {
+    after { note text="${kubelet.version} on ${kubelet.place}" }
+    let kubelet = kubelet of it
+    let verdict = judge version=kubelet.version
+    when verdict == "old" { run command "mend '${kubelet.version}'" { allow undo-or-say-so "it mends" } }
+  }
+}
+
+## Reads what a kubelet says of itself.
+task kubelet of it (node: node = here) {
+  let text = read command "kubelet --version" on=node
+  gives { version: text, place: "${node}" }
+}
+
+## Says something.
+task note (; text: string) script """ text """
+
+## Judges a version.
+task judge (; version: string) script """ if version.contains("v1.33.4") { "old" } else { "new" } """
+"#;
+
+#[test]
+fn a_task_gives_back_what_its_last_line_says_and_a_script_its_last_value() {
+    let kup = kup(TASKS);
+    let plan = kup.run("plan mend.kup --sim shape.toml").exits(0);
+    plan.prints("note text=\"‹text› on new1\"").prints("when verdict == \"old\"");
+    let ran = kup.run("run mend.kup --sim shape.toml --yes --json").exits(0);
+    let events = ran.json();
+    let mended: Vec<&str> =
+        of(&events, "when_decided").iter().map(|e| e["reason"].as_str().unwrap()).collect();
+    assert_eq!(mended.len(), 2, "{mended:?}");
+    assert_eq!(actions(&events, "step_skipped", "new1"), ["run command \"mend '‹text›'\""]);
+    assert_eq!(actions(&events, "step_skipped", "old1"), Vec::<String>::new());
+    let noted = |events: &[Value]| {
+        let notes = of(events, "step_done").into_iter().filter(|e| e["action"] == "note");
+        notes.map(|e| e["value"].as_str().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(noted(&events), ["Kubernetes v1.33.5 on new1", "Kubernetes v1.33.4 on old1"]);
+    // A run that was killed knows the results of its journal.
+    let folder = std::fs::read_dir(kup.state().join("runs")).unwrap().next().unwrap().unwrap().path();
+    let journal = std::fs::read_to_string(folder.join("journal.jsonl")).unwrap();
+    let lines: Vec<&str> = journal.split_inclusive('\n').collect();
+    let at = lines.iter().position(|line| line.contains("when_decided")).unwrap();
+    std::fs::write(folder.join("journal.jsonl"), lines[..=at].concat()).unwrap();
+    let resumed = kup.run("resume --yes --json").exits(0).json();
+    assert_eq!(noted(&resumed), noted(&events));
+}

@@ -145,7 +145,10 @@ fn place<'t>(text: &'t str, begin: usize, all: &[Token], start: usize) -> Place<
                     from = i + 1;
                 }
             }
-            (Kind::Sign, "{") if begins_record(text, &all[..i]) => {
+            (Kind::Sign, "{")
+                if begins_record(text, &all[..i])
+                    || (!heads.is_empty() && i > from && word(&all[i - 1]) == "gives") =>
+            {
                 brackets += 1;
                 records.push(i + 1);
             }
@@ -281,6 +284,7 @@ fn statement<'t>(text: &'t str, line: &[Token], start: usize, block: Block) -> P
         ["else"] => Place::Words(&["if", "when"]),
         ["if" | "when", ..] => expression(text, &line[1..], For::Any),
         ["else", "if" | "when", ..] => expression(text, &line[2..], For::Any),
+        ["gives", ..] => expression(text, &line[1..], For::Any),
         ["allow"] => Place::Law,
         ["retry", _] => Place::Words(&["backoff"]),
         [

@@ -85,7 +85,10 @@ pub(super) const WORDS: &[(&str, &str)] = &[
     ("preflight", "its verdict counts already when the plan is made"),
     ("itself", "the verb takes its own change back"),
     ("ends", "what no longer holds afterwards: what comes behind it is no reason to prepare before"),
-    ("gives", "what a step gives back: `gives { count: number }`"),
+    (
+        "gives",
+        "what a step gives back: a type in the header of a native verb, and the last line of any other task: `gives todo.count`",
+    ),
 ];
 
 impl Page {

@@ -116,7 +116,7 @@ impl Page {
                     let blocks = choice.arms.iter().map(|(_, block)| block).chain(&choice.other);
                     found.extend(blocks.flat_map(|block| self.loops(block)));
                 }
-                Stmt::Step(_) | Stmt::Let(..) | Stmt::Policy(_) => {}
+                Stmt::Step(_) | Stmt::Let(..) | Stmt::Gives(_) | Stmt::Policy(_) => {}
             }
         }
         found

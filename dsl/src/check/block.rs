@@ -57,18 +57,23 @@ impl<'a> Checker<'a> {
 
     /// The same of a block in which a node has begun, or has not.
     fn scope_of(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block, begun: bool) -> (Policy, Block) {
-        let mut policies = Vec::new();
+        let (mut policies, mut after) = (Vec::new(), Vec::new());
         let mut seen = false;
         for stmt in &block.stmts {
             match stmt {
                 Written::Policy(policy) if seen => self.found.push(Problem::PolicyNotFirst.at(policy.span)),
+                Written::Policy(policy) if matches!(policy.kind, PolicyKind::After(_)) => after.push(policy),
                 Written::Policy(policy) => policies.push(policy),
                 _ => seen = true,
             }
         }
-        let (policy, around) = self.policies(frame, &policies);
+        let (policy, mut around) = self.policies(frame, &policies);
         let outside = std::mem::replace(&mut frame.begun, begun);
-        let body = self.block(frame, block);
+        let known = frame.locals.len();
+        let body = self.statements(frame, block, true);
+        // What is done after all of it knows its results.
+        (_, Around { after: around.after, .. }) = self.policies(frame, &after);
+        frame.locals.truncate(known);
         frame.begun = outside;
         (policy, around.with(body.0))
     }
@@ -84,6 +89,7 @@ impl<'a> Checker<'a> {
                 }
                 Written::Step(step) => step.span,
                 Written::Let(name, _) => *name,
+                Written::Gives(value) => value.span,
                 Written::Each(each) => each.span,
                 Written::If(choice) | Written::When(choice) => choice.arms[0].0.span,
                 Written::Parallel(block) => block.span,
@@ -95,14 +101,18 @@ impl<'a> Checker<'a> {
 
     /// Checks the statements of a block; its policy has been looked at.
     fn block(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> Block {
-        self.statements(frame, block, true)
+        let known = frame.locals.len();
+        let block = self.statements(frame, block, true);
+        frame.locals.truncate(known);
+        block
     }
 
-    /// Checks statements. Where their order is free, none of them knows the result of another.
+    /// Checks statements, whose results stay known. Where their order is free, none of them knows the result
+    /// of another.
     fn statements(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block, in_order: bool) -> Block {
         let mut stmts = Vec::with_capacity(block.stmts.len());
         let known = frame.locals.len();
-        for stmt in &block.stmts {
+        for (at, stmt) in block.stmts.iter().enumerate() {
             if !in_order {
                 frame.locals.truncate(known);
             }
@@ -119,11 +129,13 @@ impl<'a> Checker<'a> {
                 Written::When(choice) => stmts.extend(self.choice(frame, choice, true)),
                 Written::Parallel(block) => {
                     self.no_policy(block);
+                    let known = frame.locals.len();
                     stmts.push(Stmt::Parallel(self.statements(frame, block, false)));
+                    frame.locals.truncate(known);
                 }
+                Written::Gives(value) => self.gives_back(frame, value, block, at + 1 == block.stmts.len()),
             }
         }
-        frame.locals.truncate(known);
         Block(stmts)
     }
 
@@ -400,6 +412,7 @@ impl<'a> Checker<'a> {
                     choice.arms.iter().map(|(_, b)| b).chain(&choice.other).collect()
                 }
                 Written::Parallel(block) => vec![block],
+                Written::Gives(_) => continue,
             };
             for block in inner {
                 self.no_question(block);

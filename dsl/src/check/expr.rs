@@ -38,6 +38,10 @@ pub(super) struct Frame<'a> {
     pub(super) handler: bool,
     /// Whether it stands in the `each` of a node, which is brought to its end.
     pub(super) begun: bool,
+    /// The block of the task, if it stands in one.
+    pub(super) body: Option<Span>,
+    /// What the task gives back.
+    pub(super) given: Option<Expr>,
 }
 
 /// What `here` is.
@@ -590,8 +594,12 @@ impl<'a> Checker<'a> {
         let (left, right) = match self.expr(frame, left, None) {
             Ok(left) => {
                 // A word and the fields of a record mean what the other side has.
-                let member =
-                    matches!(bare(&left.ty), Type::Word(_) | Type::Record(_)).then(|| left.ty.clone());
+                let is_none = matches!(right.kind, ast::ExprKind::Word) && self.text(right.span) == "none";
+                let says = match &left.ty {
+                    Type::Optional(_) if is_none => true,
+                    ty => matches!(bare(ty), Type::Word(_) | Type::Record(_)),
+                };
+                let member = says.then(|| left.ty.clone());
                 let right = self.expr(frame, right, member.as_ref())?;
                 (left, right)
             }

@@ -31,6 +31,7 @@ use block::Around;
 use expr::{Frame, Here};
 use load::{Loaded, Module, load};
 use result::Times;
+use task::Read;
 use test::{Half, Played, played, whole};
 
 pub(crate) use expr::{CONSTANTS, SETS};
@@ -89,10 +90,10 @@ pub(crate) static FACTS: LazyLock<[(&str, Type); 20]> = LazyLock::new(|| {
 });
 
 /// Words that no verb begins with.
-pub(crate) const KEYWORDS: [&str; 25] = [
+pub(crate) const KEYWORDS: [&str; 26] = [
     "use", "playbook", "param", "stage", "task", "native", "on", "test", "each", "if", "else", "parallel",
-    "timeout", "retry", "undo", "name", "long", "allow", "hosts", "when", "let", "window", "approve",
-    "before", "after",
+    "timeout", "retry", "undo", "name", "long", "allow", "hosts", "when", "let", "gives", "window",
+    "approve", "before", "after",
 ];
 
 /// What a check has found.
@@ -225,6 +226,8 @@ struct Checker<'a> {
     param_ids: HashMap<&'a str, u32>,
     used_params: Vec<bool>,
     used_tasks: Vec<bool>,
+    /// Whether the body of each task is checked, or is being checked.
+    read: Vec<Read>,
     /// Which tasks each task calls, and where.
     calls: Vec<Vec<(u32, Span)>>,
     /// Playbooks that tests name; `None`: tests are not looked at.
@@ -254,6 +257,7 @@ impl<'a> Checker<'a> {
             param_ids: HashMap::new(),
             used_params: Vec::new(),
             used_tasks: Vec::new(),
+            read: Vec::new(),
             calls: Vec::new(),
             played: None,
             halves: Vec::new(),
@@ -655,6 +659,8 @@ impl Frame<'_> {
             it: false,
             handler: false,
             begun: false,
+            body: None,
+            given: None,
         }
     }
 }

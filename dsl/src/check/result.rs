@@ -39,6 +39,11 @@ impl<'a> Checker<'a> {
             self.lost.insert(text);
             return None;
         };
+        if !self.body(step.task.0 as usize) {
+            // It calls itself, which is told.
+            self.lost.insert(text);
+            return Some(around.beside(step));
+        }
         let task = &self.tasks[step.task.0 as usize];
         let Some(ty) = task.header.gives.clone() else {
             self.found.push(Problem::GivesNothing(task.name.clone()).at(written.span));
@@ -61,6 +66,23 @@ impl<'a> Checker<'a> {
         frame.locals.push((text, ty, slot));
         let result = Some(Binding { name: text.to_string(), slot, span: name });
         Some(around.beside(Step { result, ..step }))
+    }
+
+    /// Checks `gives EXPR`, which is the last thing of a task.
+    pub(super) fn gives_back(
+        &mut self,
+        frame: &mut Frame<'a>,
+        value: &ast::Expr,
+        block: &ast::Block,
+        is_last: bool,
+    ) {
+        if frame.body != Some(block.span) || !is_last {
+            self.found.push(Problem::GivesElsewhere.at(value.span));
+        }
+        if frame.body.is_some() {
+            let value = self.expr(frame, value, None);
+            frame.given = self.keep(value);
+        }
     }
 
     /// Refuses a result where something must be known when the plan is made.
@@ -186,6 +208,7 @@ impl<'a> Checker<'a> {
                 }
                 Stmt::Each(each) => self.only_steps(&each.block),
                 Stmt::Parallel(block) => self.only_steps(block),
+                Stmt::Gives(value) => self.found.push(Problem::GivesElsewhere.at(value.span)),
                 Stmt::Step(_) | Stmt::Policy(_) => {}
             }
         }
@@ -203,7 +226,7 @@ fn bindings(block: &ast::Block, into: &mut Vec<Span>) {
                 choice.other.iter().for_each(|block| bindings(block, into));
             }
             Stmt::Parallel(block) => bindings(block, into),
-            Stmt::Step(_) | Stmt::Policy(_) => {}
+            Stmt::Step(_) | Stmt::Gives(_) | Stmt::Policy(_) => {}
         }
     }
 }

@@ -11,6 +11,14 @@ use crate::value::{Type, Value};
 use super::expr::{Frame, Here, none};
 use super::{Checker, KEYWORDS, Meaning};
 
+/// How far the check of a task's body is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    Not,
+    Now,
+    Done,
+}
+
 impl<'a> Checker<'a> {
     /// Declares the tasks of all modules with their parameters, and fills the scopes.
     pub(super) fn declare(&mut self, root_is_module: bool) {
@@ -35,6 +43,7 @@ impl<'a> Checker<'a> {
             own.push(ids);
         }
         self.used_tasks = vec![false; self.tasks.len()];
+        self.read = vec![Read::Not; self.tasks.len()];
         self.calls = vec![Vec::new(); self.tasks.len()];
         for m in 0..self.loaded.modules.len() {
             let uses = self.loaded.modules[m].uses.iter().filter_map(|(_, used)| *used);
@@ -116,30 +125,53 @@ impl<'a> Checker<'a> {
     pub(super) fn bodies(&mut self) {
         // Headers first: whether a verb decides, and what it gives, counts where it is called.
         for id in 0..self.tasks.len() {
-            if let ast::TaskBody::Native(clauses) = &self.written[id].1.body {
-                self.tasks[id].header.effect = self.effect(id, clauses);
-                self.tasks[id].header.gives = self.gives(clauses);
+            match &self.written[id].1.body {
+                ast::TaskBody::Native(clauses) => {
+                    self.tasks[id].header.effect = self.effect(id, clauses);
+                    self.tasks[id].header.gives = self.gives(clauses);
+                }
+                // The value of its last line, as text.
+                ast::TaskBody::Script(_) => self.tasks[id].header.gives = Some(Type::Text),
+                ast::TaskBody::Block(_) => {}
             }
         }
         for id in 0..self.tasks.len() {
-            self.trace_params(id);
-            match &self.written[id].1.body {
-                ast::TaskBody::Native(clauses) => {
-                    let (effect, gives) = (self.tasks[id].header.effect, self.tasks[id].header.gives.take());
-                    self.tasks[id].header = Header { effect, gives, ..self.header(id, clauses) };
-                    self.early_params(id);
-                }
-                ast::TaskBody::Script(span) => {
-                    self.tasks[id].body = TaskBody::Script(self.text(*span).to_string());
-                }
-                ast::TaskBody::Block(block) => {
-                    let mut frame = self.frame(id);
-                    let (policy, body) = self.scope(&mut frame, block);
-                    self.tasks[id].body = TaskBody::Steps { policy, body, slots: frame.slots };
-                }
-            }
+            self.body(id);
         }
         self.recursion();
+    }
+
+    /// Checks the body of a task, unless that is done: what it gives counts where it is called. Returns
+    /// false while it is being checked, for then it calls itself.
+    pub(super) fn body(&mut self, id: usize) -> bool {
+        match std::mem::replace(&mut self.read[id], Read::Now) {
+            Read::Not => {}
+            Read::Now => return false,
+            Read::Done => {
+                self.read[id] = Read::Done;
+                return true;
+            }
+        }
+        self.trace_params(id);
+        match &self.written[id].1.body {
+            ast::TaskBody::Native(clauses) => {
+                let (effect, gives) = (self.tasks[id].header.effect, self.tasks[id].header.gives.take());
+                self.tasks[id].header = Header { effect, gives, ..self.header(id, clauses) };
+                self.early_params(id);
+            }
+            ast::TaskBody::Script(span) => {
+                self.tasks[id].body = TaskBody::Script(self.text(*span).to_string());
+            }
+            ast::TaskBody::Block(block) => {
+                let mut frame = Frame { body: Some(block.span), ..self.frame(id) };
+                let (policy, body) = self.scope(&mut frame, block);
+                let gives = frame.given;
+                self.tasks[id].header.gives = gives.as_ref().map(|gives| gives.ty.clone());
+                self.tasks[id].body = TaskBody::Steps { policy, body, gives, slots: frame.slots };
+            }
+        }
+        self.read[id] = Read::Done;
+        true
     }
 
     /// Notes the parameters of a task, which are known in its body.
@@ -178,17 +210,7 @@ impl<'a> Checker<'a> {
             .map_or(Here::Task, |slot| Here::Local(slot as u32));
         let slots = task.params.len() as u32;
         let task = Some(id as u32);
-        Frame {
-            module,
-            task,
-            locals,
-            slots,
-            results: Vec::new(),
-            here,
-            it: false,
-            handler: false,
-            begun: false,
-        }
+        Frame { module, task, locals, slots, here, ..Frame::playbook() }
     }
 
     fn effect(&mut self, id: usize, clauses: &[ast::Clause]) -> Effect {

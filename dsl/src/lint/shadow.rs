@@ -57,7 +57,7 @@ fn loops<'s>(
                 blocks.for_each(|block| loops(subject, block, names, found));
             }
             ast::Stmt::Parallel(block) => loops(subject, block, names, found),
-            ast::Stmt::Step(_) | ast::Stmt::Policy(_) => {}
+            ast::Stmt::Step(_) | ast::Stmt::Gives(_) | ast::Stmt::Policy(_) => {}
         }
     }
     names.truncate(outside);

@@ -2,7 +2,7 @@
 
 use crate::program::{ExprKind, TaskBody};
 
-use super::walk::{mentions, policy_mentions};
+use super::walk::{looks_at, mentions, policy_mentions};
 use super::{Found, Lint, Subject};
 
 pub(super) const LINT: Lint = Lint { code: "K1017", look };
@@ -12,7 +12,7 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
         let crate::ast::Item::Task(written) = item else { continue };
         let words = written.words[0].to(written.words[written.words.len() - 1]);
         let Some(task) = subject.tasks.iter().find(|t| t.span == words) else { continue };
-        let TaskBody::Steps { policy, body, .. } = &task.body else { continue };
+        let TaskBody::Steps { policy, body, gives, .. } = &task.body else { continue };
         for param in written.positional.iter().chain(&written.named) {
             let name = subject.text(param.name);
             let Some(slot) = task.params.iter().position(|p| p.name == name) else { continue };
@@ -20,7 +20,9 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
             let is_here =
                 task.params[slot].default.as_ref().is_some_and(|d| matches!(d.kind, ExprKind::Here));
             let slot = slot as u32;
-            if !is_here && !body.0.is_empty() && !mentions(body, slot) && !policy_mentions(policy, slot) {
+            let is_given = gives.as_ref().is_some_and(|gives| looks_at(gives, slot));
+            let is_seen = is_given || mentions(body, slot) || policy_mentions(policy, slot);
+            if !is_here && !body.0.is_empty() && !is_seen {
                 let message = format!("`{}` never looks at its parameter `{name}`", task.name);
                 found.add(param.name, message, "remove it, or use it");
             }

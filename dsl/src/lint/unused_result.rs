@@ -2,7 +2,7 @@
 
 use crate::program::{Binding, Block, Stmt, TaskBody};
 
-use super::walk::mentions;
+use super::walk::{looks_at, mentions};
 use super::{Found, Lint, Subject};
 
 pub(super) const LINT: Lint = Lint { code: "K1019", look };
@@ -10,15 +10,16 @@ pub(super) const LINT: Lint = Lint { code: "K1019", look };
 fn look(subject: &Subject<'_>, found: &mut Found) {
     let tasks = subject.tasks.iter().filter(|task| task.span.file == Subject::ROOT);
     let bodies = tasks.filter_map(|task| match &task.body {
-        TaskBody::Steps { body, .. } => Some(body),
+        TaskBody::Steps { body, gives, .. } => Some((body, gives.as_ref())),
         TaskBody::Native | TaskBody::Script(_) => None,
     });
     // A slot means the same in all of a stage, and in all of a task.
-    for body in subject.stages.iter().map(|stage| &stage.body).chain(bodies) {
+    for (body, gives) in subject.stages.iter().map(|stage| (&stage.body, None)).chain(bodies) {
         let mut results = Vec::new();
         named(body, &mut results);
         for result in results {
-            if !mentions(body, result.slot) {
+            let is_given = gives.is_some_and(|gives| looks_at(gives, result.slot));
+            if !is_given && !mentions(body, result.slot) {
                 let message = format!("nobody looks at the result `{}`", result.name);
                 found.add(result.span, message, "use it, or write the step without `let`");
             }

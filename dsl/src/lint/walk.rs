@@ -82,6 +82,7 @@ fn within<'t>(owner: Owner<'t>, block: &'t ast::Block, visit: &mut dyn FnMut(Own
                 }
             }
             ast::Stmt::Parallel(block) => within(Owner::Parallel, block, visit),
+            ast::Stmt::Gives(_) => {}
             ast::Stmt::Policy(policy) => {
                 if let ast::PolicyKind::Undo(block)
                 | ast::PolicyKind::Before(block)
@@ -188,6 +189,6 @@ pub(super) fn policy_mentions(policy: &Policy, slot: u32) -> bool {
         || policy.undo.as_ref().is_some_and(|undo| mentions(undo, slot))
 }
 
-fn looks_at(expr: &Expr, slot: u32) -> bool {
+pub(super) fn looks_at(expr: &Expr, slot: u32) -> bool {
     expr.any(&mut |part| matches!(part.kind, ExprKind::Local(own) if own == slot))
 }

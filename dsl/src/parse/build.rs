@@ -320,6 +320,7 @@ impl Builder {
                 let choice = If { arms, other };
                 if rule == Rule::if_stmt { Stmt::If(choice) } else { Stmt::When(choice) }
             }
+            Rule::gives_stmt => Stmt::Gives(self.expr(next(&mut pair.into_inner()))),
             Rule::parallel_stmt => Stmt::Parallel(self.block(next(&mut pair.into_inner()))),
             _ => Stmt::Policy(self.policy(pair)),
         }

@@ -235,9 +235,14 @@ fn name(rule: Rule) -> &'static str {
         Rule::string | Rule::raw | Rule::script => "text in quotes",
         Rule::quantity => "a number such as `3` or `10m`",
         Rule::version => "a version",
-        Rule::expr | Rule::wide | Rule::list | Rule::record | Rule::paren | Rule::call | Rule::not_op | Rule::a_value => {
-            "a value"
-        }
+        Rule::expr
+        | Rule::wide
+        | Rule::list
+        | Rule::record
+        | Rule::paren
+        | Rule::call
+        | Rule::not_op
+        | Rule::a_value => "a value",
         Rule::an_argument | Rule::named => "an argument",
         Rule::step | Rule::undo_step => "a step",
         Rule::a_open | Rule::block => "`{`",

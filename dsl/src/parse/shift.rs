@@ -187,6 +187,7 @@ impl Shift for Stmt {
             }
             Stmt::Each(each) => each.shift(way),
             Stmt::If(choice) | Stmt::When(choice) => choice.shift(way),
+            Stmt::Gives(value) => value.shift(way),
             Stmt::Parallel(block) => block.shift(way),
             Stmt::Policy(policy) => policy.shift(way),
         }

@@ -153,7 +153,15 @@ pub(crate) fn program(dice: &mut Dice) -> String {
         match dice.below(7) {
             0 => out.push_str(&format!("playbook \"{}\" {{ retry 2 }}\n", name(dice))),
             1 => {
-                let ty = dice.word(&["version", "number", "[node]", "refuse | delete", "duration?", "batch", "{ a: number, b: [string]? }"]);
+                let ty = dice.word(&[
+                    "version",
+                    "number",
+                    "[node]",
+                    "refuse | delete",
+                    "duration?",
+                    "batch",
+                    "{ a: number, b: [string]? }",
+                ]);
                 out.push_str(&format!("param {}: {ty}{}\n", name(dice), spaces(dice)));
             }
             2 => {

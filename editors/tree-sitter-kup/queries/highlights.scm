@@ -26,6 +26,7 @@
 (field fact: (fact) @property)
 (allow law: (word) @constant)
 (claim fact: (word) @property)
+(entry name: (word) @property)
 
 [
   "use" "playbook" "param" "stage" "after" "task" "native" "script" "on" "test"

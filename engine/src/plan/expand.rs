@@ -7,7 +7,8 @@ use std::rc::Rc;
 use dsl::eval::Facts;
 use dsl::later::shown;
 use dsl::program::{
-    Block, Choice, Each, Effect, Expr, ExprKind, OrderKey, Policy, Retry, Step as Said, Stmt, Task, TaskBody,
+    Binding, Block, Choice, Each, Effect, Expr, ExprKind, OrderKey, Policy, Retry, Step as Said, Stmt, Task,
+    TaskBody,
 };
 use dsl::span::Span;
 use dsl::value::{Batch, LOCAL, Value, Window};
@@ -199,7 +200,7 @@ impl<'p> Draft<'p> {
         let policy = self.link(&step.policy, at.policy);
         match &task.body {
             TaskBody::Native | TaskBody::Script(_) => self.step(task, step, args, policy, at),
-            TaskBody::Steps { policy: inner, body, slots } => {
+            TaskBody::Steps { policy: inner, body, gives, slots } => {
                 if at.depth >= DEEPEST {
                     let text = format!("`{}` calls itself, or is nested too deeply", task.name);
                     self.find(finding("K0601", Some(step.span), text, &[]));
@@ -223,8 +224,21 @@ impl<'p> Draft<'p> {
                 self.hold_own(Gate::Scope(scope), inner, policy, at.scope, step.span);
                 let below = At { scope, frame, policy, depth: at.depth + 1, prefix: at.prefix.clone() };
                 self.block(body, &below);
+                if let (Some(result), Some(gives)) = (&step.result, gives) {
+                    let given = self.known(gives, &self.frames[frame]);
+                    if let Some(given) = self.keep(given) {
+                        self.bind(at.frame, result, given);
+                    }
+                }
             }
         }
+    }
+
+    /// Lets a name stand for what is given back.
+    fn bind(&mut self, frame: usize, result: &Binding, given: Expr) {
+        let later = &mut self.frames[frame].later;
+        later.retain(|(slot, _)| *slot != result.slot);
+        later.push((result.slot, given));
     }
 
     /// Returns the name that a policy gives.
@@ -286,9 +300,7 @@ impl<'p> Draft<'p> {
         self.calls.push(Call { task, step: said, args, later, frame: at.frame, policy });
         if let (Some(result), Some(ty)) = (&said.result, &task.header.gives) {
             let kind = ExprKind::Result(id.0, result.name.clone());
-            let later = &mut self.frames[at.frame].later;
-            later.retain(|(slot, _)| *slot != result.slot);
-            later.push((result.slot, Expr { kind, ty: ty.clone(), span: said.span }));
+            self.bind(at.frame, result, Expr { kind, ty: ty.clone(), span: said.span });
         }
     }
 

@@ -126,7 +126,7 @@ fn verbs() -> Vec<Task> {
         call(UNCORDON, vec![local(0)]),
     ];
     let mut worker = native("upgrade worker", &[node(), ("to", None)], Header::default());
-    worker.body = TaskBody::Steps { policy: Policy::default(), body: Block(steps), slots: 2 };
+    worker.body = TaskBody::Steps { policy: Policy::default(), body: Block(steps), gives: None, slots: 2 };
     vec![
         native("check nodes ready", &[], Header { preflight: true, ..Header::default() }),
         native(

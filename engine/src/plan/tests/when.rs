@@ -79,7 +79,7 @@ fn a_result_goes_through_the_parameter_of_a_task_and_into_an_undo() {
     let mut task = program.tasks[WORKER as usize].clone();
     task.name = "mine".into();
     let body = Block(vec![Stmt::Step(inner)]);
-    task.body = TaskBody::Steps { policy: Policy::default(), body, slots: 2 };
+    task.body = TaskBody::Steps { policy: Policy::default(), body, gives: None, slots: 2 };
     program.tasks.push(task);
     let plan = forecasted(&program);
     let step = plan.step(id(&plan, "s/w1/run-command"));
@@ -142,7 +142,7 @@ fn an_undo_decides_nothing_during_the_run() {
     let mut program = lane(vec![todo(), call(COMMAND, vec![text("a"), here()])]);
     let mut task = program.tasks[WORKER as usize].clone();
     let body = Block(vec![when(lit(Value::Bool(true)), vec![command("b")], vec![])]);
-    task.body = TaskBody::Steps { policy: Policy::default(), body, slots: 2 };
+    task.body = TaskBody::Steps { policy: Policy::default(), body, gives: None, slots: 2 };
     program.tasks.push(task);
     if let Stmt::Each(each) = &mut program.stages[0].body.0[0]
         && let Stmt::Step(step) = &mut each.body.0[1]
