@@ -50,7 +50,7 @@ pub enum Value {
 }
 
 /// Where a secret is. It is read when it is handed to a verb, and again when a run is resumed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Secret {
     /// In a variable of kup's environment.
     Env(String),

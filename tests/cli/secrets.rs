@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::sshd::{Hosts, OPTIONS};
+use crate::support::web::Web;
 use crate::support::{Kup, Ran};
 
 const CANARY: &str = "canary-Xq7 \"9$'";
@@ -115,6 +116,74 @@ fn a_secret_is_given_from_outside_by_its_place() {
     plan("--set-file token=other.txt").exits(0).prints("token=*** (--set-file other.txt)");
     let kup = kup.env("KUP_PARAM_token", CANARY);
     let ran = kup.run("run book.kup --yes --sim 1+1@v1.33.4").exits(0).says("token=*** ($KUP_PARAM_token)");
+    seen(&kup, &[&ran]);
+}
+
+/// Hands the secret to scripts, as a step and in a hook, which try to say it in every way they have.
+const TELL: &str = r#"playbook "Tell" { hosts "HOST" }
+param token: secret = env("TOKEN")
+stage one {
+  let answer = tell token url="http://HOST/a"
+  run command "echo '${answer}' >> FILE" on=local { allow undo-or-say-so "it only says so" }
+  wrong address token { retry 1 backoff 1s..1s }
+}
+task tell (token: secret; url: string) script """
+  let answer = http_post(url, #{ token: token, list: [token] }, #{ authorization: "Bearer " + token });
+  say("sent " + token);
+  let again = http_get(`${url}?of=${url_encode(token)}`);
+  `${answer.status} ${answer.body} ${token} ${params.token} ${again.body}`
+"""
+task wrong address (token: secret) script """ http_get("http://127.0.0.9:9/" + token).body """
+on step done { tell token url="http://HOST/hook" }
+on failure { pause "look" }
+"#;
+
+fn tell(kup: Kup, host: &str) -> Kup {
+    let said = kup.path("said.txt").display().to_string();
+    kup.with("tell.kup", TELL.replace("HOST", host).replace("FILE", &said))
+}
+
+#[test]
+fn a_script_hands_a_secret_to_a_listed_host_and_says_it_to_nobody_else() {
+    let kup = Kup::new().env("TOKEN", CANARY).env("KUP_LOG", "trace");
+    // The server says it again.
+    let web = Web::start(|_| (200, CANARY));
+    let kup = tell(kup, &web.host());
+    let Some(_hosts) = Hosts::start(&kup, &["a"]) else { return };
+    let ran = kup.run(&format!("run tell.kup --yes --json {OPTIONS}")).exits(3);
+    let of = |kind: &str| ran.json().into_iter().filter(|e| e["type"] == kind).collect::<Vec<_>>();
+    assert_eq!(of("step_done")[0]["value"], "sent ***; 200 *** *** *** ***");
+    assert!(
+        of("hook_ended").iter().any(|e| e["text"] == "sent ***; 200 *** *** *** ***"),
+        "{:?}",
+        of("hook_ended")
+    );
+    let why = of("step_failed")[0]["failure"]["message"].as_str().unwrap().to_string();
+    assert!(
+        why.ends_with(
+            "the address is on no host that the playbook lists: add it to the `hosts` of its `playbook`"
+        ),
+        "{why}"
+    );
+    assert!(!fs::read_to_string(kup.path("said.txt")).unwrap().contains("canary"));
+    let status = kup.run("status").exits(0);
+    seen(&kup, &[&ran, &status]);
+    // What came is the secret, as JSON and an address have it.
+    let came = web.came();
+    let body: serde_json::Value = serde_json::from_str(&came[0].body).unwrap();
+    assert_eq!(body, serde_json::json!({ "token": CANARY, "list": [CANARY] }));
+    let header = |name: &str| came[0].headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+    assert_eq!(header("authorization"), Some(format!("Bearer {CANARY}")));
+    assert_eq!(came[1].what, "GET /a?of=canary-Xq7%20%229%24%27");
+}
+
+#[test]
+fn a_script_that_is_simulated_shows_no_secret() {
+    let kup = tell(Kup::new().env("TOKEN", CANARY), "metrics.example");
+    let ran = kup.run("run tell.kup --yes --plain --sim 1+1@v1.33.4").exits(3);
+    let sent =
+        "simulated, so not sent: POST http://metrics.example/a: {\"list\":[\"***\"],\"token\":\"***\"}";
+    let ran = ran.prints(sent);
     seen(&kup, &[&ran]);
 }
 

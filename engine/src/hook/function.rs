@@ -5,6 +5,7 @@ use dsl::value::{Type, Value};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
 use super::fence::{TEXT, Talk};
+use super::mark::{Form, written};
 use super::{Answer, Request, Verdict, value};
 
 /// When to look again if a script does not say.
@@ -44,7 +45,9 @@ pub(super) fn register(engine: &mut Engine, talk: &Talk) {
     engine.register_fn("from_json", |text: &str| from_json(text).map_err(Box::<EvalAltResult>::from));
     engine.register_fn("to_json", |of: Map| to_json(&of.into()));
     engine.register_fn("to_json", |of: Array| to_json(&of.into()));
-    engine.register_fn("url_encode", |text: &str| -> ImmutableString { encoded(text).into() });
+    engine.register_fn("url_encode", |text: &str| -> ImmutableString {
+        written(&encoded(text), Form::Url).into()
+    });
 }
 
 fn again_after(text: &str) -> Result<u64> {
@@ -100,11 +103,11 @@ fn from_json(text: &str) -> std::result::Result<Dynamic, String> {
 }
 
 fn to_json(of: &Dynamic) -> Result<ImmutableString> {
-    Ok(value::to_json(of)?.into())
+    Ok(written(&value::to_json(of)?, Form::Json).into())
 }
 
 /// Writes a text so that it can stand in the query of an address.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

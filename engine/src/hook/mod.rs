@@ -9,6 +9,7 @@
 
 mod fence;
 mod function;
+mod mark;
 mod value;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ use dsl::value::Value;
 use indexmap::IndexMap;
 
 use self::fence::Talk;
+pub use self::mark::{Marks, masked};
 
 /// How often a script may ask.
 const QUESTIONS: usize = 32;

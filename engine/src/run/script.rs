@@ -1,23 +1,28 @@
 //! A script as an action: it is run, what it asks is asked, and its verdict is the step's.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dsl::value::Value;
+use dsl::value::{Secret, Value};
 use http::Uri;
 use indexmap::IndexMap;
 
 use crate::action::{Action, Check, Context, Progress};
 use crate::event::Failure;
-use crate::hook::{self, Answer, Ended, Request, Verdict};
+use crate::hook::{self, Answer, Ended, Marks, Request, Verdict, masked};
 use crate::port::Ports;
+use crate::secret::Secrets;
 
 /// A script with all that it sees.
 pub(super) struct Script {
     pub(super) text: Arc<str>,
     pub(super) sees: IndexMap<String, Value>,
     pub(super) hosts: Arc<[String]>,
+    /// What stands for secrets in what it sees.
+    pub(super) marks: Marks,
+    pub(super) secrets: Arc<Secrets>,
 }
 
 /// What a script has come to, and what it said.
@@ -29,8 +34,19 @@ pub(super) struct Told {
 }
 
 impl Script {
-    /// Runs it until it has decided.
+    /// Runs it until it has decided. No mark of a secret leaves it.
     pub(super) async fn decide(&self, ports: &Ports) -> Told {
+        let Told { verdict, said } = self.decided(ports).await;
+        let verdict = match verdict {
+            Ok(Verdict::Go(saw)) => Ok(Verdict::Go(masked(&saw))),
+            Ok(Verdict::Wait { reason, again }) => Ok(Verdict::Wait { reason: masked(&reason), again }),
+            Ok(Verdict::Stop(why)) => Ok(Verdict::Stop(masked(&why))),
+            Err(why) => Err(masked(&why)),
+        };
+        Told { verdict, said: said.iter().map(|text| masked(text)).collect() }
+    }
+
+    async fn decided(&self, ports: &Ports) -> Told {
         let mut answers: Vec<Answer> = Vec::new();
         loop {
             let (text, sees, given) = (self.text.clone(), self.sees.clone(), answers.clone());
@@ -54,21 +70,57 @@ impl Script {
 
     /// Asks for a script; or says that this is its end.
     async fn ask(&self, ports: &Ports, request: &Request) -> Result<Answer, Told> {
+        let broken = |why: String| Told { verdict: Err(why), said: Vec::new() };
         match request {
-            Request::Kube(path) => Ok(read(ports, path).await),
+            Request::Kube(path) => Ok(read(ports, &masked(path)).await),
             Request::Http { post, url, headers, body } => {
-                if let Err(why) = listed(url, &self.hosts) {
-                    return Err(Told { verdict: Err(why), said: Vec::new() });
-                }
                 let Some(web) = &ports.web else {
+                    self.allowed(url, url).map_err(broken)?;
                     // Whoever answers here would be made up, so this is where it ends.
                     let method = if *post { "POST" } else { "GET" };
                     let what = if body.is_empty() { String::new() } else { format!(": {body}") };
                     let said = format!("simulated, so not sent: {method} {url}{what}");
                     return Err(Told { verdict: Ok(Verdict::Go(said)), said: Vec::new() });
                 };
-                Ok(web.send(*post, url, headers, body).await)
+                let texts = || headers.iter().map(|(_, value)| value).chain([url, body]);
+                let known = self.reveal(texts()).await.map_err(broken)?;
+                let fill = |text: &str| self.marks.fill(text, |secret| known[secret].clone());
+                let address = fill(url);
+                self.allowed(url, &address).map_err(broken)?;
+                let headers: Vec<(String, String)> =
+                    headers.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
+                let answer = web.send(*post, &address, &headers, &fill(body)).await;
+                // Whoever says it again says it to nobody.
+                let (body, error) = (self.secrets.hide(answer.body), self.secrets.hide(answer.error));
+                Ok(Answer { body, error, ..answer })
             }
+        }
+    }
+
+    /// Reads the secrets whose marks stand in some texts.
+    async fn reveal<'t>(
+        &self,
+        texts: impl Iterator<Item = &'t String>,
+    ) -> Result<HashMap<Secret, String>, String> {
+        let mut known = HashMap::new();
+        for secret in texts.flat_map(|text| self.marks.of(text)) {
+            if !known.contains_key(secret) {
+                let content = self.secrets.reveal(secret).await.map_err(|failure| failure.message)?;
+                known.insert(secret.clone(), content);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Says whether an address is on a host that the playbook lists. Of one that is secret not even the host
+    /// is told.
+    fn allowed(&self, written: &str, address: &str) -> Result<(), String> {
+        match listed(address, &self.hosts) {
+            Err(_) if !self.marks.of(written).is_empty() => Err(
+                "the address is on no host that the playbook lists: add it to the `hosts` of its `playbook`"
+                    .to_string(),
+            ),
+            listed => listed,
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::action::{Action, Actions, Check, Context, Progress};
 use crate::event::{Failure, HookEnd};
+use crate::hook::Marks;
 use crate::inventory::Inventory;
 use crate::machine::{Effect, Input};
 use crate::plan::{Plan, StepId, Undo};
@@ -239,10 +240,14 @@ impl Performer {
     ) -> Option<Script> {
         let text = self.plan.scripts.get(name)?;
         let sight = Sight { run: &self.run, simulated: self.ports.web.is_none(), ..sight };
+        let mut marks = Marks::default();
+        let sees = sight.values(&self.plan, &self.inventory, args);
         Some(Script {
             text: text.as_str().into(),
-            sees: sight.values(&self.plan, &self.inventory, args),
+            sees: sees.into_iter().map(|(name, value)| (name, marks.put(value))).collect(),
             hosts: self.plan.hosts.as_slice().into(),
+            marks,
+            secrets: self.secrets.clone(),
         })
     }
 
