@@ -41,6 +41,14 @@ if ! command -v tree-sitter > /dev/null && [ ! -x "$cache/tools/bin/tree-sitter"
   nice cargo install tree-sitter-cli --locked --quiet --root "$cache/tools" --target-dir "$cache/tools/target" \
     || say "it could not be installed: its test says so"
 fi
+# What compiles and packages the extension for VS Code is kept by its lock file.
+if command -v npm > /dev/null && ! cmp -s editors/vscode/package-lock.json "$cache/tools/vscode/package-lock.json"; then
+  say "installing what packages the extension for VS Code"
+  rm -rf "$cache/tools/vscode" && mkdir -p "$cache/tools/vscode"
+  cp editors/vscode/package.json editors/vscode/package-lock.json "$cache/tools/vscode"
+  (cd "$cache/tools/vscode" && nice npm ci --ignore-scripts --no-audit --no-fund --silent) \
+    || { rm -rf "$cache/tools/vscode"; say "it could not be installed: its test says so"; }
+fi
 export KUP_CACHE=$cache
 
 say "style"

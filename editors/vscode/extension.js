@@ -28,6 +28,7 @@ async function stop() {
   await running?.stop();
 }
 
+/** @param {vscode.ExtensionContext} context */
 async function activate(context) {
   const again = async () => {
     await stop();
