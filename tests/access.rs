@@ -62,10 +62,16 @@ packages = "dnf"
 version = "v1.32.4"
 "#;
 
-/// What is asked for only of pods with volumes, of a kubelet that does not start, and after an installation that
-/// broke off: not on this cluster.
-const RARE: [&str; 4] =
-    ["get persistentvolumeclaims", "list volumeattachments.storage.k8s.io", "journalctl", "dpkg"];
+/// What is asked for only of pods with volumes, of a kubelet that does not start, after an installation that
+/// broke off, and on the hosts of an external etcd: not on this cluster.
+const RARE: [&str; 6] = [
+    "get persistentvolumeclaims",
+    "list volumeattachments.storage.k8s.io",
+    "journalctl",
+    "dpkg",
+    "etcdctl",
+    "etcdutl",
+];
 
 struct Shipped(PathBuf);
 

@@ -51,18 +51,18 @@ fn the_wave_stands_below_the_lines_and_makes_room_for_a_question() {
     looks_like(
         &terminal.shows("a .. c (3)"),
         expect![[r#"
-        note: the playbook asks 1 time on the way, and `--yes` is no answer to that: May
-         the GPU host go, too?
-        Patch all hosts
+            note: the playbook asks once on the way, and `--yes` is no answer to that: May t
+            he GPU host go, too?
+            Patch all hosts
 
-        prepare
-          ✓ -            look around TIME
+            prepare
+              ✓ -            look around TIME
 
-        hosts
-        goes well  16%  hh:mm:ss  Patch all hosts
-        hosts  0 of 4 nodes done
-          ▸ a .. c (3) TIME  patch *
-    "#]],
+            hosts
+            goes well  16%  hh:mm:ss  Patch all hosts
+            hosts  0 of 4 nodes done
+              ▸ a .. c (3) TIME  patch *
+        "#]],
     );
     fs::write(kup.path("go"), "").unwrap();
     let screen = terminal.shows("[y/");
@@ -97,17 +97,17 @@ fn a_large_terminal_shows_the_same_with_more_room() {
     looks_like(
         &terminal.shows("a .. c (3)"),
         expect![[r#"
-        note: the playbook asks 1 time on the way, and `--yes` is no answer to that: May the GPU host go, too?
-        Patch all hosts
+            note: the playbook asks once on the way, and `--yes` is no answer to that: May the GPU host go, too?
+            Patch all hosts
 
-        prepare
-          ✓ -            look around TIME
+            prepare
+              ✓ -            look around TIME
 
-        hosts
-        goes well  16%  hh:mm:ss  Patch all hosts
-        hosts  0 of 4 nodes done
-          ▸ a .. c (3) TIME  patch *
-    "#]],
+            hosts
+            goes well  16%  hh:mm:ss  Patch all hosts
+            hosts  0 of 4 nodes done
+              ▸ a .. c (3) TIME  patch *
+        "#]],
     );
 }
 
