@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Kup, binary};
@@ -20,7 +21,10 @@ impl<'k> Terminal<'k> {
             eprintln!("skipped: there is no tmux on this machine");
             return None;
         }
-        let terminal = Terminal { kup, socket: kup.path("tmux") };
+        // A server that is ending still has its socket.
+        static OPENED: AtomicU32 = AtomicU32::new(0);
+        let socket = kup.path(&format!("tmux-{}", OPENED.fetch_add(1, Ordering::Relaxed)));
+        let terminal = Terminal { kup, socket };
         let script =
             format!("kup() {{ \"{}\" \"$@\"; }}\n{line}\necho \"exit $?\"\nexec sleep 600\n", binary());
         std::fs::write(kup.path("in-terminal.sh"), script).unwrap();
