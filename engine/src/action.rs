@@ -40,6 +40,13 @@ pub trait Action: Send + Sync {
         let _ = (cx, before);
         Ok(())
     }
+
+    /// Removes what this attempt and earlier ones have left on the node to tell how they ended. Called
+    /// once that is on disk, perhaps twice, perhaps never; what still goes on stays. Only called for steps
+    /// that are `long`.
+    async fn clean(&self, cx: &Context) {
+        let _ = cx;
+    }
 }
 
 /// What a look has shown.

@@ -69,6 +69,7 @@ impl Machine {
     pub(super) fn emit(&mut self, now: u64, event: Event) {
         self.state.apply(&self.plan, now, &event, &mut self.freed);
         self.ready.extend(self.freed.drain(..));
+        self.clean_behind(&event);
         let watched = (!self.plan.hooks.is_empty()).then(|| event.clone());
         self.events.push_back(event);
         if let Some(event) = watched {
@@ -100,6 +101,7 @@ impl Machine {
         let resumed = self.state.has_begun();
         self.emit(now, event);
         if resumed {
+            self.clean_again(now);
             self.fire_again(!self.state.is_unwinding());
         }
         if self.state.is_unwinding() {
@@ -368,6 +370,7 @@ impl Machine {
         self.ending = None;
         self.abandoned.clear();
         self.emit(now, Event::RunResumed { by: by.clone() });
+        self.clean_again(now);
         self.fire_again(false);
         if self.state.is_unwinding() {
             self.resume_unwinding();

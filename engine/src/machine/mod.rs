@@ -8,6 +8,7 @@
 //! ```
 
 mod approval;
+mod clean;
 mod decide;
 mod hook;
 mod person;
@@ -29,6 +30,7 @@ use crate::action::Check;
 use crate::event::{Event, Failure, Fired, HookEnd, Outcome};
 use crate::plan::{Gate, Plan, ScopeId, StepId, Vertex};
 
+pub use self::clean::CLEANING;
 use self::decide::Then;
 use self::rollback::{Undoing, Unwind};
 pub use self::state::{Mode, OpenHook, Phase, ScopeRecord, State, StepRecord, StepState};
@@ -291,6 +293,16 @@ pub enum Effect {
     },
     /// Stop waiting for the attempt; its answer will be dropped.
     Cancel(StepId, u32),
+    /// Remove what the step, and the steps of its undo, have left on their nodes: `Action::clean`, of all
+    /// attempts up to these. Nobody waits for it; it makes way for whatever else is wanted of the step.
+    Clean {
+        /// The step.
+        step: StepId,
+        /// Its last attempt; 0: it leaves nothing.
+        attempt: u32,
+        /// The last attempt at undoing; 0: it leaves nothing.
+        undo: u32,
+    },
     /// Perform a hook. Answers: `HookWaiting`, then `HookEnded`.
     Hook {
         /// Which one.

@@ -12,9 +12,19 @@ use crate::plan::{Branch, Plan, StepId, Undo};
 
 impl Machine {
     /// Returns the arguments that an effect is performed with: those of its step, or where other steps
-    /// take its change back, those of each of them.
+    /// take its change back, those of each of them; to clean up, both.
     pub fn arguments(&self, effect: &Effect) -> Result<Vec<IndexMap<String, Value>>, Failure> {
         let (id, is_undo) = match effect {
+            Effect::Clean { step, undo, .. } => {
+                let what = self.plan.step(*step);
+                let mut args = vec![self.filled_in(&what.args, &what.later)?];
+                if let (Undo::Steps(steps), 1..) = (&what.undo, undo) {
+                    for undo in steps {
+                        args.push(self.filled_in(&undo.args, &undo.later)?);
+                    }
+                }
+                return Ok(args);
+            }
             Effect::Probe(step, _) | Effect::Cancel(step, _) => (*step, false),
             Effect::Start { step, .. } | Effect::Follow { step, .. } => (*step, false),
             Effect::Undo { step, .. } => (*step, true),

@@ -199,6 +199,8 @@ pub struct StepRecord {
     pub undo_attempt: u32,
     /// Its place among the steps that came to an end, from 1; 0: it has not.
     pub ended: u32,
+    /// When it last came to an end or was taken back, in milliseconds of the run.
+    pub over: Option<u64>,
 }
 
 /// What is known of a scope.
@@ -250,6 +252,7 @@ impl State {
             unknown: false,
             undo_attempt: 0,
             ended: 0,
+            over: None,
         };
         State {
             begun: false,
@@ -397,6 +400,7 @@ impl State {
                     self.steps[id.0 as usize].found = false;
                 }
                 self.set(*id, StepState::Skipped);
+                self.steps[id.0 as usize].over = Some(now);
                 self.complete(plan, plan.step(*id).vertex, freed);
             }
             Event::AttemptStarted(id, attempt) => {
@@ -445,7 +449,7 @@ impl State {
                 let was = self.step(*step).state;
                 let looked = matches!(was, StepState::Running { phase: Phase::Probing, .. });
                 self.set(*step, StepState::Done);
-                self.end(*step);
+                self.end(now, *step);
                 let record = &mut self.steps[step.0 as usize];
                 record.changed = *changed;
                 if plan.step(*step).gives.is_some() && !looked {
@@ -455,7 +459,7 @@ impl State {
             }
             Event::StepFailed { step, attempt: _, failure: _ } => {
                 self.set(*step, StepState::Failed);
-                self.end(*step);
+                self.end(now, *step);
                 self.steps[step.0 as usize].failed = true;
                 if let Some(lane) = lane_of(plan, plan.step(*step).scope) {
                     let lane = &mut self.scopes[lane.0 as usize];
@@ -470,8 +474,14 @@ impl State {
             Event::UndoRetried { step, attempt, failure: _, until: _ } => {
                 self.set(*step, StepState::Undoing { attempt: *attempt });
             }
-            Event::UndoDone(id) => self.set(*id, StepState::Undone),
-            Event::UndoFailed(id, _) => self.set(*id, StepState::UndoFailed),
+            Event::UndoDone(id) => {
+                self.set(*id, StepState::Undone);
+                self.steps[id.0 as usize].over = Some(now);
+            }
+            Event::UndoFailed(id, _) => {
+                self.set(*id, StepState::UndoFailed);
+                self.steps[id.0 as usize].over = Some(now);
+            }
             Event::StepWaived { step, by, why } => {
                 self.steps[step.0 as usize].waived = Some(format!("skipped by {by}: {why}"));
                 self.back_in_service(plan, *step);
@@ -587,10 +597,11 @@ impl State {
         *counter = if more { *counter + 1 } else { *counter - 1 };
     }
 
-    fn end(&mut self, id: StepId) {
+    fn end(&mut self, now: u64, id: StepId) {
         self.ended += 1;
         let record = &mut self.steps[id.0 as usize];
         record.ended = self.ended;
+        record.over = Some(now);
         record.reason.clear();
     }
 

@@ -122,6 +122,12 @@ pub async fn drive(
         }
         if let Some(outcome) = outcome {
             tasks.set.shutdown().await;
+            // Each has its deadline; who still wants something does not want to wait for them.
+            tokio::select! {
+                biased;
+                () = async { while tasks.cleaning.join_next().await.is_some() {} } => {}
+                Some(_) = inputs.recv(), if people => {}
+            }
             return Ok(outcome);
         }
         let timeout = machine.poll_timeout().map(|at| Duration::from_millis(at).saturating_sub(elapsed()));
@@ -173,6 +179,8 @@ fn millis(time: Duration) -> u64 {
 #[derive(Default)]
 struct Tasks {
     set: JoinSet<()>,
+    /// Clean-ups, which only the end of the run waits for.
+    cleaning: JoinSet<()>,
     of: HashMap<StepId, AbortHandle>,
 }
 
@@ -190,16 +198,23 @@ impl Tasks {
                 self.set.spawn(performer.clone().perform(effect, args, answers.clone()));
                 return;
             }
-            Effect::Probe(step, _) | Effect::Cancel(step, _) => *step,
+            Effect::Probe(step, _) | Effect::Cancel(step, _) | Effect::Clean { step, .. } => *step,
             Effect::Start { step, .. } | Effect::Follow { step, .. } | Effect::Undo { step, .. } => *step,
         };
-        // A task that has answered is at its end; one that has not is no longer waited for.
+        // A task that has answered is at its end; one that has not is no longer waited for. A clean-up that
+        // is still at it would remove what the step's next attempt may have to find.
         if let Some(running) = self.of.remove(&step) {
             running.abort();
         }
-        if !matches!(effect, Effect::Cancel(..)) {
-            let task = performer.clone().perform(effect, args, answers.clone());
-            self.of.insert(step, self.set.spawn(task));
-        }
+        let set = match &effect {
+            Effect::Cancel(..) => return,
+            Effect::Clean { .. } => {
+                while self.cleaning.try_join_next().is_some() {}
+                &mut self.cleaning
+            }
+            _ => &mut self.set,
+        };
+        let task = performer.clone().perform(effect, args, answers.clone());
+        self.of.insert(step, set.spawn(task));
     }
 }

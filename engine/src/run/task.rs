@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dsl::value::Value;
 use futures::FutureExt;
@@ -14,7 +15,7 @@ use crate::action::{Action, Actions, Check, Context, Progress};
 use crate::event::{Failure, HookEnd};
 use crate::hook::Marks;
 use crate::inventory::Inventory;
-use crate::machine::{Effect, Input};
+use crate::machine::{CLEANING, Effect, Input};
 use crate::plan::{Plan, StepId, Undo};
 use crate::port::Ports;
 use crate::secret::Secrets;
@@ -60,6 +61,7 @@ impl Performer {
             ) => return tell(Input::Failed(*step, *attempt, failure)),
             // A hook has no arguments that could be missing.
             (Err(_), Effect::Hook { .. }) => Vec::new(),
+            (Err(_), Effect::Clean { .. }) => return,
         };
         match effect {
             Effect::Probe(step, attempt) => {
@@ -108,6 +110,7 @@ impl Performer {
                 let end = self.hook(fired, &reason, &output, waiting).await;
                 tell(Input::HookEnded(fired, end));
             }
+            Effect::Clean { step, attempt, undo } => self.clean(step, attempt, undo, args).await,
             // Whoever spawns tasks aborts them.
             Effect::Cancel(..) => {}
         }
@@ -176,8 +179,7 @@ impl Performer {
             }
             Undo::Steps(steps) => {
                 for (i, (undo, args)) in steps.iter().zip(args).enumerate() {
-                    // A key of its own: what it leaves on nodes must not be taken for the step's work.
-                    let key = format!("{}/undo/{}", what.key, i + 1);
+                    let key = undo_key(&what.key, i);
                     let sight = Sight { step: Some(step), node: undo.node.as_deref(), ..Sight::default() };
                     let action = self.action(&undo.action, &args, sight)?;
                     let cx = self.context(key, attempt, undo.node.as_deref(), args, undo.long);
@@ -186,6 +188,36 @@ impl Performer {
                 Ok(())
             }
         }
+    }
+
+    /// Removes what a step and the steps of its undo have left, as far as that is possible in time.
+    async fn clean(&self, step: StepId, attempt: u32, undo: u32, args: Vec<Arguments>) {
+        let what = self.plan.step(step);
+        let mut args = args.into_iter();
+        let mut left = Vec::new();
+        let own = args.next().unwrap_or_default();
+        if attempt > 0 {
+            left.push((
+                &what.action,
+                self.context(what.key.clone(), attempt, what.node.as_deref(), own, true),
+            ));
+        }
+        if let (Undo::Steps(steps), 1..) = (&what.undo, undo) {
+            for (i, (step, args)) in steps.iter().zip(args).enumerate().filter(|(_, (step, _))| step.long) {
+                let key = undo_key(&what.key, i);
+                left.push((&step.action, self.context(key, undo, step.node.as_deref(), args, true)));
+            }
+        }
+        let all = async {
+            for (name, cx) in left {
+                // A script leaves nothing, and a verb that this kup lacks was never begun by it.
+                if let Some(action) = self.actions.get(name) {
+                    action.clean(&cx).await;
+                }
+            }
+        };
+        let limit = self.ports.clock.sleep(Duration::from_millis(CLEANING));
+        tokio::select! { () = all => {}, () = limit => {} }
     }
 
     /// Performs an action from its look to its end.
@@ -278,6 +310,11 @@ impl Performer {
         let (action, cx) = self.step(id, 1, vec![self.plan.step(id).args.clone()])?;
         guarded(action.check(&cx)).await
     }
+}
+
+/// A key of its own: what an undo leaves on nodes must not be taken for the step's work.
+fn undo_key(key: &str, i: usize) -> String {
+    format!("{key}/undo/{}", i + 1)
 }
 
 /// Polls until the end; tells each new reason for waiting.

@@ -102,6 +102,14 @@ impl Action for Scripted {
         self.note("undo", cx);
         Ok(())
     }
+
+    async fn clean(&self, cx: &Context) {
+        if cx.key == "detached/stuck" {
+            std::future::pending().await
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        self.note("clean", cx);
+    }
 }
 
 /// Steps by key, each behind the one before, or all at once.
@@ -136,7 +144,7 @@ fn plan(keys: &[&str], in_order: bool, on_failure: OnFailure) -> Plan {
             later: IndexMap::new(),
             gives: None,
             effect: Touches::ChangesNode,
-            long: false,
+            long: key.starts_with("detached"),
             timeout: 600_000,
             retry,
             undo: if *key == "steps" { Undo::Steps(vec![undo.clone(), undo]) } else { Undo::Itself },
@@ -299,6 +307,18 @@ async fn what_was_done_is_taken_back_by_its_own_steps() {
         "start steps/undo/2#1".into(),
         "undo one#1".into(),
     ]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_up_holds_nothing_but_the_end_of_the_run_and_that_not_for_long() {
+    let bench = Bench::new(&["detached/a", "b"], true, pause());
+    let (_, told) = bench.whole().await;
+    assert!(told.last().unwrap().starts_with("0 "), "{told:#?}");
+    assert_eq!(bench.calls().last().unwrap(), "clean detached/a#1");
+    let began = tokio::time::Instant::now();
+    let bench = Bench::new(&["detached/stuck"], true, pause());
+    assert_eq!(bench.whole().await.0, Outcome::Done);
+    assert_eq!(began.elapsed(), Duration::from_secs(30));
 }
 
 #[tokio::test(start_paused = true)]

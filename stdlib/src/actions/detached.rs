@@ -4,8 +4,11 @@
 //! ```text
 //! begin: mkdir /run/kup, systemd-run --unit=kup-RUN-STEP-ATTEMPT     (a unit that is there: attach)
 //! poll:  systemctl show -> running | ended, read outputs | gone: nobody knows, so: unknown
-//! ended: stop, reset-failed, rm                    once the outcome has been read
+//! clean: stop, reset-failed, rm                    once the outcome is in the journal
 //! ```
+//!
+//! Invariant: a unit that has ended is only removed when its outcome is on disk, or no longer counts.
+//! Whoever asks again before that, because kup died in between, is told the same.
 //!
 //! The unit's name is made of the step's key and the attempt, so whoever asks again, also another
 //! process after a crash, finds the same unit.
@@ -33,7 +36,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) enum Unit {
     /// It runs; the last line it has written.
     Runs(String),
-    /// It has ended, and nothing is left of it on the node.
+    /// It has ended; whoever looks again sees the same, until it is cleaned up.
     Ended(Output),
     /// The node does not answer, so nothing is known of it.
     Away,
@@ -68,12 +71,46 @@ pub(super) async fn find(cx: &Context, host: &Host) -> Result<Option<Value>, Fai
         let unit = unit_name(cx, &handle)?;
         match state(host, &unit).await.map_err(|error| failure::shell(&error))? {
             Some(properties) if attempt == cx.attempt || !properties.ended() => return Ok(Some(handle)),
-            // It ended unseen, and the probe has looked since: its outcome no longer counts.
-            Some(properties) => clean(host, &unit, &properties).await,
+            // Its attempt has failed, and the probe has looked since: its outcome no longer counts.
+            Some(properties) => remove(host, &unit, &properties).await,
             None => {}
         }
     }
     Ok(None)
+}
+
+/// Finds the newest unit of this step, whether it runs or has ended; for who knows that nobody has seen it
+/// end.
+pub(super) async fn find_unseen(cx: &Context, host: &Host) -> Result<Option<Value>, Failure> {
+    for attempt in (1..=cx.attempt).rev() {
+        let handle = handle_of(cx, attempt);
+        let unit = unit_name(cx, &handle)?;
+        if state(host, &unit).await.map_err(|error| failure::shell(&error))?.is_some() {
+            return Ok(Some(handle));
+        }
+    }
+    Ok(None)
+}
+
+/// Removes what this attempt and earlier ones have left, unless it still runs: it ran out of time then, and
+/// the step's next attempt follows it. Nothing here can fail the step; what is left behind is in /run and
+/// gone with the next boot.
+pub(super) async fn clean(cx: &Context) {
+    let Ok(host) = Host::of(cx) else { return };
+    if host.is_local() {
+        return;
+    }
+    for attempt in (1..=cx.attempt).rev() {
+        let Ok(unit) = unit_name(cx, &handle_of(cx, attempt)) else { return };
+        match state(&host, &unit).await {
+            Ok(Some(properties)) if properties.ended() => remove(&host, &unit, &properties).await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(host = host.name, %error, "a unit was not cleaned up");
+                return;
+            }
+        }
+    }
 }
 
 /// Begins a command, or attaches to it if this attempt has begun it before. Returns its handle.
@@ -137,7 +174,6 @@ pub(super) async fn look(cx: &Context, host: &Host, handle: &Value, what: &str) 
             Err(error) => return Err(failure::shell(&error)),
         }
     }
-    clean(host, &unit, &properties).await;
     Ok(Unit::Ended(output))
 }
 
@@ -207,9 +243,8 @@ async fn state(host: &Host, unit: &str) -> Result<Option<Properties>, ShellError
     }
 }
 
-/// Removes what a unit left. Its outcome is known, so nothing here can fail the step; what is left
-/// behind is in /run and gone with the next boot.
-async fn clean(host: &Host, unit: &str, properties: &Properties) {
+/// Removes a unit that has ended and its outputs.
+async fn remove(host: &Host, unit: &str, properties: &Properties) {
     let service = format!("{unit}.service");
     let mut commands = vec![Command::change(["systemctl", "stop", &service])];
     if properties.active == "failed" {
@@ -277,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_unit_is_begun_read_and_removed() {
+    async fn a_unit_tells_how_it_ended_until_it_is_cleaned_up() {
         let bench = Bench::default()
             .says(SHOW, RUNS)
             .says(
@@ -292,19 +327,44 @@ mod tests {
         assert!(
             matches!(look(&cx, &host, &handle, "x").await, Ok(Unit::Runs(line)) if line == "[upgrade] two")
         );
-        let Ok(Unit::Ended(output)) = look(&cx, &host, &handle, "x").await else { panic!() };
-        assert_eq!((output.code, output.stderr.as_str()), (2, "broken"));
+        // kup dies before the outcome is on disk: whoever asks again is told the same.
+        for _ in 0..2 {
+            let Ok(Unit::Ended(output)) = look(&cx, &host, &handle, "x").await else { panic!() };
+            assert_eq!((output.code, output.stderr.as_str()), (2, "broken"));
+        }
+        clean(&cx).await;
         expect_test::expect![[r#"
             mkdir -p -m 0700 /run/kup
             systemd-run --unit=kup-r1-a2906e1d50-1 -p RemainAfterExit=yes -p StandardOutput=file:/run/kup/kup-r1-a2906e1d50-1.out -p StandardError=file:/run/kup/kup-r1-a2906e1d50-1.err --setenv=LC_ALL=C -q -- kubeadm upgrade node
             systemctl show kup-r1-a2906e1d50-1.service -p LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus
             tail -c 4096 /run/kup/kup-r1-a2906e1d50-1.out
             systemctl show kup-r1-a2906e1d50-1.service -p LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus
+            systemctl show kup-r1-a2906e1d50-1.service -p LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus
+            systemctl show kup-r1-a2906e1d50-1.service -p LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus
             systemctl stop kup-r1-a2906e1d50-1.service
             systemctl reset-failed kup-r1-a2906e1d50-1.service
             rm -f /run/kup/kup-r1-a2906e1d50-1.out /run/kup/kup-r1-a2906e1d50-1.err
         "#]]
         .assert_eq(&bench.sent());
+    }
+
+    #[tokio::test]
+    async fn what_earlier_attempts_left_is_cleaned_up_and_what_still_runs_stays() {
+        let ended = "LoadState=loaded\nActiveState=active\nSubState=exited\n";
+        let show = |attempt: u32| SHOW.replace("50-1", &format!("50-{attempt}"));
+        let bench = Bench::default().says(&show(1), ended).says(&show(2), RUNS).says(&show(3), GONE);
+        let mut cx = bench.step(&[]);
+        cx.attempt = 3;
+        clean(&cx).await;
+        let sent = bench.sent();
+        let changes: Vec<&str> = sent.lines().filter(|line| !line.contains(" show ")).collect();
+        assert_eq!(
+            changes,
+            [
+                "systemctl stop kup-r1-a2906e1d50-1.service",
+                "rm -f /run/kup/kup-r1-a2906e1d50-1.out /run/kup/kup-r1-a2906e1d50-1.err"
+            ]
+        );
     }
 
     async fn begun(bench: &Bench) -> usize {

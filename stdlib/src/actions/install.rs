@@ -126,6 +126,10 @@ impl Action for Install {
         }
     }
 
+    async fn clean(&self, cx: &Context) {
+        detached::clean(cx).await;
+    }
+
     async fn undo(&self, cx: &Context, before: &Value) -> Result<(), Failure> {
         let host = Host::of(cx)?;
         let packages = Packages::of(&host).await?;

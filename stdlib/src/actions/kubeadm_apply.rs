@@ -6,7 +6,7 @@ use engine::action::{Action, Check, Context, Progress};
 use engine::event::Failure;
 
 use super::host::Host;
-use super::{argument, kubeadm};
+use super::{argument, detached, kubeadm};
 use crate::api;
 
 /// Runs kubeadm until the node's static pods and the configuration are at the target.
@@ -44,6 +44,10 @@ impl Action for KubeadmApply {
         let target = argument::version(cx, "to")?;
         let host = Host::of(cx)?;
         kubeadm::follow(cx, &host, handle, &["kubeadm", "upgrade", "apply"], || Value::Version(target)).await
+    }
+
+    async fn clean(&self, cx: &Context) {
+        detached::clean(cx).await;
     }
 }
 

@@ -8,7 +8,7 @@ use engine::event::Failure;
 use engine::port::Command;
 
 use super::host::Host;
-use super::kubeadm;
+use super::{detached, kubeadm};
 use crate::api;
 
 /// What a worker's undo writes back.
@@ -57,6 +57,10 @@ impl Action for KubeadmNode {
 
     async fn poll(&self, cx: &Context, handle: &Value) -> Result<Progress, Failure> {
         kubeadm::follow(cx, &Host::of(cx)?, handle, &ARGV, || Value::None).await
+    }
+
+    async fn clean(&self, cx: &Context) {
+        detached::clean(cx).await;
     }
 
     async fn undo(&self, cx: &Context, before: &Value) -> Result<(), Failure> {

@@ -49,7 +49,7 @@ pub(super) async fn start(cx: &Context, host: &Host, argv: Vec<String>) -> Resul
             Marker::None => Marker::Begun.write(cx, host).await?,
             // Its unit may still be there; then it is known after all.
             Marker::Begun if detached => {
-                let handle = detached::find(cx, host).await?.ok_or_else(|| half_done(host))?;
+                let handle = detached::find_unseen(cx, host).await?.ok_or_else(|| half_done(host))?;
                 return Ok(detached::pending(&handle, host, "the command", &Unit::Runs(String::new())));
             }
             Marker::Begun => return Err(half_done(host)),

@@ -69,6 +69,10 @@ impl Action for OsUpgrade {
             unit => Ok(detached::pending(handle, &host, WHAT, &unit)),
         }
     }
+
+    async fn clean(&self, cx: &Context) {
+        detached::clean(cx).await;
+    }
 }
 
 /// Judges an upgrade that has ended.

@@ -6,7 +6,7 @@ use engine::action::{Action, Check, Context, Progress};
 use engine::event::Failure;
 
 use super::host::Host;
-use super::{argument, once};
+use super::{argument, detached, once};
 
 /// Runs a line through `sh`.
 pub(super) struct RunCommand;
@@ -28,6 +28,10 @@ impl Action for RunCommand {
 
     async fn poll(&self, cx: &Context, handle: &Value) -> Result<Progress, Failure> {
         once::poll(cx, handle).await
+    }
+
+    async fn clean(&self, cx: &Context) {
+        detached::clean(cx).await;
     }
 }
 
@@ -116,5 +120,23 @@ mod tests {
         let mut cx = bench.step(&[line("sleep 600")]);
         cx.long = true;
         assert_eq!(perform(&RunCommand, &cx).await, Ok(Value::Text("well".into())));
+    }
+
+    #[tokio::test]
+    async fn a_long_command_that_ended_after_its_time_was_up_is_not_run_again() {
+        let show = |attempt: u32| {
+            format!(
+                "systemctl show kup-r1-a2906e1d50-{attempt}.service -p LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus"
+            )
+        };
+        let bench = Bench::default()
+            .file("/var/lib/kup/r1-a2906e1d50.once", "begun\n")
+            .says(&show(1), "LoadState=loaded\nActiveState=active\nSubState=exited\nResult=success\nExecMainCode=1\nExecMainStatus=0\n")
+            .says(&show(2), "LoadState=not-found\n")
+            .file("/run/kup/kup-r1-a2906e1d50-1.out", "late\n");
+        let mut cx = bench.step(&[line("sleep 600")]);
+        (cx.long, cx.attempt) = (true, 2);
+        assert_eq!(perform(&RunCommand, &cx).await, Ok(Value::Text("late".into())));
+        assert!(!bench.sent().contains("systemd-run"));
     }
 }

@@ -31,6 +31,10 @@ impl Action for RunScript {
     async fn poll(&self, cx: &Context, handle: &Value) -> Result<Progress, Failure> {
         once::poll(cx, handle).await
     }
+
+    async fn clean(&self, cx: &Context) {
+        detached::clean(cx).await;
+    }
 }
 
 /// Brings the script that an argument names to a machine, and returns the command that runs it there.

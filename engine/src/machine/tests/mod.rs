@@ -1,6 +1,7 @@
 //! The machine under a driver that is made up: plans by hand, answers by script, time by number.
 
 mod approval;
+mod clean;
 mod hooks;
 mod person;
 mod simulate;
@@ -248,7 +249,7 @@ impl Hand {
             Effect::Start { step, attempt, .. }
             | Effect::Follow { step, attempt, .. }
             | Effect::Undo { step, attempt, .. } => (*step, *attempt),
-            Effect::Hook { .. } => (StepId(u32::MAX), 0),
+            Effect::Hook { .. } | Effect::Clean { .. } => (StepId(u32::MAX), 0),
         };
         let at = self.effects.iter().position(|e| about(e).0 == id);
         let at = at.unwrap_or_else(|| panic!("`{key}` is not asked for; asked: {:?}", self.asked()));
@@ -293,6 +294,7 @@ impl Hand {
             Effect::Follow { step, attempt, .. } => format!("follow {} {attempt}", key(step)),
             Effect::Undo { step, attempt, .. } => format!("undo {} {attempt}", key(step)),
             Effect::Cancel(s, a) => format!("cancel {} {a}", key(s)),
+            Effect::Clean { step, attempt, undo } => format!("clean {} {attempt} {undo}", key(step)),
             Effect::Hook { fired, .. } => {
                 format!("hook {} {}", fired.number, self.machine.plan().hooks[fired.hook as usize].text)
             }

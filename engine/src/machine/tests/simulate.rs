@@ -1,7 +1,7 @@
 //! Thousands of runs of random plans in a world that fails, loses answers, answers late, and kills
 //! kup in the middle. What must hold in each of them is checked after each event.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::*;
 use dsl::program::{Thing, When};
@@ -166,6 +166,7 @@ impl World {
         };
         let answer = match effect {
             Effect::Cancel(..) => return,
+            Effect::Clean { step, attempt, undo } => return self.check_clean(step, attempt, undo),
             Effect::Hook { fired, .. } => match self.dice.roll(12) {
                 0 if !self.calm => Input::HookEnded(fired, HookEnd::Stopped("no".into())),
                 1 => Input::HookEnded(fired, HookEnd::Broke("odd".into())),
@@ -234,6 +235,39 @@ impl World {
             }
         }
         true
+    }
+
+    /// What tells how an attempt ended is not removed before its end is in the journal.
+    fn check_clean(&self, id: StepId, attempt: u32, undo: u32) {
+        let mut open = BTreeSet::new();
+        for (_, event) in &self.journal {
+            match event {
+                Event::AttemptStarted(step, n) if *step == id => {
+                    open.insert((false, *n));
+                }
+                Event::UndoStarted { step, attempt } if *step == id => {
+                    open.insert((true, *attempt));
+                }
+                Event::AttemptFailed { step, attempt, .. } if *step == id => {
+                    open.remove(&(false, *attempt));
+                }
+                Event::UndoRetried { step, attempt, .. } if *step == id => {
+                    open.remove(&(true, *attempt));
+                }
+                Event::StepDone { step, .. }
+                | Event::StepFailed { step, .. }
+                | Event::StepSkipped(step, _)
+                | Event::UndoDone(step)
+                | Event::UndoFailed(step, _)
+                    if *step == id =>
+                {
+                    open.clear();
+                }
+                _ => {}
+            }
+        }
+        let removed = |(is_undo, n): &(bool, u32)| *n <= if *is_undo { undo } else { attempt };
+        assert!(!open.iter().any(removed), "{id:?}: {open:?} is cleaned up before its end is known");
     }
 
     /// Checks an event against what the journal says so far.

@@ -183,7 +183,7 @@ fn what_still_runs_detached_is_not_taken_back_beside_itself() {
     hand.answer("a", |s, a| Input::Began(s, a, Value::Number(1)));
     hand.effects.clear();
     hand.tick();
-    assert_eq!(hand.asked(), ["cancel a 1"]);
+    assert_eq!(hand.asked(), ["cancel a 1", "clean a 1 0"]);
     assert_eq!(hand.last(), &finished(Outcome::Paused));
 }
 
