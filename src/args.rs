@@ -221,6 +221,12 @@ pub(crate) enum Command {
         /// The run; else the last one.
         run: Option<String>,
     },
+    /// Says why a run or a node of it does not go on: what waits or failed, and what stands behind it.
+    Why {
+        /// A run, else the last one; a node, else all that waits: `kup why`, `kup why w2`, `kup why RUN w2`.
+        #[arg(value_name = "RUN NODE", num_args = 0..=2)]
+        words: Vec<String>,
+    },
     /// Replays a run from its journal.
     Show {
         /// The run.

@@ -29,6 +29,7 @@ mod simulation;
 mod target;
 mod text;
 mod trial;
+mod why;
 mod world;
 
 use std::process::ExitCode;

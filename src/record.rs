@@ -2,6 +2,7 @@
 //! with it.
 
 use std::fs::{File, TryLockError};
+use std::path::Path;
 use std::sync::Arc;
 
 use engine::event::{Event, Failure, Outcome};
@@ -104,6 +105,19 @@ impl Record {
         journal.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
+    /// Returns the time of the run in milliseconds: of one that goes on, what the clock says.
+    pub(crate) fn now(&self, alive: bool) -> u64 {
+        let last = self.recorded.events.last().map_or(0, |(at, _)| *at);
+        // The time of a simulated run is not ours.
+        if !alive || self.is_simulated() {
+            return last;
+        }
+        let journal = self.folder.path().join("journal.jsonl");
+        let age =
+            std::fs::metadata(journal).and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+        last.saturating_add(age.map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// Whether it ran on a simulated cluster.
     pub(crate) fn is_simulated(&self) -> bool {
         self.recorded.header.host == SIMULATED
@@ -112,6 +126,11 @@ impl Record {
 
 /// What stands in the place of the host in the journal of a simulated run.
 pub(crate) const SIMULATED: &str = "simulated";
+
+/// Returns the folder under which all runs are, and the locks of their clusters.
+pub(crate) fn store_of(folder: &Folder) -> Option<&Path> {
+    folder.path().parent()?.parent()
+}
 
 /// Returns the store of all runs.
 pub(crate) fn store(global: &Global) -> Result<Store, Error> {

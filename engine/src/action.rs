@@ -65,6 +65,9 @@ pub enum Check {
     },
 }
 
+/// Stands between something that is waited for and its own cause.
+pub const BECAUSE: &str = " <- ";
+
 /// How far the work is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
@@ -72,7 +75,8 @@ pub enum Progress {
     Pending {
         /// How to find it again; journaled when it first appears.
         handle: Value,
-        /// What it waits for, e.g. `pod shop/db-1: PDB shop/db wants 2 healthy, has 2`.
+        /// What it waits for, and behind each [`BECAUSE`] why, down to the root, e.g.
+        /// `pod shop/db-1 <- PDB shop/db needs 2 healthy, has 1 <- pod shop/db-0 on w2 is not Ready`.
         reason: String,
         /// When to look again.
         again: Duration,

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::api::ChangeKind;
 use crate::api::finish;
 use crate::clock::{micro_stamp, stamp};
+use crate::faults::pod_image;
 use crate::pod;
 use crate::world::{Shared, StaticPod, World, lock};
 
@@ -362,9 +363,10 @@ async fn run(shared: Shared, object: std::sync::Arc<Value>, wait: Duration) {
     kubelet_and_api_up(&shared, pod::node(&object)).await;
     let mut world = lock(&shared);
     let now = world.clock.stamp();
+    let denied = world.nodes.get_mut(pod::node(&object)).is_some_and(pod_image::strikes);
     world.store.update("pods", pod::namespace(&object), pod::name(&object), |p| {
         if pod::uid(p) == pod::uid(&object) && !pod::terminating(p) {
-            pod::run(p, &now, 0);
+            if denied { pod::lack_image(p, &now) } else { pod::run(p, &now, 0) }
         }
     });
 }

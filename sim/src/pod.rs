@@ -145,6 +145,22 @@ pub(crate) fn start(pod: &mut Value, now: &str, restarts: u32) {
     }
 }
 
+/// Writes the status of a pod none of whose images its kubelet could pull. The words are those of
+/// kubernetes:pkg/kubelet/images/image_manager.go, 1.33.
+pub(crate) fn lack_image(pod: &mut Value, now: &str) {
+    start(pod, now, 0);
+    pod["status"]["phase"] = json!("Pending");
+    for status in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
+        let image = status["image"].as_str().unwrap_or_default();
+        let message = format!(
+            "Back-off pulling image \"{image}\": ErrImagePull: failed to pull and unpack image \"{image}\": unexpected \
+             status from HEAD request: 403 Forbidden"
+        );
+        status["imageID"] = json!("");
+        status["state"] = json!({"waiting": {"reason": "ImagePullBackOff", "message": message}});
+    }
+}
+
 /// Writes the status of a pod whose containers have ended.
 pub(crate) fn stop(pod: &mut Value, now: &str) {
     for status in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {

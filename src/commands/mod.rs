@@ -18,6 +18,7 @@ mod show;
 mod status;
 mod takeover;
 mod test;
+mod why;
 
 use crate::args::{Command, Global, Keep};
 use crate::console::Console;
@@ -47,6 +48,7 @@ pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Re
         }
         Command::Approve { run } => approve::approve(global, console, run.as_deref()),
         Command::Status { run } => status::status(global, console, run.as_deref()),
+        Command::Why { words } => why::why(global, console, &words),
         Command::Show { run } => show::show(global, console, &run),
         Command::Runs { keep: None } => runs::runs(global, console),
         Command::Runs { keep: Some(Keep::Prune { keep }) } => keep::prune(global, console, keep),

@@ -658,6 +658,7 @@ pub(crate) fn line<T: Serialize>(object: &T) -> String {
 mod tests {
     use super::*;
     use crate::doc::json::{PlaybookLine, VerbLine, WordLine};
+    use crate::report::WhyLine;
 
     /// Every example of the page must be read by the types and written again as it stands.
     #[test]
@@ -674,6 +675,7 @@ mod tests {
                 "verb" => line(&serde_json::from_str::<VerbLine>(example).unwrap()),
                 "playbook" => line(&serde_json::from_str::<PlaybookLine>(example).unwrap()),
                 "word" => line(&serde_json::from_str::<WordLine>(example).unwrap()),
+                "why" => line(&serde_json::from_str::<WhyLine>(example).unwrap()),
                 "formatted" => line(&serde_json::from_str::<FormattedLine>(example).unwrap()),
                 _ => line(&serde_json::from_str::<EventLine>(example).unwrap()),
             };
@@ -694,6 +696,7 @@ mod tests {
         "plan",
         "checked",
         "formatted",
+        "why",
         "run_started",
         "run_resumed",
         "scope_opened",

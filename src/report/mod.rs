@@ -6,6 +6,7 @@ mod human;
 mod json;
 mod plain;
 mod track;
+mod why;
 
 use engine::event::Event;
 use engine::plan::Plan;
@@ -17,6 +18,7 @@ pub(crate) use json::{
     Miss, PlanLine, VERSION, diagnostics as diagnostics_line, formatted as formatted_line, line,
     tested as tested_line,
 };
+pub(crate) use why::{CauseLine, WhyLine};
 
 /// Turns events into lines of text for stdout.
 pub(crate) trait Report {

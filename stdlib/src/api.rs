@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use engine::action::BECAUSE;
 use engine::event::{Class, Failure};
 use engine::port::Ports;
 use jiff::Timestamp;
@@ -99,23 +100,30 @@ pub(crate) fn failure(what: &str, error: &kube::Error) -> Failure {
             }
         }
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => {
-            let text = chain(error);
+            let text = with_sources(error);
             if text.contains("certificate") {
                 (Class::Final, text, "check the certificate authority and the dates of your kubeconfig")
             } else {
                 (Class::Transient, format!("the API cannot be reached: {text}"), "")
             }
         }
-        kube::Error::Auth(_) => (Class::Final, chain(error), "run the login of your kubeconfig by hand"),
+        kube::Error::Auth(_) => {
+            (Class::Final, with_sources(error), "run the login of your kubeconfig by hand")
+        }
         // The rest is about requests that cannot be built and answers that cannot be read.
-        _ => (Class::Final, chain(error), ""),
+        _ => (Class::Final, with_sources(error), ""),
     };
     let failure = Failure { class, ..Failure::transient(format!("cannot {what}: {text}")) };
     failure.with_hint(hint)
 }
 
+/// Writes what is waited for with its causes, the nearest first.
+pub(crate) fn chain(causes: impl IntoIterator<Item = String>) -> String {
+    causes.into_iter().collect::<Vec<_>>().join(BECAUSE)
+}
+
 /// Writes an error with its causes, each once.
-fn chain(error: &dyn std::error::Error) -> String {
+fn with_sources(error: &dyn std::error::Error) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {

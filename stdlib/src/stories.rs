@@ -167,7 +167,8 @@ fn a_budget_that_allows_nothing_is_told_and_the_node_is_given_back() {
         let failure = s.run("drain", "w1", &[]).await.unwrap_err();
         assert_eq!(failure.message, "it took too long");
         let last = s.reasons.last().unwrap();
-        assert_eq!(last, "pod default/stubborn-w1-0: PDB default/stubborn-w1 needs 1 healthy, has 1");
+        let why = "PDB default/stubborn-w1 needs 1 healthy, has 1 <- it lets its only pod never go";
+        assert_eq!(last, &format!("pod default/stubborn-w1-0 <- {why}"));
         assert_eq!(s.shop("w1").await, 0);
         assert!(!s.cordoned("w1").await);
     });

@@ -33,4 +33,5 @@ mod test;
 mod trials;
 mod values;
 mod web;
+mod why;
 mod window;

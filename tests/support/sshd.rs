@@ -55,6 +55,21 @@ impl Hosts {
     }
 }
 
+impl Hosts {
+    /// Takes the hosts away, with the connections that are open.
+    pub(crate) fn vanish(self) {
+        for daemon in &self.daemons {
+            let pid = daemon.id();
+            let sessions = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            let _ = Command::new("kill")
+                .arg("-9")
+                .arg(pid.to_string())
+                .args(sessions.split_whitespace())
+                .status();
+        }
+    }
+}
+
 impl Drop for Hosts {
     fn drop(&mut self) {
         for daemon in &mut self.daemons {

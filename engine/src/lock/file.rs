@@ -4,7 +4,7 @@
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,33 @@ struct Content {
     since: String,
 }
 
+/// Who has the lock of a cluster on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The run.
+    pub run: String,
+    /// Since when, as RFC 3339.
+    pub since: String,
+}
+
+/// Returns who has the lock of a cluster on this machine, if anybody has.
+pub fn holder(root: &Path, cluster: &str) -> Option<Holder> {
+    let mut file = File::open(path(root, cluster)).ok()?;
+    if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        return None;
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    let content: Content = serde_json::from_str(&text).ok()?;
+    Some(Holder { run: content.run, since: content.since })
+}
+
+fn path(root: &Path, cluster: &str) -> PathBuf {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let name: String = if cluster.is_empty() { "hosts" } else { cluster }.chars().map(plain).collect();
+    root.join("locks").join(format!("{name}.lock"))
+}
+
 impl FileLock {
     /// Locks the file of a cluster; also returns which run locked it the time before.
     pub(super) fn acquire(
@@ -35,9 +62,7 @@ impl FileLock {
         wall: Duration,
     ) -> Result<(FileLock, Option<String>), LockError> {
         let folder = root.join("locks");
-        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-        let name: String = if cluster.is_empty() { "hosts" } else { cluster }.chars().map(plain).collect();
-        let path = folder.join(format!("{name}.lock"));
+        let path = path(root, cluster);
         let failed = |source: io::Error| LockError::File { path: path.display().to_string(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
         let mut options = OpenOptions::new();

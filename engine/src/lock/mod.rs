@@ -18,6 +18,8 @@ use thiserror::Error;
 
 use crate::port::Ports;
 
+pub use self::file::{Holder, holder};
+
 use self::file::FileLock;
 use self::lease::{How, Keeper, Lease};
 

@@ -319,6 +319,16 @@ impl Plan {
         })
     }
 
+    /// Returns what stands directly before a vertex.
+    pub fn before(&self, vertex: Vertex) -> impl Iterator<Item = Vertex> + '_ {
+        let index = match vertex {
+            Vertex::Step(id) => self.step(id).vertex,
+            Vertex::Open(id) => self.scope(id).open,
+            Vertex::Close(id) => self.scope(id).close,
+        };
+        self.graph.neighbors_directed(index, petgraph::Direction::Incoming).map(|before| self.graph[before])
+    }
+
     /// Returns all step ids, in order.
     pub fn ids(&self) -> impl Iterator<Item = StepId> + use<> {
         (0..self.steps.len() as u32).map(StepId)

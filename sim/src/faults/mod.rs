@@ -9,6 +9,7 @@ pub(crate) mod kubelet_flag;
 pub(crate) mod lost_connection;
 pub(crate) mod old_mirror;
 pub(crate) mod pod_hash;
+pub(crate) mod pod_image;
 pub(crate) mod reboot;
 pub(crate) mod second_control_plane;
 
@@ -50,6 +51,8 @@ pub enum Kind {
     LostConnection,
     /// F41
     Reboot,
+    /// F52
+    PodImage,
 }
 
 /// What is to be known of a kind of fault.
@@ -76,7 +79,7 @@ pub struct Armed {
     pub since: Option<Duration>,
 }
 
-const ALL: [Entry; 10] = [
+const ALL: [Entry; 11] = [
     dpkg_lock::ENTRY,
     old_mirror::ENTRY,
     image_pull::ENTRY,
@@ -87,6 +90,7 @@ const ALL: [Entry; 10] = [
     kubelet_config::ENTRY,
     lost_connection::ENTRY,
     reboot::ENTRY,
+    pod_image::ENTRY,
 ];
 
 impl Fault {
@@ -129,6 +133,7 @@ impl Kind {
             Kind::KubeletConfig => &kubelet_config::ENTRY,
             Kind::LostConnection => &lost_connection::ENTRY,
             Kind::Reboot => &reboot::ENTRY,
+            Kind::PodImage => &pod_image::ENTRY,
         }
     }
 }

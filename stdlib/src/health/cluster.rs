@@ -13,7 +13,8 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Api, ListParams};
 
-use super::{Finding, Starts, control_plane, first_hand, node, not_ready, ready, renewed, waiting};
+use super::pod::{causes, not_ready, waiting};
+use super::{Finding, Starts, control_plane, first_hand, node, ready, renewed};
 use crate::api;
 
 /// What a container waits for that it will not get by itself.
@@ -211,7 +212,8 @@ fn stuck(pod: &Pod, began: Option<Timestamp>, now: Timestamp) -> Finding {
     if began.is_some_and(|began| since < began) {
         return None;
     }
-    Some(format!("{} is in {reason}", pod.metadata.name.as_deref().unwrap_or_default()))
+    let found = format!("{} is in {reason}", pod.metadata.name.as_deref().unwrap_or_default());
+    Some(api::chain([found].into_iter().chain(causes(pod))))
 }
 
 fn restarts(pod: &Pod) -> i32 {

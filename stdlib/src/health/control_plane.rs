@@ -8,7 +8,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::Api;
 
-use super::{Finding, Starts, first_hand, node, not_ready, ready, renewed, restarted};
+use super::pod::not_ready;
+use super::{Finding, Starts, first_hand, node, ready, renewed, restarted};
 use crate::api;
 
 /// The static pods of a node with an apiserver; etcd where a member runs there.

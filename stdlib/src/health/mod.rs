@@ -16,6 +16,7 @@ pub(crate) mod cluster;
 pub(crate) mod control_plane;
 mod first_hand;
 pub(crate) mod node;
+pub(crate) mod pod;
 
 /// What a look has found wrong, in an operator's words; `None` when all is well.
 pub(crate) type Finding = Option<String>;
@@ -50,27 +51,4 @@ fn restarted(pod: &Pod, starts: &mut Starts) -> Finding {
         Some(last) if last != mark => Some(format!("{name} has just restarted")),
         _ => None,
     }
-}
-
-/// Tells that a pod does not do its work, with the reason of its first container that waits.
-fn not_ready(pod: &Pod) -> Finding {
-    if api::is_ready(pod) {
-        return None;
-    }
-    let name = pod.metadata.name.as_deref().unwrap_or_default();
-    if pod.metadata.deletion_timestamp.is_some() {
-        return Some(format!("{name} is being replaced"));
-    }
-    Some(match waiting(pod) {
-        Some(reason) => format!("{name} is not Ready ({reason})"),
-        None => format!("{name} is not Ready"),
-    })
-}
-
-/// Returns why a container of the pod does not run, e.g. `CrashLoopBackOff`. The pod's phase does
-/// not say it: a pod in a crash loop is `Running`.
-fn waiting(pod: &Pod) -> Option<&str> {
-    let status = pod.status.as_ref()?;
-    let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-    containers.filter_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.as_deref()).next()
 }

@@ -8,7 +8,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
 use kube::api::Api;
 
-use super::{Finding, Starts, control_plane, not_ready, ready, renewed};
+use super::pod::not_ready;
+use super::{Finding, Starts, control_plane, ready, renewed};
 use crate::api;
 
 /// The namespace of the leases that kubelets renew every 10 seconds.

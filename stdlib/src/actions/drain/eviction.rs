@@ -33,6 +33,8 @@ pub(crate) enum Answer {
     Gone,
     /// Not now; why, and when to ask again.
     Later(String, Duration),
+    /// Not now, says a disruption budget; its name, what it wants, and when to ask again.
+    Held(String, String, Duration),
     /// Never.
     Refused(Failure),
 }
@@ -50,8 +52,8 @@ pub(crate) async fn evict(kube: &kube::Client, target: &Target, grace: Option<u6
     match api::raw(kube.request::<Json>(request)).await {
         Some(Ok(_)) => Answer::Accepted,
         Some(Err(kube::Error::Api(status))) => judge(target, &status),
-        Some(Err(error)) => by_class(target, api::failure(&format!("evict pod {target}"), &error)),
-        None => by_class(target, api::silent(&format!("evict pod {target}"))),
+        Some(Err(error)) => by_class(api::failure(&format!("evict pod {target}"), &error)),
+        None => by_class(api::silent(&format!("evict pod {target}"))),
     }
 }
 
@@ -79,14 +81,14 @@ fn judge(target: &Target, status: &Status) -> Answer {
         409 if status.message.contains("UID in precondition") => Answer::Gone,
         // Both a budget and the API's own throttling answer 429; only a budget names itself.
         429 => match cause("DisruptionBudget") {
-            Some(cause) => Answer::Later(budget(target, &cause.message), wait),
+            Some(cause) => budget(target, &cause.message, wait),
             None if status.message.contains("disruption budget") => {
-                Answer::Later(format!("pod {target}: {}", status.message), wait)
+                Answer::Later(status.message.clone(), wait)
             }
-            None => Answer::Later(format!("pod {target}: the API is busy"), wait),
+            None => Answer::Later("the API is busy".to_string(), wait),
         },
         403 if cause("NamespaceTerminating").is_some() => {
-            Answer::Later(format!("pod {target}: its namespace is being deleted"), AGAIN)
+            Answer::Later("its namespace is being deleted".to_string(), AGAIN)
         }
         // Waiting never resolves this one: the API evicts no pod that two budgets claim.
         500 if status.message.contains("more than one PodDisruptionBudget") => {
@@ -98,31 +100,31 @@ fn judge(target: &Target, status: &Status) -> Answer {
         }
         _ => {
             let error = kube::Error::Api(Box::new(status.clone()));
-            by_class(target, api::failure(&format!("evict pod {target}"), &error))
+            by_class(api::failure(&format!("evict pod {target}"), &error))
         }
     }
 }
 
 /// An apiserver that restarts is no reason to give a drain up; a verdict is.
-fn by_class(target: &Target, failure: Failure) -> Answer {
+fn by_class(failure: Failure) -> Answer {
     match failure.class {
-        Class::Transient | Class::Unknown => {
-            Answer::Later(format!("pod {target}: {}", failure.message), AGAIN)
-        }
+        Class::Transient | Class::Unknown => Answer::Later(failure.message, AGAIN),
         Class::Final => Answer::Refused(failure),
     }
 }
 
 /// Shortens `The disruption budget db needs 2 healthy pods and has 1 currently`.
-fn budget(target: &Target, cause: &str) -> String {
+fn budget(target: &Target, cause: &str, wait: Duration) -> Answer {
     let read = || {
         let (name, rest) = cause.split_once("disruption budget ")?.1.split_once(" needs ")?;
         let (needs, rest) = rest.split_once(" healthy pods and has ")?;
         let has = rest.split_whitespace().next()?;
-        Some(format!("PDB {}/{name} needs {needs} healthy, has {has}", target.namespace))
+        Some((name, format!("PDB {}/{name} needs {needs} healthy, has {has}", target.namespace)))
     };
-    let budget = read().unwrap_or_else(|| cause.to_string());
-    format!("pod {target}: {budget}")
+    match read() {
+        Some((name, wants)) => Answer::Held(name.to_string(), wants, wait),
+        None => Answer::Later(cause.to_string(), wait),
+    }
 }
 
 impl std::fmt::Display for Target {
@@ -160,8 +162,8 @@ mod tests {
             "code": 429, "message": "Cannot evict pod as it would violate the pod's disruption budget.",
             "details": { "causes": [{ "reason": "DisruptionBudget", "message": why }] },
         });
-        let text = "pod shop/db-1: PDB shop/db needs 2 healthy, has 1".to_string();
-        assert_eq!(answer(status), Answer::Later(text, AGAIN));
+        let text = "PDB shop/db needs 2 healthy, has 1".to_string();
+        assert_eq!(answer(status), Answer::Held("db".to_string(), text, AGAIN));
     }
 
     #[test]
@@ -171,9 +173,9 @@ mod tests {
             "code": 429, "message": "Cannot evict",
             "details": { "retryAfterSeconds": 10, "causes": [{ "reason": "DisruptionBudget", "message": why }] },
         });
-        assert_eq!(answer(status), Answer::Later(format!("pod shop/db-1: {why}"), Duration::from_secs(10)));
+        assert_eq!(answer(status), Answer::Later(why.to_string(), Duration::from_secs(10)));
         let throttled = json!({ "code": 429, "message": "Too many requests" });
-        assert_eq!(answer(throttled), Answer::Later("pod shop/db-1: the API is busy".into(), AGAIN));
+        assert_eq!(answer(throttled), Answer::Later("the API is busy".into(), AGAIN));
     }
 
     #[test]

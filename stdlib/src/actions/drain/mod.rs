@@ -21,6 +21,7 @@ use eviction::{Answer, Target};
 use filters::{Allow, Sorted};
 use work::{Victim, Work};
 
+mod budget;
 mod eviction;
 mod filters;
 mod work;
@@ -125,6 +126,7 @@ async fn step(
     let answers = futures::future::join_all(answers).await;
     let mut gone = BTreeSet::new();
     let mut refused = None;
+    let mut held = None;
     for (i, answer) in answers {
         match answer {
             Answer::Accepted => work.pods[i].evicted = true,
@@ -133,11 +135,23 @@ async fn step(
                 work.pods[i].why = why;
                 work.pods[i].retry = now + wait;
             }
+            Answer::Held(budget, why, wait) => {
+                work.pods[i].why = why;
+                work.pods[i].retry = now + wait;
+                held = held.or(Some((i, budget)));
+            }
             Answer::Refused(failure) => refused = refused.or(Some(failure)),
         }
     }
     if let Some(failure) = refused {
         return Err(failure);
+    }
+    // Only of the first one it is told why it waits.
+    if let Some((i, budget)) = held.filter(|(i, _)| work.pods.iter().position(|pod| !pod.evicted) == Some(*i))
+    {
+        let pod = &mut work.pods[i];
+        let causes = budget::causes(kube, &pod.target.namespace, &budget).await;
+        pod.why = api::chain([std::mem::take(&mut pod.why)].into_iter().chain(causes));
     }
     let mut i = 0;
     work.pods.retain(|_| {
@@ -152,10 +166,11 @@ async fn step(
 
 /// Says which pods hold the node: those that may not go first, then those that do not end.
 fn reason(work: &Work, pods: &[Pod], now: Duration) -> String {
-    let more = |count: usize| if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
     let held: Vec<&Victim> = work.pods.iter().filter(|victim| !victim.evicted).collect();
     if let Some(first) = held.first() {
-        return first.why.clone() + &more(held.len());
+        let pod = format!("pod {}{}", first.target, more(held.len()));
+        let why = Some(first.why.clone()).filter(|why| !why.is_empty());
+        return api::chain([Some(pod), why].into_iter().flatten());
     }
     let stuck: Vec<&Pod> = pods
         .iter()
@@ -164,18 +179,23 @@ fn reason(work: &Work, pods: &[Pod], now: Duration) -> String {
         .collect();
     if let Some(first) = stuck.first() {
         let name = api::full_name(&first.metadata);
-        let text = match first.metadata.finalizers.as_deref().unwrap_or_default() {
-            [] => format!(
-                "pod {name} did not end within its grace period: does its node's runtime still answer?"
-            ),
-            finalizers => format!("pod {name} waits for its finalizers {}", finalizers.join(", ")),
+        let (what, why) = match first.metadata.finalizers.as_deref().unwrap_or_default() {
+            [] => {
+                ("did not end within its grace period", "does its node's runtime still answer?".to_string())
+            }
+            finalizers => ("does not end", format!("it waits for its finalizers {}", finalizers.join(", "))),
         };
-        return text + &more(stuck.len());
+        return api::chain([format!("pod {name} {what}{}", more(stuck.len())), why]);
     }
     match work.pods.as_slice() {
         [one] => format!("pod {} is ending", one.target),
         many => format!("{} pods are ending", many.len()),
     }
+}
+
+/// Counts what stands behind the first one.
+fn more(count: usize) -> String {
+    if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() }
 }
 
 fn overdue(end: jiff::Timestamp, now: Duration) -> bool {

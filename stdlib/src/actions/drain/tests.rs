@@ -73,7 +73,7 @@ async fn a_pod_under_a_budget_does_not_hold_up_the_others() {
     cluster.answer(EVICT_DB, 429, held());
     let handle = begin(&cx).await;
     let (handle, reason) = poll(&cx, &handle).await.unwrap();
-    assert_eq!(reason, "pod shop/db-1: PDB shop/db needs 2 healthy, has 2");
+    assert_eq!(reason, "pod shop/db-1 <- PDB shop/db needs 2 healthy, has 2");
     assert_eq!(cluster.get("/api/v1/namespaces/shop/pods/web-2"), Json::Null);
     // Four seconds later it is not asked again, five seconds later it is.
     clock.advance(Duration::from_secs(4));
@@ -83,6 +83,36 @@ async fn a_pod_under_a_budget_does_not_hold_up_the_others() {
     let (handle, _) = poll(&cx, &handle).await.unwrap();
     assert_eq!(cluster.sent(EVICT_DB).len(), 2);
     assert_eq!(poll(&cx, &handle).await, None);
+}
+
+#[tokio::test]
+async fn what_a_budget_waits_for_is_told_down_to_the_image() {
+    let cluster = cluster();
+    let budget = json!({ "metadata": named("shop", "db"), "spec": { "selector": { "matchLabels": { "app": "db" } } },
+        "status": { "expectedPods": 2, "desiredHealthy": 2, "currentHealthy": 1, "disruptionsAllowed": 0 } });
+    cluster.put("/apis/policy/v1/namespaces/shop/poddisruptionbudgets/db", budget);
+    cluster.pod("shop", "db-1", "w1", |pod| pod["metadata"]["labels"] = json!({ "app": "db" }));
+    cluster.pod("shop", "db-0", "w2", |pod| {
+        pod["metadata"]["labels"] = json!({ "app": "db" });
+        let waiting = json!({ "reason": "ImagePullBackOff" });
+        pod["status"]["conditions"] = json!([{ "type": "Ready", "status": "False", "lastTransitionTime": "2026-11-21T09:12:00Z" }]);
+        pod["status"]["containerStatuses"] = json!([{ "name": "db", "image": "shop/db:13", "imageID": "", "ready": false,
+            "restartCount": 0, "state": { "waiting": waiting } }]);
+    });
+    let reason = async |cluster: &Cluster| {
+        cluster.answer(EVICT_DB, 429, held());
+        let cx = context(cluster, "w1", &[]).await;
+        let handle = begin(&cx).await;
+        poll(&cx, &handle).await.unwrap().1
+    };
+    let held = "pod shop/db-1 <- PDB shop/db needs 2 healthy, has 2";
+    let pod = "pod shop/db-0 on w2 is not Ready since 2026-11-21 09:12 UTC (ImagePullBackOff)";
+    assert_eq!(reason(&cluster).await, format!("{held} <- {pod} <- image shop/db:13 cannot be pulled"));
+    for name in ["web-1", "web-2"] {
+        cluster.pod("shop", name, "w1", |_| {});
+    }
+    cluster.remove("/api/v1/namespaces/shop/pods/db-0");
+    assert_eq!(reason(&cluster).await, format!("{held} <- 1 of its 2 pods exist"));
 }
 
 #[tokio::test]
@@ -174,7 +204,7 @@ async fn a_pod_that_does_not_end_names_its_finalizers() {
     let handle = begin(&cx).await;
     let (handle, _) = poll(&cx, &handle).await.unwrap();
     let (_, reason) = poll(&cx, &handle).await.unwrap();
-    assert_eq!(reason, "pod shop/db-1 waits for its finalizers example.com/hold");
+    assert_eq!(reason, "pod shop/db-1 does not end <- it waits for its finalizers example.com/hold");
     assert_eq!(cluster.sent(EVICT_DB), Vec::<Json>::new());
 }
 
