@@ -227,6 +227,11 @@ pub(crate) enum Command {
         #[arg(value_name = "RUN NODE", num_args = 0..=2)]
         words: Vec<String>,
     },
+    /// Writes a run as one page of HTML to stdout: what happened and when, a timeline by node, waits, hashes.
+    Report {
+        /// The run; else the last one.
+        run: Option<String>,
+    },
     /// Replays a run from its journal.
     Show {
         /// The run.

@@ -11,6 +11,7 @@ mod new;
 mod person;
 mod plan;
 mod rbac;
+mod report;
 mod resume;
 mod run;
 mod runs;
@@ -49,6 +50,7 @@ pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Re
         Command::Approve { run } => approve::approve(global, console, run.as_deref()),
         Command::Status { run } => status::status(global, console, run.as_deref()),
         Command::Why { words } => why::why(global, console, &words),
+        Command::Report { run } => report::report(global, console, run.as_deref()),
         Command::Show { run } => show::show(global, console, &run),
         Command::Runs { keep: None } => runs::runs(global, console),
         Command::Runs { keep: Some(Keep::Prune { keep }) } => keep::prune(global, console, keep),

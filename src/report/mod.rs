@@ -4,6 +4,7 @@
 mod annotation;
 mod human;
 mod json;
+mod page;
 mod plain;
 mod track;
 mod why;
@@ -18,6 +19,7 @@ pub(crate) use json::{
     Miss, PlanLine, VERSION, diagnostics as diagnostics_line, formatted as formatted_line, line,
     tested as tested_line,
 };
+pub(crate) use page::page;
 pub(crate) use why::{CauseLine, WhyLine};
 
 /// Turns events into lines of text for stdout.

@@ -20,6 +20,7 @@ mod os;
 mod person;
 mod rbac;
 mod records;
+mod report;
 mod results;
 mod roads;
 mod run;

@@ -29,6 +29,11 @@ pub struct Torn {
 }
 
 impl Recorded {
+    /// Returns the hash of the last record, which holds those of all before it.
+    pub fn chain(&self) -> &str {
+        &self.chain
+    }
+
     /// Reads the bytes of a journal that was written for the plan with this digest.
     pub fn read(bytes: &[u8], keys: &Keys, plan: &str) -> Result<Recorded, JournalError> {
         let damaged = |offset: usize, reason: String| JournalError::Damaged { offset: offset as u64, reason };
