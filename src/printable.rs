@@ -36,10 +36,14 @@ pub(crate) fn shell_word(word: &str) -> String {
 }
 
 /// Whether a terminal would do something with the character instead of showing it: controls,
-/// and the marks that reorder or hide what stands around them.
+/// and the marks that reorder, hide or are hidden in what stands around them.
 pub(crate) fn steers(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t')
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+        // Fillers that look like nothing, and places that are no characters.
+        || matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{fdd0}'..='\u{fdef}')
+        || u32::from(c) & 0xfffe == 0xfffe
 }
 
 #[cfg(test)]

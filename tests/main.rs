@@ -8,6 +8,7 @@ mod crash;
 mod dnf;
 mod docs;
 mod editors;
+mod hostile;
 mod support;
 mod tidy;
 mod treesitter;

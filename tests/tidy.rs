@@ -33,6 +33,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("engine/src/inventory.rs", PURE),
     ("engine/src/event.rs", PURE),
     ("engine/src/retry.rs", PURE),
+    ("engine/src/line.rs", PURE),
     ("engine/src/plan/", PURE),
     ("engine/src/machine/", PURE),
     ("engine/src/law/", PURE),

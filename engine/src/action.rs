@@ -19,6 +19,12 @@ pub trait Action: Send + Sync {
     /// Returns the verb's words, as its header has them.
     fn name(&self) -> &'static str;
 
+    /// Returns the parameters that are lines for a shell: what comes into them from outside of the playbook,
+    /// such as what an earlier step gave back, is quoted there.
+    fn lines(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Looks, without changing anything, whether the work is done already. Called when the plan
     /// is made, before each attempt, and when a run is resumed. A verb that only reads answers
     /// [`Check::Needs`].
@@ -123,6 +129,11 @@ impl Actions {
     /// Returns the action of a verb.
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Action>> {
         self.0.get(name)
+    }
+
+    /// Returns whether a parameter of a verb is a line for a shell.
+    pub fn is_line(&self, name: &str, param: &str) -> bool {
+        self.get(name).is_some_and(|action| action.lines().contains(&param))
     }
 
     /// Returns the names of all verbs.

@@ -9,6 +9,7 @@ pub mod hops;
 pub mod inputs;
 pub mod inventory;
 pub mod journal;
+mod line;
 pub mod live;
 pub mod lock;
 pub mod machine;

@@ -93,7 +93,31 @@ pub async fn read(ports: &Ports, hosts: Option<&[Host]>) -> Result<Inventory, In
     }
     inventory.nodes.sort_by(|_, a, _, b| order(a, b));
     ask_machines(ports, &mut inventory).await?;
+    for node in inventory.nodes.values_mut() {
+        hold(node).map_err(InventoryError::Name)?;
+    }
     Ok(inventory)
+}
+
+/// Holds what a node says of itself to what it can be: a playbook may put it into a line of shell. Labels
+/// have a pattern of the API; the rest is any text that a kubelet likes to send.
+fn hold(node: &mut Node) -> Result<(), String> {
+    let is_label =
+        |text: &str, more: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
+    if let Some((key, value)) =
+        node.labels.iter().find(|(key, value)| !is_label(key, "-_./") || !is_label(value, "-_."))
+    {
+        let (key, value) = (key.escape_debug(), value.escape_debug());
+        return Err(format!("node {} has a label `{key}={value}`, which no API server accepts", node.name));
+    }
+    let known = |c: char| c.is_ascii_alphanumeric() || " ._:/+~()=,@-".contains(c);
+    let texts = [&mut node.os, &mut node.arch, &mut node.kernel, &mut node.runtime];
+    for text in texts.into_iter().chain(&mut node.taints) {
+        if !text.chars().all(known) {
+            *text = text.chars().map(|c| if known(c) { c } else { '?' }).collect();
+        }
+    }
+    Ok(())
 }
 
 /// Control planes first, then hosts of etcd beside them, then by name, where a number counts as a number:

@@ -2,6 +2,7 @@
 //! kubeconfig, no colours, and the working directory of the test.
 
 pub(crate) mod editor;
+pub(crate) mod hostile;
 pub(crate) mod sshd;
 pub(crate) mod terminal;
 pub(crate) mod web;

@@ -67,6 +67,10 @@ fn absolute(path: &str) -> Result<&str, ShellError> {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/support/hostile.rs"]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
 
@@ -95,6 +99,20 @@ mod tests {
                 r#"sh -c '"$@"; exit $?' sh env 'LC_ALL=C' env 'DEBIAN_FRONTEND=a b' apt-get install 'kubeadm=1.34.*'"#
             ]],
         );
+    }
+
+    #[test]
+    fn two_thousand_hostile_words_reach_a_program_as_they_are() {
+        let all = hostile::strings(2000, 5);
+        for some in all.chunks(100) {
+            let argv = ["printf", "%s\\0"].into_iter().chain(some.iter().map(String::as_str));
+            let line = line(&words(&Command::read(argv), true).unwrap()).unwrap();
+            let ran = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+            let said = String::from_utf8(ran.stdout).unwrap();
+            let arrived: Vec<&str> = said.split_terminator('\0').collect();
+            assert_eq!(arrived, some);
+        }
+        assert!(!std::path::Path::new(hostile::CANARY).exists(), "something was executed");
     }
 
     #[test]

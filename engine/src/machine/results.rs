@@ -2,25 +2,36 @@
 //! it is in the journal, so a run that is resumed computes the same.
 
 use dsl::eval::{Env, Facts, eval};
-use dsl::program::{Expr, Set};
+use dsl::program::{Expr, ExprKind, Set};
 use dsl::value::{Value, Version};
 use indexmap::IndexMap;
 
 use super::{Effect, Machine, State, StepState};
 use crate::event::Failure;
-use crate::plan::{Branch, Plan, StepId, Undo};
+use crate::line::Line;
+use crate::plan::{Branch, Plan, Step, StepId, Undo, UndoStep};
 
 impl Machine {
     /// Returns the arguments that an effect is performed with: those of its step, or where other steps
     /// take its change back, those of each of them; to clean up, both.
-    pub fn arguments(&self, effect: &Effect) -> Result<Vec<IndexMap<String, Value>>, Failure> {
+    ///
+    /// `is_line` says of a verb's parameter whether it is a line for a shell.
+    pub fn arguments(
+        &self,
+        effect: &Effect,
+        is_line: &dyn Fn(&str, &str) -> bool,
+    ) -> Result<Vec<IndexMap<String, Value>>, Failure> {
+        let of_step =
+            |step: &Step| self.filled_in(&step.args, &step.later, &|name| is_line(&step.action, name));
+        let of_undo =
+            |undo: &UndoStep| self.filled_in(&undo.args, &undo.later, &|name| is_line(&undo.action, name));
         let (id, is_undo) = match effect {
             Effect::Clean { step, undo, .. } => {
                 let what = self.plan.step(*step);
-                let mut args = vec![self.filled_in(&what.args, &what.later)?];
+                let mut args = vec![of_step(what)?];
                 if let (Undo::Steps(steps), 1..) = (&what.undo, undo) {
                     for undo in steps {
-                        args.push(self.filled_in(&undo.args, &undo.later)?);
+                        args.push(of_undo(undo)?);
                     }
                 }
                 return Ok(args);
@@ -33,12 +44,8 @@ impl Machine {
         };
         let step = self.plan.step(id);
         match &step.undo {
-            Undo::Steps(steps) if is_undo => {
-                steps.iter().map(|undo| self.filled_in(&undo.args, &undo.later)).collect()
-            }
-            Undo::Steps(_) | Undo::Nothing | Undo::Itself | Undo::OneWay(_) => {
-                Ok(vec![self.filled_in(&step.args, &step.later)?])
-            }
+            Undo::Steps(steps) if is_undo => steps.iter().map(of_undo).collect(),
+            Undo::Steps(_) | Undo::Nothing | Undo::Itself | Undo::OneWay(_) => Ok(vec![of_step(step)?]),
         }
     }
 
@@ -46,12 +53,42 @@ impl Machine {
         &self,
         args: &IndexMap<String, Value>,
         later: &IndexMap<String, Expr>,
+        is_line: &dyn Fn(&str) -> bool,
     ) -> Result<IndexMap<String, Value>, Failure> {
         let mut args = args.clone();
         for (name, expr) in later {
-            args.insert(name.clone(), self.value(expr)?);
+            let value = if is_line(name) { self.line(name, expr)? } else { self.value(expr)? };
+            args.insert(name.clone(), value);
         }
         Ok(args)
+    }
+
+    /// Computes a line for a shell: what steps gave back is quoted for the place where it stands.
+    fn line(&self, name: &str, expr: &Expr) -> Result<Value, Failure> {
+        if self.value(expr)? == Value::None {
+            return Ok(Value::None);
+        }
+        let mut line = Line::default();
+        self.put(&mut line, expr).map_err(|mut failure| {
+            failure.message = format!("`{name}` cannot be put together: {}", failure.message);
+            failure
+        })?;
+        Ok(Value::Text(line.text()))
+    }
+
+    fn put(&self, line: &mut Line, expr: &Expr) -> Result<(), Failure> {
+        if let ExprKind::Text(parts) = &expr.kind {
+            return parts.iter().try_for_each(|part| self.put(line, part));
+        }
+        let text = self.value(expr)?.to_string();
+        if expr.any(&mut |part| matches!(part.kind, ExprKind::Result(..))) {
+            return line.outside(&text).map_err(|why| {
+                Failure::last(format!("what an earlier step gave back is no plain word, and {why}"))
+                    .with_hint("put it between double quotes, or nowhere but as a word of its own")
+            });
+        }
+        line.written(&text);
+        Ok(())
     }
 
     /// Returns whether a side of a `when` is done.

@@ -6,6 +6,7 @@ use dsl::value::Value;
 
 use super::build::{Draft, Frame};
 use super::{Hook, ScopeId, ScopeKind, undo};
+use crate::line::Line;
 
 /// What stands around the name of what is filled in later. No text of a playbook holds it.
 const MARK: char = '\u{fdd0}';
@@ -68,6 +69,20 @@ pub(crate) fn fill(value: &Value, with: &[(&str, &str)]) -> Value {
         }
         other => other.clone(),
     }
+}
+
+/// Fills in a line for a shell: what is filled in comes from outside, and is quoted for its place.
+pub(crate) fn fill_line(value: &Value, with: &[(&str, &str)]) -> Result<Value, String> {
+    let Value::Text(text) = value else { return Ok(fill(value, with)) };
+    let mut line = Line::default();
+    // Marks come in pairs, with a name between them.
+    for (i, part) in text.split(MARK).enumerate() {
+        match with.iter().find(|(name, _)| i % 2 == 1 && *name == part) {
+            Some((_, is)) => line.outside(is)?,
+            None => line.written(part),
+        }
+    }
+    Ok(Value::Text(line.text()))
 }
 
 /// Takes the marks off a text for people: `<reason>`.

@@ -33,7 +33,7 @@ use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 pub use self::build::build;
 pub use self::digest::digest;
 pub use self::forecast::{Probe, forecast};
-pub(crate) use self::hook::fill;
+pub(crate) use self::hook::{fill, fill_line};
 pub use self::show::{params, show};
 pub use self::when::Branch;
 

@@ -12,7 +12,7 @@ use super::sight::{Sight, stage};
 use super::task::Performer;
 use crate::event::{Failure, Fired, HookEnd};
 use crate::hook::{Verdict, is_gate};
-use crate::plan::{ScopeKind, UndoStep, fill};
+use crate::plan::{ScopeKind, UndoStep, fill, fill_line};
 
 impl Performer {
     /// Performs a hook to its end; tells each new reason for waiting.
@@ -48,8 +48,20 @@ impl Performer {
         ];
         let (mut said, mut broke) = (Vec::new(), Vec::new());
         for (i, step) in hook.steps.iter().enumerate() {
-            let args = step.args.iter().map(|(name, value)| (name.clone(), fill(value, &known)));
-            let step = UndoStep { args: args.collect(), ..step.clone() };
+            let args = step.args.iter().map(|(name, value)| {
+                let filled = match self.actions.is_line(&step.action, name) {
+                    true => fill_line(value, &known),
+                    false => Ok(fill(value, &known)),
+                };
+                filled.map(|value| (name.clone(), value))
+            });
+            let step = match args.collect() {
+                Ok(args) => UndoStep { args, ..step.clone() },
+                Err(why) => {
+                    let text = format!("`{}` cannot be put together: {why}", step.text);
+                    return HookEnd::Broke(text);
+                }
+            };
             let key = format!("hook/{}/{}", fired.number, i + 1);
             let limit = Duration::from_millis(step.timeout);
             let last = Mutex::new(String::new());

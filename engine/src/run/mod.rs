@@ -117,7 +117,7 @@ pub async fn drive(
             }
         }
         while let Some(effect) = machine.poll_effect() {
-            let args = machine.arguments(&effect);
+            let args = machine.arguments(&effect, &|action, name| performer.actions.is_line(action, name));
             tasks.perform(effect, args, &performer, &answers);
         }
         if let Some(outcome) = outcome {

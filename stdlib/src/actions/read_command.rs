@@ -20,6 +20,10 @@ impl Action for ReadCommand {
         "read command"
     }
 
+    fn lines(&self) -> &'static [&'static str] {
+        &["line"]
+    }
+
     async fn check(&self, _: &Context) -> Result<Check, Failure> {
         Ok(Check::Needs { now: String::new(), then: String::new(), before: Value::None })
     }

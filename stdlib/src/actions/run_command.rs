@@ -17,6 +17,10 @@ impl Action for RunCommand {
         "run command"
     }
 
+    fn lines(&self) -> &'static [&'static str] {
+        &["line", "unless"]
+    }
+
     async fn check(&self, cx: &Context) -> Result<Check, Failure> {
         once::check(cx).await
     }

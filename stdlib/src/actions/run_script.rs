@@ -18,6 +18,10 @@ impl Action for RunScript {
         "run script"
     }
 
+    fn lines(&self) -> &'static [&'static str] {
+        &["unless"]
+    }
+
     async fn check(&self, cx: &Context) -> Result<Check, Failure> {
         once::check(cx).await
     }

@@ -635,7 +635,9 @@ fn arguments_are_filled_in_with_what_earlier_steps_gave_back() {
     let mut hand = Hand::begun(&Arc::new(made));
     let line = |hand: &Hand| {
         let effect = hand.effects.back().expect("something is asked for");
-        hand.machine.arguments(effect).expect("it is known")[0].get("line").cloned()
+        hand.machine.arguments(effect, &|_, name| name == "line").expect("it is known")[0]
+            .get("line")
+            .cloned()
     };
     hand.give("look", Value::Text("v1".into()));
     assert_eq!(line(&hand), Some(Value::Text("v1".into())));
