@@ -106,7 +106,9 @@ fn the_usual_variables_decide_about_colour() {
 fn doc_knows_verbs_and_how_verbs_begin() {
     let kup = Kup::new();
     kup.run("doc drain").exits(0).prints("native task drain (").prints("  disrupts node");
-    kup.run("doc upgrade worker").exits(0).prints("uncordon node\n  }\n");
+    kup.run("doc upgrade worker")
+        .exits(0)
+        .prints("uncordon node { undo { drain node emptydir=emptydir } }\n");
     kup.run("doc kubeadm").exits(0).prints("kubeadm upgrade apply").prints("kubeadm upgrade node");
     kup.run("doc drian").exits(2).says("did you mean `drain`?");
     kup.run("doc frobnicate").exits(2).says("`kup doc` lists them all");

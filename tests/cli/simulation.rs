@@ -101,6 +101,29 @@ fn a_simulated_run_that_paused_can_be_taken_back() {
 }
 
 #[test]
+fn a_worker_that_is_taken_back_is_drained_before_its_kubelet_changes() {
+    let shape = "version = \"v1.34.2\"\ncontrol_plane = 1\n[[pool]]\nname = \"w\"\ncount = 3\nversion = \"v1.33.4\"\n";
+    let kup = Kup::new().with("shape.toml", shape);
+    kup.run("run std/workers-only --yes --sim shape.toml").exits(0);
+    let ran = kup.run("rollback --yes --json").exits(0);
+    let events = ran.json();
+    let of_w1 = |kind: &str, action: &str| {
+        let is = |e: &serde_json::Value| e["type"] == kind && e["node"] == "w1" && e["action"] == action;
+        events.iter().position(is).unwrap_or_else(|| panic!("no {kind} of {action}"))
+    };
+    // The uncordon is taken back by a drain, and the drain by an uncordon.
+    let drained = of_w1("undo_done", "uncordon");
+    assert!(
+        events[drained]["at"].as_u64() > events[of_w1("undo_started", "uncordon")]["at"].as_u64(),
+        "pods take time"
+    );
+    assert!(drained < of_w1("undo_started", "install"), "the kubelet is swapped on an empty node");
+    assert!(of_w1("undo_done", "install") < of_w1("undo_started", "drain"));
+    assert_eq!(events.last().unwrap()["outcome"], "compensated");
+    kup.run("rollback --yes").exits(2);
+}
+
+#[test]
 fn a_cluster_that_comes_back_otherwise_is_refused() {
     let kup = Kup::new().with_main_job();
     kup.run(RUN).exits(0);
