@@ -19,6 +19,7 @@ use tokio::sync::mpsc::Sender;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::record::Record;
+use crate::simulation::quiet;
 
 const SOCKET: &str = "control.sock";
 /// No order is longer.
@@ -94,7 +95,12 @@ impl Drop for Control {
 
 /// Takes orders for a run. `None`, with the reason, where there can be no socket: a path that is too long,
 /// a file system without sockets.
-pub(crate) fn listen(folder: &Folder, plan: &Plan, inputs: Sender<Input>) -> Result<Control, String> {
+pub(crate) fn listen(
+    folder: &Folder,
+    plan: &Plan,
+    inputs: Sender<Input>,
+    simulated: bool,
+) -> Result<Control, String> {
     let path = folder.path().join(SOCKET);
     // One is left over of a kup that was killed; we hold the journal's lock.
     let _ = std::fs::remove_file(&path);
@@ -115,7 +121,12 @@ pub(crate) fn listen(folder: &Folder, plan: &Plan, inputs: Sender<Input>) -> Res
                 }
                 let order = serde_json::from_str::<Order>(&line).map_err(|e| e.to_string());
                 let error = match order.and_then(|order| order.input(&plan)) {
-                    Ok(input) => inputs.send(input).await.err().map(|_| "the run is over".to_string()),
+                    Ok(input) => {
+                        if simulated {
+                            quiet().await;
+                        }
+                        inputs.send(input).await.err().map(|_| "the run is over".to_string())
+                    }
                     Err(why) => Some(why),
                 };
                 let reply = serde_json::to_string(&Reply { error }).unwrap_or_default();

@@ -63,15 +63,11 @@ impl Drive<'_> {
             let _ = inputs.try_send(input);
         }
         signal::forward(console, inputs.clone());
-        // A simulated run has a time of its own: nobody could tell it anything at the right moment.
-        let _control = match simulation {
-            Some(_) => None,
-            None => control::listen(folder, machine.plan(), inputs.clone())
-                .inspect_err(|why| {
-                    console.say(&format!("this run cannot be told anything while it goes on: {why}"))
-                })
-                .ok(),
-        };
+        let _control = control::listen(folder, machine.plan(), inputs.clone(), simulation.is_some())
+            .inspect_err(|why| {
+                console.say(&format!("this run cannot be told anything while it goes on: {why}"))
+            })
+            .ok();
         let asker = Asker::new(console, simulation.is_some(), inputs.clone());
         if asker.is_somebody() {
             machine.attend();

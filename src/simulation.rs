@@ -40,6 +40,14 @@ const VERSION: u32 = 1;
 /// So often other tasks may go first, so that what people want arrives when all is quiet, as it did.
 const QUIET: usize = 1000;
 
+/// Lets everything go first that can: a simulated run is told something only between two things that it
+/// does, and hears it there again when it is brought back.
+pub(crate) async fn quiet() {
+    for _ in 0..QUIET {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// What is kept of a simulated cluster.
 pub(crate) struct Simulation {
     file: File,
@@ -336,9 +344,10 @@ async fn want(
         if !rest.is_zero() {
             ports.clock.sleep(rest).await;
         }
-        // An interrupt comes when all is quiet; everything stands still while somebody is asked.
-        for _ in 0..if wanted.what == What::Interrupt && i > 0 { QUIET } else { 0 } {
-            tokio::task::yield_now().await;
+        // Orders come when all is quiet; everything stands still while somebody is asked at the terminal.
+        let asked = wanted.what == What::Answer && piece[0].life == Some(true);
+        if i > 0 && !asked {
+            quiet().await;
         }
         let Some(input) = wanted.input() else { continue };
         if inputs.send(input).await.is_err() {

@@ -101,6 +101,35 @@ fn a_simulated_run_that_paused_can_be_taken_back() {
 }
 
 #[test]
+fn a_simulated_run_is_told_through_its_socket_and_is_brought_back_with_what_it_was_told() {
+    let kup = Kup::new().with_main_job();
+    let mut child = kup.begin("run up.kup --yes --json --sim 3+9@v1.33.4 --set target=v1.34.2");
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("\"node\":\"w2\"") {
+        text.clear();
+        assert_ne!(said.read_line(&mut text).unwrap(), 0, "kup ended too early");
+    }
+    // It stands still as long as nobody reads: it has more to say than a pipe holds.
+    let skip = kup.begin("skip w9/uncordon --why later");
+    let rest = std::thread::spawn(move || {
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).map(|_| rest)
+    });
+    let skipped = kup.ended(skip);
+    let rest = rest.join().unwrap().unwrap();
+    child.wait().unwrap();
+    assert_eq!(skipped.code, 0, "{skipped:?}");
+    assert!(rest.contains("step_waived") && rest.contains("skipped by tester@"), "{rest}");
+    // The same cluster, with the same order at the same time.
+    let folder = run_folder(&kup);
+    let whole = journal(&folder);
+    killed_after(&folder, whole.lines().count() - 20);
+    kup.run("resume --yes").exits(0);
+    kup.run("why w9").exits(0).prints("w9 is done");
+}
+
+#[test]
 fn a_worker_that_is_taken_back_is_drained_before_its_kubelet_changes() {
     let shape = "version = \"v1.34.2\"\ncontrol_plane = 1\n[[pool]]\nname = \"w\"\ncount = 3\nversion = \"v1.33.4\"\n";
     let kup = Kup::new().with("shape.toml", shape);
