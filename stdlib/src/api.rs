@@ -16,6 +16,8 @@ use kube::client::Body;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use crate::answer;
+
 /// How long one call may take. The client has no read timeout of its own: an API server that
 /// hangs would hang the step for ever.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -85,18 +87,9 @@ pub(crate) fn failure(what: &str, error: &kube::Error) -> Failure {
                 "" => format!("the API answered {}", status.code),
                 message => message.to_string(),
             };
-            match status.code {
-                401 => {
-                    (Class::Final, text, "the credentials of your kubeconfig are not accepted: renew them")
-                }
-                403 => (Class::Final, text, "your user lacks this right: `kup rbac` prints what kup needs"),
-                // A webhook that says no says no again; one that cannot be reached may come back.
-                _ if text.contains("denied the request") => {
-                    (Class::Final, text, "an admission policy forbids it: look at what it asks for")
-                }
-                // 409: somebody else wrote first. 410: a list took too long.
-                408 | 409 | 410 | 425 | 429 | 500..=599 => (Class::Transient, text, ""),
-                _ => (Class::Final, text, ""),
+            match answer::known(status.code, &text) {
+                Some(known) => (known.class(), text, known.hint.as_str()),
+                None => (Class::Final, text, ""),
             }
         }
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => {

@@ -8,6 +8,7 @@ pub mod inventory;
 
 pub mod access;
 mod actions;
+mod answer;
 mod api;
 mod crictl;
 mod etcd;
