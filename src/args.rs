@@ -323,6 +323,9 @@ pub(crate) struct Target {
     /// How to reach the nodes (name, ssh name, roles); alone, it stands for a cluster.
     #[arg(long, value_name = "FILE", conflicts_with = "sim")]
     pub(crate) hosts: Option<PathBuf>,
+    /// Uses the hosts alone, also where there is a kubeconfig: when no apiserver answers.
+    #[arg(long, requires = "hosts")]
+    pub(crate) no_cluster: bool,
     /// On a simulated cluster, in virtual time: CONTROL_PLANES+WORKERS@VERSION, or a .toml file.
     #[arg(long, value_name = "SHAPE", num_args = 0..=1, default_missing_value = DEFAULT_SHAPE)]
     pub(crate) sim: Option<String>,

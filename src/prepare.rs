@@ -83,7 +83,7 @@ pub(crate) async fn prepare(
     let ports = world::open(global, &target.place).await?;
     let looking = read_only(ports.clone());
     let hosts = match &target.place {
-        Place::Live { hosts } => hosts.clone(),
+        Place::Live { hosts, .. } => hosts.clone(),
         Place::Sim { shape, .. } => Some(simulated_hosts(shape)),
     };
     let inventory = inventory::read(&looking, hosts.as_deref())

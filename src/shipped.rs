@@ -13,6 +13,7 @@ const PLAYBOOKS: &[(&str, &str)] = &[
     ("etcd-backup", include_str!("../playbooks/etcd-backup.kup")),
     ("etcd-defrag", include_str!("../playbooks/etcd-defrag.kup")),
     ("etcd-move-leader", include_str!("../playbooks/etcd-move-leader.kup")),
+    ("etcd-restore", include_str!("../playbooks/etcd-restore.kup")),
     ("kubeadm-hops", include_str!("../playbooks/kubeadm-hops.kup")),
     ("kubeadm-minor", include_str!("../playbooks/kubeadm-minor.kup")),
     ("kubeadm-patch", include_str!("../playbooks/kubeadm-patch.kup")),

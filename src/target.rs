@@ -30,6 +30,8 @@ pub(crate) enum Place {
     Live {
         /// The hosts file, if one was given.
         hosts: Option<Vec<Host>>,
+        /// Whether no cluster is asked, also where there is one.
+        alone: bool,
     },
     /// A simulated cluster.
     Sim {
@@ -51,7 +53,10 @@ impl Target {
                 .hint("name one, e.g. `kup run std/kubeadm-minor --sim --set target=v1.34.4`"));
         };
         let place = match &target.sim {
-            None => Place::Live { hosts: target.hosts.as_deref().map(read_hosts).transpose()? },
+            None => Place::Live {
+                hosts: target.hosts.as_deref().map(read_hosts).transpose()?,
+                alone: target.no_cluster,
+            },
             Some(shape) => {
                 let shape = read_shape(shape)?;
                 let faults = target.fault.iter().map(|f| read_fault(f, &shape)).collect::<Result<_, _>>()?;

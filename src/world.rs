@@ -17,24 +17,46 @@ pub(crate) async fn open(global: &Global, place: &Place) -> Result<Ports, Error>
         Place::Sim { shape, seed, faults } => {
             Ok(sim::Cluster::start(shape.clone(), *seed, faults.clone()).ports())
         }
-        Place::Live { hosts } => live(global, hosts.is_some(), None).await,
+        Place::Live { alone: true, .. } => live(global, Need::Nothing, None).await,
+        Place::Live { hosts: Some(_), .. } => live(global, Need::IfThere, None).await,
+        Place::Live { hosts: None, .. } => live(global, Need::Answer, None).await,
     }
+}
+
+/// What a run needs of a real cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Its API must answer.
+    Answer,
+    /// Its API must answer if there is a kubeconfig.
+    IfThere,
+    /// It is known, and its API may be away: the run itself may have stopped it.
+    Known,
+    /// There is none.
+    Nothing,
 }
 
 /// Makes the ports of a real cluster. With a hosts file there may be no cluster at all. Control
 /// sockets of ssh go into the folder of the run, once there is one.
-pub(crate) async fn live(global: &Global, hosts: bool, control: Option<PathBuf>) -> Result<Ports, Error> {
+pub(crate) async fn live(global: &Global, need: Need, control: Option<PathBuf>) -> Result<Ports, Error> {
+    let ssh = SshOptions { config: global.ssh_config.clone(), control };
+    if need == Need::Nothing {
+        return Ok(live::ports(None, ssh));
+    }
     let options = Connect { kubeconfig: global.kubeconfig.clone(), context: global.context.clone() };
     let asked_for = global.kubeconfig.is_some() || global.context.is_some();
     let kube = match live::connect(&options).await {
         Ok(cluster) => {
-            cluster.reach().await.map_err(unusable)?;
+            match cluster.reach().await {
+                Err(ConnectError::Unreachable { .. }) if need == Need::Known => {}
+                reached => drop(reached.map_err(unusable)?),
+            }
             Some(cluster.client)
         }
-        Err(ConnectError::Missing(_)) if hosts && !asked_for => None,
+        Err(ConnectError::Missing(_)) if need == Need::IfThere && !asked_for => None,
         Err(e) => return Err(unusable(e)),
     };
-    Ok(live::ports(kube, SshOptions { config: global.ssh_config.clone(), control }))
+    Ok(live::ports(kube, ssh))
 }
 
 /// Returns the secrets of a playbook, which are read from where one is, also for a simulated cluster.

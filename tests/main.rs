@@ -9,6 +9,7 @@ mod dnf;
 mod docs;
 mod editors;
 mod hostile;
+mod etcd;
 mod support;
 mod tidy;
 mod treesitter;

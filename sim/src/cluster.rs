@@ -6,7 +6,7 @@ use engine::port::Ports;
 
 use crate::clock::Clock;
 use crate::faults::{self, Fault};
-use crate::node::{self, Machines, Node, Release, Role, begin_services, first_static_pods};
+use crate::node::{self, Machines, Node, Release, Role, begin_services, first_static_pods, member_address};
 use crate::shape::{Packages, Shape};
 use crate::world::{Shared, World, lock};
 use crate::{api, content, controllers, kubelet};
@@ -69,6 +69,7 @@ impl Cluster {
         begin_services(&mut world);
         kubelet::begin(&mut world);
         let controllers = content::fill(&mut world);
+        world.first = world.store.image();
         faults::arm(&mut world);
         let world = Arc::new(Mutex::new(world));
         tokio::spawn(kubelet::observe(world.clone()));
@@ -109,8 +110,7 @@ fn add_machine(world: &mut World, name: String, role: Role, package_manager: Pac
     if node.control_plane {
         let release = node.packages.version("kubeadm").unwrap_or(Release::new(34, 0));
         if node.etcd {
-            let address = format!("10.77.0.{}", 11 + world.etcd.members.len());
-            world.etcd.join(&name, release.etcd().trim_end_matches("-0"), address);
+            world.etcd.join(&name, release.etcd().trim_end_matches("-0"), member_address(&name));
         }
         world.static_pods.extend(first_static_pods(&node, release));
     }

@@ -1,8 +1,11 @@
 //! The etcd members of the cluster, whether they have a quorum, and what etcdctl says of them.
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
+use crate::node::Files;
 use crate::random::Random;
 
 /// The etcd cluster.
@@ -13,6 +16,53 @@ pub struct Etcd {
     /// The raft term; it grows with each election.
     term: u64,
     leader: Option<String>,
+    /// The data that had a quorum last.
+    served: Data,
+}
+
+/// What a member has on its disk: members with other data are other clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Data {
+    /// The id of the cluster, of which the token and the list of members decide.
+    pub cluster: u64,
+    /// The revision of the snapshot that it was restored from.
+    pub revision: Option<u64>,
+}
+
+impl Default for Data {
+    fn default() -> Data {
+        Data::FIRST
+    }
+}
+
+impl std::fmt::Display for Data {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&json!(self).to_string())
+    }
+}
+
+impl Data {
+    /// What a cluster begins with.
+    pub(crate) const FIRST: Data = Data { cluster: 0x1f2e_3d4c_5b6a_7988, revision: None };
+
+    /// Returns the file of a data folder.
+    pub(crate) fn path(folder: &str) -> String {
+        format!("{folder}/member/snap/db")
+    }
+
+    /// Reads the data in a folder.
+    pub(crate) fn read(files: &Files, folder: &str) -> Option<Data> {
+        serde_json::from_str(&files.text(&Data::path(folder))?).ok()
+    }
+
+    /// Makes the data of a restore.
+    pub(crate) fn restored(token: &str, members: &str, revision: Option<u64>) -> Data {
+        let mut members: Vec<&str> = members.split(',').collect();
+        members.sort_unstable();
+        let digest = Sha256::digest(format!("{token} {}", members.join(",")));
+        let cluster = digest[..8].iter().fold(0, |id, byte| (id << 8) | u64::from(*byte));
+        Data { cluster, revision }
+    }
 }
 
 /// A member.
@@ -26,6 +76,8 @@ pub struct Member {
     pub id: u64,
     /// Where clients find it.
     pub address: String,
+    /// What it holds; `None` where its data folder is empty.
+    pub data: Option<Data>,
     /// The bytes of its database on the disk, of which [`IN_USE`] hold something.
     pub size: u64,
 }
@@ -37,21 +89,45 @@ const GROWN: u64 = 81_920;
 
 /// What etcdctl prints when nobody leads.
 const NO_QUORUM: &str = "Error: context deadline exceeded\n";
-const CLUSTER_ID: u64 = 0x1f2e_3d4c_5b6a_7988;
 
 impl Etcd {
     /// Adds a member that runs.
     pub fn join(&mut self, name: &str, version: &str, address: String) {
         // Real ids are 64 bits, but JSON readers of doubles would round them: 53 are enough to look real.
         let id = Random::named(0, name).bits() >> 11;
-        let member = Member { up: true, version: version.to_string(), id, address, size: GROWN };
+        let data = Some(Data::FIRST);
+        let member = Member { up: true, version: version.to_string(), id, address, data, size: GROWN };
         self.members.insert(name.to_string(), member);
         self.elect();
     }
 
-    /// Returns whether more than half of the members answer.
+    /// Returns whether more than half of the members answer, with the same data.
     pub fn quorum(&self) -> bool {
-        2 * self.members.values().filter(|m| m.up).count() > self.members.len()
+        self.serving().is_some()
+    }
+
+    /// Returns the data that more than half of the members have and answer from.
+    fn serving(&self) -> Option<Data> {
+        let having = |data: Data| self.members.values().filter(|m| m.up && m.data == Some(data)).count();
+        let mut all = self.members.values().filter_map(|m| m.data);
+        all.find(|data| 2 * having(*data) > self.members.len())
+    }
+
+    /// Returns the data that have a quorum, if they are others than those that had it last.
+    pub(crate) fn new_data(&mut self) -> Option<Data> {
+        let data = self.serving().filter(|data| *data != self.served)?;
+        self.served = data;
+        Some(data)
+    }
+
+    /// Notes what a member holds when it starts; restored data make it another member.
+    pub(crate) fn set_data(&mut self, name: &str, data: Option<Data>) {
+        let Some(member) = self.members.get_mut(name).filter(|m| m.data != data) else { return };
+        member.data = data;
+        member.size = IN_USE;
+        if let Some(data) = data {
+            member.id = Random::named(data.cluster, name).bits() >> 11;
+        }
     }
 
     /// Returns whether a member answers.
@@ -59,9 +135,14 @@ impl Etcd {
         self.members.get(name).is_some_and(|m| m.up)
     }
 
+    /// Returns whether a member answers from the data that have a quorum.
+    fn takes_part(&self, member: &Member) -> bool {
+        member.up && member.data.is_some() && member.data == self.serving()
+    }
+
     /// Returns whether who is on a node gets an answer: from the member there, else from any.
     pub(crate) fn answers(&self, node: &str) -> bool {
-        self.quorum() && self.members.get(node).is_none_or(|member| member.up)
+        self.quorum() && self.members.get(node).is_none_or(|member| self.takes_part(member))
     }
 
     /// Returns the member that leads, if there is a quorum.
@@ -89,10 +170,11 @@ impl Etcd {
             self.leader = None;
             return;
         }
-        if self.leader.as_deref().is_some_and(|l| self.is_up(l)) {
+        let fit = |name: &str| self.members.get(name).is_some_and(|m| self.takes_part(m));
+        if self.leader.as_deref().is_some_and(fit) {
             return;
         }
-        self.leader = self.members.iter().find(|(_, m)| m.up).map(|(name, _)| name.clone());
+        self.leader = self.members.iter().find(|(_, m)| self.takes_part(m)).map(|(name, _)| name.clone());
         self.term += 1;
     }
 
@@ -114,7 +196,7 @@ impl Etcd {
             .values()
             .map(|m| {
                 let endpoint = m.endpoint();
-                if m.up && quorum {
+                if quorum && self.takes_part(m) {
                     json!({"endpoint": endpoint, "health": true, "took": "9.482731ms"})
                 } else {
                     json!({"endpoint": endpoint, "health": false, "took": "5.001292715s", "error": "context deadline exceeded"})
@@ -136,7 +218,7 @@ impl Etcd {
         };
         let (mut all, mut stderr) = (Vec::new(), String::new());
         for member in self.members.values() {
-            if !member.up {
+            if !self.takes_part(member) {
                 stderr.push_str(&format!(
                     "Failed to get the status of endpoint {} (context deadline exceeded)\n",
                     member.endpoint()
@@ -200,7 +282,7 @@ impl Etcd {
         json!({
             "Endpoint": endpoint,
             "Status": {
-                "header": {"cluster_id": CLUSTER_ID, "member_id": member.id, "revision": revision, "raft_term": self.term + 1},
+                "header": {"cluster_id": self.served.cluster, "member_id": member.id, "revision": revision, "raft_term": self.term + 1},
                 "version": member.version,
                 "dbSize": member.size,
                 "leader": leader,
@@ -231,7 +313,7 @@ impl Etcd {
             .collect();
         let first = self.members.values().next().map_or(0, |m| m.id);
         Answer::said(&json!({
-            "header": {"cluster_id": CLUSTER_ID, "member_id": first, "raft_term": self.term + 1},
+            "header": {"cluster_id": self.served.cluster, "member_id": first, "raft_term": self.term + 1},
             "members": members,
         }))
     }
@@ -243,7 +325,7 @@ impl Etcd {
         }
         let first = self.members.values().next().map_or(0, |m| m.id);
         Answer::said(&json!({
-            "header": {"cluster_id": CLUSTER_ID, "member_id": first, "revision": revision, "raft_term": self.term + 1},
+            "header": {"cluster_id": self.served.cluster, "member_id": first, "revision": revision, "raft_term": self.term + 1},
         }))
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use tokio::sync::watch;
 
-use crate::api::Store;
+use crate::api::{Image, Store};
 use crate::clock::Clock;
 use crate::etcd::Etcd;
 use crate::faults::Fault;
@@ -31,6 +31,10 @@ pub struct World {
     pub here: Files,
     /// The etcd cluster.
     pub etcd: Etcd,
+    /// What the API had stored at the start.
+    pub(crate) first: Image,
+    /// What it had stored when a snapshot was saved, by revision.
+    pub(crate) saved: BTreeMap<u64, Image>,
     /// What goes wrong.
     pub faults: Vec<Fault>,
     /// Chance.
@@ -76,6 +80,8 @@ impl World {
             static_pods: BTreeMap::new(),
             here: Files::default(),
             etcd: Etcd::default(),
+            first: Image::default(),
+            saved: BTreeMap::new(),
             faults,
             random: Random::new(seed),
             clock,
@@ -109,6 +115,15 @@ impl World {
     /// Returns whether the API can answer: an apiserver runs and etcd has a quorum.
     pub fn api_up(&self) -> bool {
         self.first_up("kube-apiserver").is_some() && self.etcd.quorum()
+    }
+
+    /// Lets the API have what etcd now holds, once other data than before have a quorum: those of a snapshot,
+    /// or, of one that was saved elsewhere, those of the start.
+    pub(crate) fn settle_etcd(&mut self) {
+        let Some(data) = self.etcd.new_data() else { return };
+        let image =
+            data.revision.and_then(|revision| self.saved.get(&revision)).unwrap_or(&self.first).clone();
+        self.store.restore(&image);
     }
 
     /// Wakes those who wait for machines, kubelets or static pods. To be called after every such change.

@@ -58,6 +58,7 @@ fn next(global: &Global, target: &args::Target) -> String {
     words.extend(target.values.iter().map(|f| format!("--values {}", quoted(&f.to_string_lossy()))));
     words.extend(target.path.iter().map(|dir| format!("--path {}", quoted(&dir.to_string_lossy()))));
     words.extend(target.hosts.iter().map(|f| format!("--hosts {}", quoted(&f.to_string_lossy()))));
+    words.extend(target.no_cluster.then(|| "--no-cluster".to_string()));
     words.extend(target.sim.iter().map(|s| format!("--sim {}", quoted(s))));
     for fault in &target.fault {
         words.push(format!("--fault {}", quoted(fault)));

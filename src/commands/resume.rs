@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::printable::one_line;
 use crate::record::{Record, store};
 use crate::simulation::Simulation;
-use crate::world;
+use crate::world::{self, Need};
 
 /// Goes on with a run.
 pub(crate) fn resume(global: &Global, console: Console, run: Option<&str>, yes: bool) -> Result<Exit, Error> {
@@ -129,9 +129,10 @@ pub(crate) fn go_with(
             let (simulation, ports) = Simulation::bring_back(&record).await?;
             (Some(simulation), ports, record.folder.path().to_path_buf())
         } else {
-            // A run on bare hosts has no cluster to connect to.
+            // A run on bare hosts has no cluster to connect to; of another one the run may have stopped the API.
             let bare = record.stored.inventory.cluster.is_empty();
-            let ports = world::live(global, bare, Some(record.folder.path().to_path_buf())).await?;
+            let need = if bare { Need::Nothing } else { Need::Known };
+            let ports = world::live(global, need, Some(record.folder.path().to_path_buf())).await?;
             (None, ports, store(global)?.root().to_path_buf())
         };
         let Record { folder, stored, .. } = record;

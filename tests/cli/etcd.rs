@@ -134,3 +134,81 @@ stage s {
     plan.prints("echo nodes 7 workers 4 etcd 1 e1").prints("echo etcd dnf false false");
     kup.run("plan sets.kup --sim s.toml --fault F41@e2").exits(2).says("`e1`");
 }
+
+/// A whole snapshot of some etcd: pages, and their checksum at the end.
+fn snapshot() -> Vec<u8> {
+    use sha2::Digest;
+    let mut bytes = vec![7; 4096];
+    bytes.extend(sha2::Sha256::digest(&bytes));
+    bytes
+}
+
+const RESTORE: &str = "run std/etcd-restore --json --yes --set from=s.db";
+
+/// Says yes to what a run asks, again and again, as often as it asks.
+fn approved(kup: &Kup, first: Ran) -> Vec<Ran> {
+    let mut all = vec![first];
+    while all.last().is_some_and(|ran| ran.code == 3) && all.len() < 8 {
+        all.push(kup.run(&format!("approve {} --json", the_run(kup))));
+    }
+    all
+}
+
+fn the_run(kup: &Kup) -> String {
+    let run = std::fs::read_dir(kup.state().join("runs")).unwrap().next().unwrap().unwrap();
+    run.file_name().into_string().unwrap()
+}
+
+#[test]
+fn a_stacked_etcd_is_restored_on_every_member_with_a_yes_before_each_step_that_takes_away() {
+    for shape in ["1+1@v1.33.4", "3+2@v1.33.4", "5+1@v1.34.2"] {
+        let kup = Kup::new().with("s.db", snapshot());
+        let first = kup.run(&format!("{RESTORE} --sim {shape}")).exits(3);
+        assert_eq!(done(&first), Vec::<String>::new(), "{shape}: nothing is done before somebody says yes");
+        let rans = approved(&kup, first);
+        assert_eq!(rans.len(), 4, "{shape}: three questions");
+        let last = rans.last().unwrap();
+        assert_eq!(last.code, 0, "{shape}: {}{}", last.stdout, last.stderr);
+        let all: Vec<String> = rans.iter().flat_map(done).collect();
+        let planes = shape[..1].parse::<usize>().unwrap();
+        let of = |verb: &str| all.iter().filter(|one| one.starts_with(verb)).count();
+        assert_eq!(
+            (of("stop static pods"), of("etcd restore"), of("start static pods")),
+            (planes, planes, 3 * planes)
+        );
+        let last_stop = all.iter().rposition(|one| one.starts_with("stop static pods")).unwrap();
+        assert!(last_stop < position(&all, "etcd restore on cp1"), "{all:?}");
+        assert!(last.stdout.contains("cluster healthy"), "{}", last.stdout);
+    }
+}
+
+#[test]
+fn a_restore_goes_on_after_a_lost_connection_and_can_be_taken_back() {
+    let kup = Kup::new().with("s.db", snapshot());
+    let first = kup.run(&format!("{RESTORE} --sim 3+1@v1.33.4 --fault F40@cp2")).exits(3);
+    let rans = approved(&kup, first);
+    assert_eq!(
+        rans.last().unwrap().code,
+        0,
+        "{}{}",
+        rans.last().unwrap().stdout,
+        rans.last().unwrap().stderr
+    );
+    // Before the last yes the old data can still be had back.
+    let kup = Kup::new().with("s.db", snapshot());
+    kup.run(&format!("{RESTORE} --sim 3+1@v1.33.4")).exits(3);
+    let approve = format!("approve {} --json", the_run(&kup));
+    kup.run(&approve).exits(3);
+    let second = kup.run(&approve).exits(3);
+    assert!(done(&second).iter().any(|one| one == "etcd restore on cp3"), "{:?}", done(&second));
+    kup.run("rollback --yes").exits(0).says(" taken back in ");
+    kup.run("status").exits(0).prints("state: compensated");
+}
+
+#[test]
+fn a_damaged_snapshot_takes_nothing_away() {
+    let kup = Kup::new().with("s.db", snapshot()).with("s.db.sha256", format!("{}  s.db\n", "0".repeat(64)));
+    let plan = kup.run("plan std/etcd-restore --sim --set from=s.db");
+    assert!(format!("{}{}", plan.stdout, plan.stderr).contains("is not what was saved"), "{plan:?}");
+    kup.run("plan std/etcd-restore --sim --set from=nowhere.db").says("there is no snapshot");
+}

@@ -34,7 +34,7 @@ pub(crate) use evict::{end_pod, finish};
 pub use kind::{KINDS, Kind, Target};
 pub(crate) use select::selects;
 pub use status::Refusal;
-pub use store::{Change, ChangeKind, Key, Store};
+pub use store::{Change, ChangeKind, Image, Key, Store};
 
 use crate::world::{Shared, lock};
 

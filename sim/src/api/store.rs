@@ -28,6 +28,10 @@ pub struct Store {
     clock: Clock,
 }
 
+/// What is stored at some moment.
+#[derive(Clone, Default)]
+pub struct Image(BTreeMap<String, BTreeMap<Key, Arc<Value>>>);
+
 /// One entry of the log.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -155,6 +159,37 @@ impl Store {
         Some(self.record(ChangeKind::Deleted, resource, object, Some(before)))
     }
 
+    /// Returns what is stored now.
+    pub fn image(&self) -> Image {
+        Image(self.objects.clone())
+    }
+
+    /// Stores what was stored once: what came since goes, what went comes back. Versions go on, as after a
+    /// restore that raises the revision.
+    pub fn restore(&mut self, image: &Image) {
+        let all = |objects: &BTreeMap<String, BTreeMap<Key, Arc<Value>>>| -> Vec<(String, Key)> {
+            let of = |(resource, all): (&String, &BTreeMap<Key, Arc<Value>>)| {
+                all.keys().map(|key| (resource.clone(), key.clone())).collect::<Vec<_>>()
+            };
+            objects.iter().flat_map(of).collect()
+        };
+        for (resource, key) in all(&self.objects) {
+            if image.0.get(&resource).is_none_or(|objects| !objects.contains_key(&key)) {
+                self.remove(&resource, &key.0, &key.1);
+            }
+        }
+        for (resource, key) in all(&image.0) {
+            let Some(object) = image.0.get(&resource).and_then(|objects| objects.get(&key)) else { continue };
+            let now = self.get(&resource, &key.0, &key.1).cloned();
+            let kind = match &now {
+                Some(now) if now == object => continue,
+                Some(_) => ChangeKind::Modified,
+                None => ChangeKind::Added,
+            };
+            self.put(kind, &resource, key, (**object).clone(), now);
+        }
+    }
+
     /// Returns the newest version.
     pub fn revision(&self) -> u64 {
         self.revision
@@ -267,6 +302,24 @@ mod tests {
             assert_eq!(store.pods_on("w2").count(), 0);
             let kinds: Vec<ChangeKind> = store.changes_after(start).unwrap().map(|c| c.kind).collect();
             assert_eq!(kinds, [ChangeKind::Added, ChangeKind::Modified, ChangeKind::Deleted]);
+        });
+    }
+
+    #[test]
+    fn what_was_stored_once_is_stored_again_under_new_versions() {
+        crate::runtime().block_on(async {
+            let mut store = Store::new(Clock::start(), 1);
+            store.insert("pods", pod("a", "w1"));
+            store.insert("pods", pod("b", "w1"));
+            let (image, before) = (store.image(), store.revision());
+            store.remove("pods", "shop", "a");
+            store.update("pods", "shop", "b", |p| p["spec"]["nodeName"] = json!("w2"));
+            store.insert("pods", pod("c", "w2"));
+            store.restore(&image);
+            let names: Vec<&str> =
+                store.pods_on("w1").filter_map(|p| p["metadata"]["name"].as_str()).collect();
+            assert_eq!((names, store.count_on("w2")), (vec!["a", "b"], 0));
+            assert!(store.revision() > before);
         });
     }
 

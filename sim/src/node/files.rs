@@ -44,6 +44,18 @@ impl Files {
         file.or_insert(File { content: Vec::new(), mode: 0o644 }).content.extend_from_slice(content);
     }
 
+    /// Gives a file, or a folder with all in it, another name.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        let inside = format!("{from}/");
+        let moved: Vec<String> =
+            self.files.keys().filter(|p| *p == from || p.starts_with(&inside)).cloned().collect();
+        for path in moved {
+            if let Some(file) = self.files.remove(&path) {
+                self.files.insert(format!("{to}{}", &path[from.len()..]), file);
+            }
+        }
+    }
+
     /// Removes a file, or a folder and all in it. Returns whether there was anything.
     pub fn remove(&mut self, path: &str) -> bool {
         let inside = format!("{}/", path.trim_end_matches('/'));

@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 
 use super::process::Process;
 use super::release::Release;
-use super::{COMPONENTS, Node, image, manifest, manifest_path};
+use super::{COMPONENTS, DATA, Node, image, manifest, manifest_path};
+use crate::etcd::Data;
 use crate::faults::kubelet_flag;
 use crate::world::{StaticPod, World};
 
@@ -64,10 +65,32 @@ pub(crate) fn run_static_pod(world: &mut World, name: &str, component: &str) {
     let pod = StaticPod { image: image.to_string(), hash, up: true, restarts, since: now };
     world.static_pods.insert(key, pod);
     if component == "etcd" {
+        let data = world.nodes.get(name).and_then(|n| Data::read(&n.files, DATA));
         world.etcd.set_version(name, tag(image));
+        world.etcd.set_data(name, data);
         world.etcd.set_up(name, true);
+        world.settle_etcd();
     }
     world.machines_changed();
+}
+
+/// Lets the kubelet see that a manifest was moved into its folder or out of it.
+pub(crate) fn manifests_moved(process: &Process, argv: &[&str]) {
+    let ["mv", .., from, to] = argv else { return };
+    for component in COMPONENTS {
+        let path = manifest_path(component);
+        let name = process.node.clone();
+        // It watches the folder; a container takes a moment to end.
+        if *from == path {
+            process.later(Duration::from_secs(4), move |w| {
+                if w.nodes.get(&name).is_some_and(|n| !n.files.exists(&manifest_path(component))) {
+                    stop_static_pod(w, &name, component);
+                }
+            });
+        } else if *to == path {
+            process.later(Duration::from_secs(3), move |w| run_static_pod(w, &name, component));
+        }
+    }
 }
 
 /// Takes one static pod's process away.
@@ -94,7 +117,7 @@ pub(crate) fn restart_static_pod(process: &Process, component: &'static str, sto
 pub fn first_static_pods(node: &Node, release: Release) -> Vec<((String, String), StaticPod)> {
     let pod = |component: &str| {
         let image = image(component, release);
-        let hash = hash(&manifest(component, &image));
+        let hash = hash(&manifest(&node.name, component, &image));
         StaticPod { image, hash, up: true, restarts: 0, since: Duration::ZERO }
     };
     node.components().map(|c| ((node.name.clone(), c.to_string()), pod(c))).collect()

@@ -27,6 +27,7 @@ pub use service::begin as begin_services;
 pub use shell::Machines;
 pub use unit::{Unit, UnitState};
 
+use crate::etcd::Data;
 use crate::faults::Armed;
 use crate::random::Random;
 use crate::shape::Packages as Manager;
@@ -37,6 +38,9 @@ pub const COMPONENTS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-ma
 /// The kernel of a machine as an installer leaves it, and the one that an update brings.
 const KERNEL: &str = "6.1.0-37-amd64";
 const NEWER_KERNEL: &str = "6.1.0-40-amd64";
+
+/// Where a member has its data.
+pub(crate) const DATA: &str = "/var/lib/etcd";
 
 /// A machine of the cluster.
 #[derive(Clone, Debug)]
@@ -157,10 +161,13 @@ impl Node {
         node.files.write("/var/lib/kubelet/config.yaml", kubelet::config(release), 0o644);
         if control_plane {
             node.files.write("/etc/kubernetes/admin.conf", "kind: Config\n", 0o600);
+            if node.etcd {
+                node.files.write(&Data::path(DATA), Data::FIRST.to_string(), 0o600);
+            }
             for component in node.components() {
                 node.files.write(
                     &manifest_path(component),
-                    manifest(component, &image(component, release)),
+                    manifest(name, component, &image(component, release)),
                     0o600,
                 );
             }
@@ -220,11 +227,25 @@ pub(crate) fn manifest_path(component: &str) -> String {
     format!("/etc/kubernetes/manifests/{component}.yaml")
 }
 
+/// Returns the address of a control plane's member: `cp1` has 10.77.0.11.
+pub(crate) fn member_address(node: &str) -> String {
+    let number: u32 = node.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(1);
+    format!("10.77.0.{}", 10 + number)
+}
+
 /// Returns a component's manifest, as short as it can be.
-pub(crate) fn manifest(component: &str, image: &str) -> String {
+pub(crate) fn manifest(node: &str, component: &str, image: &str) -> String {
+    let address = member_address(node);
+    let flags = match component {
+        "etcd" => format!(
+            "    - --advertise-client-urls=https://{address}:2379\n    - --data-dir={DATA}\n    - \
+             --initial-advertise-peer-urls=https://{address}:2380\n    - --name={node}\n"
+        ),
+        _ => String::new(),
+    };
     format!(
         "apiVersion: v1\nkind: Pod\nmetadata:\n  labels:\n    component: {component}\n    tier: control-plane\n  \
-         name: {component}\n  namespace: kube-system\nspec:\n  containers:\n  - command:\n    - {component}\n    \
+         name: {component}\n  namespace: kube-system\nspec:\n  containers:\n  - command:\n    - {component}\n{flags}    \
          image: {image}\n    name: {component}\n  hostNetwork: true\n  priorityClassName: system-node-critical\n"
     )
 }

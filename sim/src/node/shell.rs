@@ -150,6 +150,18 @@ impl Here {
         self.files(|f| f.get(path).is_some()) || (path.contains('/') && Path::new(path).is_file())
     }
 
+    /// A snapshot that somebody saved elsewhere lies on the real disk.
+    fn take_in(&self, argv: &[&str]) {
+        let ["sha256sum", paths @ ..] = argv else { return };
+        for path in paths {
+            if self.files(|f| f.get(path).is_none())
+                && let Ok(content) = std::fs::read(path)
+            {
+                self.files(|f| f.write(path, content, 0o600));
+            }
+        }
+    }
+
     fn keep(&self, from: &str, into: &Path, content: Option<Vec<u8>>) -> Result<u64, ShellError> {
         let Some(content) = content else {
             return Err(ShellError::Refused(format!("cat: {from}: No such file or directory")));
@@ -164,6 +176,7 @@ impl Here {
 impl Shell for Here {
     async fn run(&self, command: &Command) -> Result<Output, ShellError> {
         let argv: Vec<&str> = command.argv.iter().map(String::as_str).collect();
+        self.take_in(&argv);
         if let Some(output) = self.files(|f| file::run(f, &argv)) {
             return Ok(output);
         }

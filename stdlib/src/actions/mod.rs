@@ -20,6 +20,7 @@ mod etcd_backup;
 mod etcd_defrag;
 mod etcd_member;
 mod etcd_move_leader;
+mod etcd_restore;
 mod etcd_snapshot;
 mod install;
 mod kubeadm_apply;
@@ -33,6 +34,7 @@ mod reboot;
 mod restart_kubelet;
 mod run_command;
 mod run_script;
+mod static_pods;
 mod uncordon;
 mod wait_healthy;
 
@@ -71,6 +73,9 @@ pub(crate) fn all() -> Actions {
         Arc::new(etcd_defrag::EtcdDefrag),
         Arc::new(etcd_member::ReadEtcdMember),
         Arc::new(etcd_move_leader::EtcdMoveLeader),
+        Arc::new(etcd_restore::EtcdRestore),
+        Arc::new(static_pods::StartStaticPods),
+        Arc::new(static_pods::StopStaticPods),
         Arc::new(certs_renew::CertsRenew),
         Arc::new(reboot::Reboot),
         Arc::new(os_updates::OsUpdates),

@@ -2,8 +2,10 @@
 
 use engine::port::Output;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
-use crate::etcd::Answer;
+use crate::etcd::{Answer, Data};
+use crate::node::Node;
 use crate::node::process::{Ended, Process, failed, said};
 use crate::random::Random;
 
@@ -16,7 +18,8 @@ const MAGIC: &str = "etcd snapshot of a simulated cluster ";
 
 /// Runs one of the tools where a member is.
 pub(super) async fn tool(process: &Process, program: &str, args: &[&str]) -> Ended {
-    let own = |a: &&str| !a.starts_with("--endpoints") && !a.starts_with("--c") && !a.starts_with("--key");
+    const CLIENT: [&str; 5] = ["--endpoints=", "--cacert=", "--cert=", "--key=", "--command-timeout="];
+    let own = |a: &&str| !CLIENT.iter().any(|flag| a.starts_with(flag));
     let words: Vec<&str> = args.iter().copied().filter(own).collect();
     let version =
         process.world(|w| w.etcd.members.get(&process.node).map_or_else(String::new, |m| m.version.clone()));
@@ -95,6 +98,7 @@ async fn save(process: &Process, path: &str) -> Ended {
     process.busy(800, 2500).await?;
     process.world(|w| {
         let revision = w.store.revision();
+        w.saved.insert(revision, w.store.image());
         let version = w.etcd.members.get(&process.node).map_or_else(String::new, |m| m.version.clone());
         let mut filler = Random::named(revision, "snapshot");
         let facts = json!({
@@ -102,10 +106,12 @@ async fn save(process: &Process, path: &str) -> Ended {
             "totalSize": PAGES * PAGE, "version": version,
         });
         let mut bytes = format!("{MAGIC}{facts}\n").into_bytes();
-        while bytes.len() < PAGES * PAGE + CHECKSUM {
+        while bytes.len() < PAGES * PAGE {
             bytes.extend(filler.bits().to_le_bytes());
         }
-        bytes.truncate(PAGES * PAGE + CHECKSUM);
+        bytes.truncate(PAGES * PAGE);
+        let checksum = Sha256::digest(&bytes);
+        bytes.extend(checksum);
         if let Some(node) = w.nodes.get_mut(&process.node) {
             node.files.write(path, bytes, 0o600);
         }
@@ -114,26 +120,74 @@ async fn save(process: &Process, path: &str) -> Ended {
 }
 
 fn etcdutl(process: &Process, words: &[&str]) -> Output {
-    let ["snapshot", "status", path, ..] = words else { return super::not_known("etcdutl", words) };
-    let content = process.on(|n| n.files.read(path).map(<[u8]>::to_vec));
-    let Some(content) = content else {
-        return failed(1, format!("Error: stat {path}: no such file or directory\n"));
-    };
-    let head = content.split(|b| *b == b'\n').next().unwrap_or_default();
-    let facts = std::str::from_utf8(head).ok().and_then(|h| h.strip_prefix(MAGIC));
-    let facts = facts.and_then(|f| serde_json::from_str::<Value>(f).ok());
-    match facts.filter(|_| content.len() == PAGES * PAGE + CHECKSUM) {
-        Some(mut facts) => {
-            // `version` came with etcdutl 3.6.
-            let old = facts["version"].as_str().is_some_and(|v| v.starts_with("3.5"));
-            if let Some(map) = facts.as_object_mut().filter(|_| old) {
-                map.shift_remove("version");
+    match words {
+        ["snapshot", "status", path, ..] => match process.on(|n| facts(n, path)) {
+            Ok(mut facts) => {
+                // `version` came with etcdutl 3.6.
+                let old = facts["version"].as_str().is_some_and(|v| v.starts_with("3.5"));
+                if let Some(map) = facts.as_object_mut().filter(|_| old) {
+                    map.shift_remove("version");
+                }
+                said(format!("{facts}\n"))
             }
-            said(format!("{facts}\n"))
-        }
-        None => failed(
+            Err(refused) => refused,
+        },
+        ["snapshot", "restore", path, flags @ ..] => process.on(|n| restore(n, path, flags)),
+        _ => super::not_known("etcdutl", words),
+    }
+}
+
+/// Reads what a snapshot holds. One that is whole but was saved by a real etcd says nothing of itself here.
+fn facts(node: &Node, path: &str) -> Result<Value, Output> {
+    let Some(content) = node.files.read(path) else {
+        return Err(failed(1, format!("Error: stat {path}: no such file or directory\n")));
+    };
+    // Databases are made of pages, so what is over is the checksum.
+    let (database, checksum) = content.split_at(content.len() - content.len() % 512);
+    if checksum.len() != CHECKSUM || Sha256::digest(database)[..] != *checksum {
+        let text = "Error: snapshot file integrity check failed. If you are copying bare data directory, use --skip-hash-check\n";
+        return Err(failed(1, text));
+    }
+    let head = database.split(|b| *b == b'\n').next().unwrap_or_default();
+    let facts = std::str::from_utf8(head).ok().and_then(|h| h.strip_prefix(MAGIC));
+    Ok(facts
+        .and_then(|f| serde_json::from_str(f).ok())
+        .unwrap_or_else(|| json!({"hash": 0, "revision": 1, "totalKey": 1, "totalSize": database.len()})))
+}
+
+/// Makes the data folder of a member, if the flags are those that a member needs.
+fn restore(node: &mut Node, path: &str, flags: &[&str]) -> Output {
+    let flag = |name: &str| {
+        let at = flags.iter().position(|f| *f == name)?;
+        flags.get(at + 1).copied()
+    };
+    let facts = match facts(node, path) {
+        Ok(facts) => facts,
+        Err(refused) => return refused,
+    };
+    let (Some(folder), Some(name), Some(members), Some(token), Some(url)) = (
+        flag("--data-dir"),
+        flag("--name"),
+        flag("--initial-cluster"),
+        flag("--initial-cluster-token"),
+        flag("--initial-advertise-peer-urls"),
+    ) else {
+        return super::not_known("etcdutl", flags);
+    };
+    if node.files.exists(folder) {
+        return failed(1, format!("Error: data-dir \"{folder}\" not empty or could not be read\n"));
+    }
+    let own = format!("{name}={url}");
+    if !members.split(',').any(|member| member == own) {
+        return failed(
             1,
-            "Error: snapshot file integrity check failed. If you are copying bare data directory, use --skip-hash-check\n",
-        ),
+            format!("Error: couldn't find local name \"{name}\" in the initial cluster configuration\n"),
+        );
+    }
+    let data = Data::restored(token, members, facts["revision"].as_u64());
+    node.files.write(&Data::path(folder), data.to_string(), 0o600);
+    Output {
+        stderr: format!("info\tsnapshot/v3_snapshot.go:305\trestored snapshot\t{{\"path\": \"{path}\"}}\n"),
+        ..Output::default()
     }
 }

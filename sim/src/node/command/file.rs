@@ -31,6 +31,7 @@ pub(in crate::node) fn run(files: &mut Files, argv: &[&str]) -> Option<Output> {
                 }
             }
         }
+        ["mv", args @ ..] => moved(files, args),
         ["rm", paths @ ..] => {
             paths.iter().filter(|p| !p.starts_with('-')).for_each(|p| {
                 files.remove(p);
@@ -44,6 +45,9 @@ pub(in crate::node) fn run(files: &mut Files, argv: &[&str]) -> Option<Output> {
         },
         ["test", "-e" | "-f" | "-d", path] => failed(i32::from(!files.exists(path)), ""),
         ["id", "-u"] => said("0\n"),
+        ["ls", "-A", folder] if !files.exists(folder) => {
+            failed(2, format!("ls: cannot access '{folder}': No such file or directory\n"))
+        }
         ["ls", "-A", folder] => {
             let mut names: Vec<&str> = files
                 .under(folder)
@@ -55,6 +59,20 @@ pub(in crate::node) fn run(files: &mut Files, argv: &[&str]) -> Option<Output> {
         ["df", args @ ..] => df(args),
         _ => return None,
     })
+}
+
+/// Moves a file or a folder over another name; a folder over one that is not empty is refused.
+fn moved(files: &mut Files, args: &[&str]) -> Output {
+    let paths: Vec<&str> = args.iter().copied().filter(|a| !a.starts_with('-')).collect();
+    let [from, to] = paths.as_slice() else { return failed(1, "mv: missing destination file operand\n") };
+    if !files.exists(from) {
+        return failed(1, format!("mv: cannot stat '{from}': No such file or directory\n"));
+    }
+    if files.get(from).is_none() && files.exists(to) {
+        return failed(1, format!("mv: cannot move '{from}' to '{to}': Directory not empty\n"));
+    }
+    files.rename(from, to);
+    said("")
 }
 
 fn each(files: &Files, program: &str, paths: &[&str], show: impl Fn(&str, &[u8]) -> String) -> Output {
@@ -108,6 +126,8 @@ mod tests {
         check(&["test", "-e", "/etc"], 0, "", "");
         check(&["test", "-e", "/no"], 1, "", "");
         check(&["ls", "-A", "/etc"], 0, "machine-id\n", "");
+        check(&["mv", "-T", "/etc", "/old"], 0, "", "");
+        check(&["mv", "-T", "/no", "/old"], 1, "", "mv: cannot stat '/no': No such file or directory\n");
         let sum = "edeaaff3f1774ad2888673770c6d64097e391bc362d7d6fb34982ddf0efd18cb  /etc/machine-id\n";
         check(&["sha256sum", "/etc/machine-id"], 0, sum, "");
     }

@@ -3,6 +3,7 @@
 
 mod apt;
 mod crictl;
+mod ctr;
 mod dnf;
 mod dpkg;
 mod etcd;
@@ -16,6 +17,7 @@ mod systemd_run;
 use engine::port::{Command, Output};
 use futures::future::{BoxFuture, FutureExt};
 
+use super::kubelet;
 use super::process::{Ended, Process, failed, said};
 
 /// Runs a command to its end.
@@ -34,6 +36,7 @@ pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFutu
             return Ok(refused);
         }
         if let Some(output) = process.on(|n| file::run(&mut n.files, &argv)) {
+            kubelet::manifests_moved(process, &argv);
             return Ok(output);
         }
         match argv.as_slice() {
@@ -54,6 +57,7 @@ pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFutu
             })),
             ["needs-restarting", args @ ..] => Ok(process.on(|n| dnf::needs_restarting(n, args))),
             ["kubeadm", args @ ..] => kubeadm::kubeadm(process, args).await,
+            ["ctr", args @ ..] => ctr::ctr(process, args).await,
             ["crictl", ..] if process.on(|n| n.beside) => Ok(not_found(&["crictl"])),
             ["crictl", args @ ..] => crictl::crictl(process, args).await,
             [tool @ ("etcdctl" | "etcdutl"), args @ ..] if process.on(|n| n.beside) => {
@@ -107,6 +111,10 @@ fn needs_root(argv: &[&str]) -> Option<Output> {
             2,
             "error: [preflight] Some fatal errors occurred:\n\t[ERROR IsPrivilegedUser]: user is not running as root\n\
              [preflight] If you know what you are doing, you can make a check non-fatal with `--ignore-preflight-errors=...`\n",
+        )),
+        ["ctr", ..] => Some(failed(
+            1,
+            "ctr: failed to dial \"/run/containerd/containerd.sock\": connection error: permission denied\n",
         )),
         ["crictl", ..] => Some(failed(
             1,

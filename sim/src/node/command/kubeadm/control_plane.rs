@@ -94,7 +94,7 @@ impl Phase {
     ) -> Result<bool, Stop> {
         run.busy(500, 1200).await?;
         let path = manifest_path(component);
-        let new = manifest(component, &image(component, to));
+        let new = manifest(&run.process.node, component, &image(component, to));
         let old = run.process.on(|n| n.files.text(&path)).unwrap_or_default();
         if old == new {
             run.say(&format!(
