@@ -17,7 +17,7 @@ if [ "$(cat "$CARGO_TARGET_DIR/checkout" 2> /dev/null)" != "$PWD" ]; then
   echo "$PWD" > "$CARGO_TARGET_DIR/checkout"
 fi
 # Many tests wait for a clock, an ssh or a program of theirs.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((4 * $(getconf _NPROCESSORS_ONLN)))}
 
 # A Debian or Ubuntu machine as root gets what is missing; elsewhere the tests say what they lack.
 need() { # need COMMAND PACKAGE: remember the package if the command is not there

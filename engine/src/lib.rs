@@ -6,6 +6,9 @@ pub mod action;
 pub mod event;
 pub mod hook;
 pub mod hops;
+#[cfg(test)]
+#[path = "../../tests/support/hostile.rs"]
+mod hostile;
 pub mod inputs;
 pub mod inventory;
 pub mod journal;

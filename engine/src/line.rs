@@ -36,11 +36,10 @@ impl Line {
             let inside = self.within.last().copied();
             let mut skip = 0;
             match (inside, c) {
-                (Some(Within::Odd(_, end)), c) => {
-                    if end == Some(c) {
-                        self.within.pop();
-                    }
+                (Some(Within::Odd(_, end)), c) if end == Some(c) => {
+                    self.within.pop();
                 }
+                (Some(Within::Odd(..)), _) => {}
                 // Whose parenthesis it is, only a parser of the shell knows.
                 (Some(Within::Parens), ')') if self.text.contains("case ") => {
                     self.within.push(Within::Odd("a `case`", None));
@@ -116,10 +115,6 @@ fn is_plain(c: char) -> bool {
 }
 
 #[cfg(test)]
-#[path = "../../tests/support/hostile.rs"]
-mod hostile;
-
-#[cfg(test)]
 mod tests {
     use std::process::Command;
 
@@ -173,7 +168,7 @@ mod tests {
 
     #[test]
     fn two_thousand_hostile_strings_are_one_word_each() {
-        let all = hostile::strings(2000, 5);
+        let all = crate::hostile::strings(2000, 5);
         for place in
             [&["printf '%s\\0' ", "\n"][..], &["printf '%s\\0' '", "'\n"], &["printf '%s\\0' \"", "\"\n"]]
         {
@@ -184,7 +179,7 @@ mod tests {
                 assert_eq!(said.split_terminator('\0').collect::<Vec<_>>(), some, "{place:?}");
             }
         }
-        assert!(!std::path::Path::new(hostile::CANARY).exists(), "something was executed");
+        assert!(!std::path::Path::new(crate::hostile::CANARY).exists(), "something was executed");
     }
 
     #[test]

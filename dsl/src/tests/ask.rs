@@ -62,7 +62,7 @@ fn arguments_are_proposed_by_their_names_and_types() {
     proposes("install ¦", expect!["kubeadm, kubelet, kubectl, version=, packages=, node="]);
     proposes("install kubeadm, ¦", expect!["kubeadm, kubelet, kubectl"]);
     proposes("package repository minor=¦", expect!["target, minor, v1.34"]);
-    proposes("wait healthy ¦", expect!["node, control_plane, cluster, scope=, node="]);
+    proposes("wait healthy ¦", expect!["node, control_plane, etcd, cluster, scope=, node="]);
     proposes("calm note=¦", expect![[r#"box, mode, local, here, first, "text""#]]);
 }
 

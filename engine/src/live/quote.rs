@@ -67,10 +67,6 @@ fn absolute(path: &str) -> Result<&str, ShellError> {
 }
 
 #[cfg(test)]
-#[path = "../../../tests/support/hostile.rs"]
-mod hostile;
-
-#[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
 
@@ -103,7 +99,7 @@ mod tests {
 
     #[test]
     fn two_thousand_hostile_words_reach_a_program_as_they_are() {
-        let all = hostile::strings(2000, 5);
+        let all = crate::hostile::strings(2000, 5);
         for some in all.chunks(100) {
             let argv = ["printf", "%s\\0"].into_iter().chain(some.iter().map(String::as_str));
             let line = line(&words(&Command::read(argv), true).unwrap()).unwrap();
@@ -112,7 +108,7 @@ mod tests {
             let arrived: Vec<&str> = said.split_terminator('\0').collect();
             assert_eq!(arrived, some);
         }
-        assert!(!std::path::Path::new(hostile::CANARY).exists(), "something was executed");
+        assert!(!std::path::Path::new(crate::hostile::CANARY).exists(), "something was executed");
     }
 
     #[test]

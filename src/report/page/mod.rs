@@ -41,7 +41,7 @@ pub(crate) fn page(record: &Record, state: &str, why: &Cause, next: &[String]) -
     out.push_str("</header>\n<main>\n");
     if !why.causes.is_empty() || !next.is_empty() {
         out.push_str("<section>\n<h2>Where it stands</h2>\n");
-        let _ = write!(out, "<div class=\"why\"><p>{}</p>\n", text(&why.text));
+        let _ = writeln!(out, "<div class=\"why\"><p>{}</p>", text(&why.text));
         causes(&mut out, &why.causes);
         out.push_str("</div>\n");
         for command in next {

@@ -35,7 +35,7 @@ fn the_shipped_playbook_becomes_the_official_order() {
     let plan = crate::plan::build(&program, &inventory, &values(&program, &inventory)).expect("a plan");
     expect![[r#"
         Upgrade a kubeadm cluster by one minor version, control plane first
-          target=v1.34.2  batch=10%  snapshots=./snapshots  emptydir=refuse  candidates=refuse
+          target=v1.34.2  batch=10%  snapshots=./snapshots  emptydir=refuse  candidates=refuse  unsaved=refuse
 
         node        role           now -> target       steps
         cp1         control plane  v1.33.4 -> v1.34.2  8 of 10
@@ -44,6 +44,7 @@ fn the_shipped_playbook_becomes_the_official_order() {
 
         preflight
           ? check nodes ready
+          ? check etcd
           ? check version skew to=v1.34.2
           ? check packages version=v1.34.2
           ? check disruption budgets
@@ -94,6 +95,6 @@ fn the_shipped_playbook_becomes_the_official_order() {
             ? check versions are=v1.34.2
 
         no way back after control_plane/cp1/kubeadm-upgrade-apply: kubeadm cannot downgrade a control plane; a control plane of two neighbouring minors may be held
-        36 changes, 13 to look, 0 done already, 0 not needed
+        36 changes, 14 to look, 0 done already, 0 not needed
     "#]].assert_eq(&crate::plan::show(&plan, &inventory));
 }
