@@ -20,6 +20,7 @@ pub(crate) use json::{
     tested as tested_line,
 };
 pub(crate) use page::page;
+pub(crate) use track::stage;
 pub(crate) use why::{CauseLine, WhyLine};
 
 /// Turns events into lines of text for stdout.

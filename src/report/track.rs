@@ -87,7 +87,7 @@ pub(super) fn change(now: &str, then: &str) -> String {
 }
 
 /// Returns the stage that a scope is, if it is one.
-pub(super) fn stage(plan: &Plan, scope: ScopeId) -> Option<&str> {
+pub(crate) fn stage(plan: &Plan, scope: ScopeId) -> Option<&str> {
     match &plan.scope(scope).kind {
         ScopeKind::Stage(name) => Some(name),
         ScopeKind::Playbook

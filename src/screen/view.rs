@@ -10,7 +10,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use crate::printable::one_line;
-use crate::report::{clock, took};
+use crate::report::{self, clock, took};
 
 /// A run that only waits, and for longer than this, is not said to go well.
 const PATIENCE: u64 = 60_000;
@@ -206,7 +206,7 @@ impl View {
     /// The open stages; in each of them what waits, then what is under way.
     fn body(&self, now: u64) -> Vec<Line<'static>> {
         let (plan, state) = (self.machine.plan(), self.machine.state());
-        let mut stages: Vec<(Option<ScopeId>, Vec<Row>, Vec<Row>)> = Vec::new();
+        let mut stages: Vec<Open> = Vec::new();
         let scope_of = |gate: &Gate| match *gate {
             Gate::Step(step) => plan.step(step).scope,
             Gate::Scope(scope) => scope,
@@ -219,7 +219,7 @@ impl View {
                 nodes: Vec::new(),
                 since: self.held.get(gate).copied().unwrap_or(now),
             };
-            of_stage(&mut stages, plan, scope_of(gate)).1.push(row);
+            Open::of(&mut stages, plan, scope_of(gate)).waiting.push(row);
         }
         for gate in state.asked() {
             let scope = scope_of(gate);
@@ -231,7 +231,7 @@ impl View {
                 nodes: Vec::new(),
                 since: self.asked.get(gate).copied().unwrap_or(now),
             };
-            of_stage(&mut stages, plan, scope).1.push(row);
+            Open::of(&mut stages, plan, scope).waiting.push(row);
         }
         for hook in state.open_hooks().filter(|hook| !hook.waits.is_empty()) {
             let row = Row {
@@ -241,7 +241,7 @@ impl View {
                 nodes: Vec::new(),
                 since: now,
             };
-            of_stage(&mut stages, plan, hook.fired.scope).1.push(row);
+            Open::of(&mut stages, plan, hook.fired.scope).waiting.push(row);
         }
         for id in plan.ids() {
             let (step, record) = (plan.step(id), state.step(id));
@@ -261,8 +261,8 @@ impl View {
             };
             let node = step.node.clone().unwrap_or_default();
             let folded = (of_any_node(step), without(&why, &node));
-            let (_, waiting, running) = of_stage(&mut stages, plan, step.scope);
-            let rows = if why.is_empty() { running } else { waiting };
+            let open = Open::of(&mut stages, plan, step.scope);
+            let rows = if why.is_empty() { &mut open.running } else { &mut open.waiting };
             let text = step.text.clone();
             let same = |row: &&mut Row| {
                 let first = row.nodes.first().filter(|first| !first.is_empty());
@@ -280,11 +280,11 @@ impl View {
             }
         }
         let mut lines = Vec::new();
-        for (stage, waiting, running) in stages {
-            if let Some(stage) = stage {
-                lines.push(self.stage(stage));
+        for open in stages {
+            if let Some(id) = open.stage {
+                lines.push(self.stage(id));
             }
-            lines.extend(waiting.iter().chain(&running).map(|row| row.line(now)));
+            lines.extend(open.waiting.iter().chain(&open.running).map(|row| row.line(now)));
         }
         lines
     }
@@ -301,10 +301,7 @@ impl View {
                 done += usize::from(state.scope(id).closed);
             }
         }
-        let name = match &plan.scope(stage).kind {
-            ScopeKind::Stage(name) => one_line(name),
-            _ => String::new(),
-        };
+        let name = report::stage(plan, stage).map(one_line).unwrap_or_default();
         let count = if all > 1 { format!("  {done} of {all} nodes done") } else { String::new() };
         Line::from(vec![
             Span::styled(name, Style::new().add_modifier(Modifier::BOLD)),
@@ -349,25 +346,28 @@ impl Row {
     }
 }
 
-type Stages = Vec<(Option<ScopeId>, Vec<Row>, Vec<Row>)>;
+/// A stage with something under way; `None` is what stands in no stage.
+struct Open {
+    stage: Option<ScopeId>,
+    waiting: Vec<Row>,
+    running: Vec<Row>,
+}
 
-/// Returns the rows of the stage that a scope stands in.
-fn of_stage<'s>(
-    stages: &'s mut Stages,
-    plan: &Plan,
-    scope: ScopeId,
-) -> &'s mut (Option<ScopeId>, Vec<Row>, Vec<Row>) {
-    let stage = stage_of(plan, scope);
-    let at = stages.iter().position(|(of, ..)| *of == stage).unwrap_or_else(|| {
-        stages.push((stage, Vec::new(), Vec::new()));
-        stages.len() - 1
-    });
-    &mut stages[at]
+impl Open {
+    /// Returns the rows of the stage that a scope stands in.
+    fn of<'s>(stages: &'s mut Vec<Open>, plan: &Plan, scope: ScopeId) -> &'s mut Open {
+        let stage = stage_of(plan, scope);
+        let at = stages.iter().position(|open| open.stage == stage).unwrap_or_else(|| {
+            stages.push(Open { stage, waiting: Vec::new(), running: Vec::new() });
+            stages.len() - 1
+        });
+        &mut stages[at]
+    }
 }
 
 fn stage_of(plan: &Plan, scope: ScopeId) -> Option<ScopeId> {
     let mut around = std::iter::successors(Some(scope), |id| plan.scope(*id).parent);
-    around.find(|id| matches!(plan.scope(*id).kind, ScopeKind::Stage(_)))
+    around.find(|id| report::stage(plan, *id).is_some())
 }
 
 /// Returns the text of a step without its node.
