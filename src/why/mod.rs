@@ -48,6 +48,8 @@ pub(crate) enum Kind {
     Hook,
     /// A node whose turn has not come.
     Turn,
+    /// A maintenance window that is not open yet.
+    Window,
     /// The lock of the cluster.
     Lock,
     /// What an action, a command or the playbook says.
@@ -64,6 +66,7 @@ impl Kind {
             Kind::Question => "question",
             Kind::Hook => "hook",
             Kind::Turn => "turn",
+            Kind::Window => "window",
             Kind::Lock => "lock",
             Kind::Reason => "reason",
         }
@@ -155,6 +158,7 @@ impl<'a> Why<'a> {
     /// Tells why the run does not go on, or what it waits for.
     pub(crate) fn run(&self) -> Cause {
         let mut causes = self.questions(|_| true);
+        causes.extend(self.windows(|_| true));
         causes.extend(self.hooks(|_| true));
         causes.extend(self.failures(|_| true));
         let open = self.plan().ids().filter(|id| self.is_held(*id));
@@ -199,6 +203,7 @@ impl<'a> Why<'a> {
         }
         let is_its = |gate: &Gate| steps.iter().any(|id| self.is_before(*gate, *id));
         let mut causes = self.questions(is_its);
+        causes.extend(self.windows(is_its));
         causes.extend(self.failures(|id| steps.contains(&id)));
         causes.extend(steps.iter().filter_map(|id| self.step(*id)));
         if !causes.is_empty() {
@@ -303,6 +308,17 @@ impl<'a> Why<'a> {
             cause
         };
         asked.map(cause).collect()
+    }
+
+    fn windows(&self, wanted: impl Fn(&Gate) -> bool) -> Vec<Cause> {
+        let held = self.machine.state().held().iter().filter(|(gate, _)| wanted(gate));
+        let cause = |(gate, opens): (&Gate, &String)| {
+            let window = self.plan().windows.get(gate).map_or("", String::as_str);
+            let text = format!("{} waits for its window", self.plan().gate_key(*gate));
+            let opens = Cause::new(Kind::Reason, format!("{window} opens {opens}"), Vec::new());
+            Cause::new(Kind::Window, text, vec![opens])
+        };
+        held.map(cause).collect()
     }
 
     fn hooks(&self, wanted: impl Fn(&OpenHook) -> bool) -> Vec<Cause> {

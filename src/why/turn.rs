@@ -20,6 +20,7 @@ impl Why<'_> {
             return vec![self.run()];
         }
         let mut causes = self.questions(|gate| self.is_before(*gate, id));
+        causes.extend(self.windows(|gate| self.is_before(*gate, id)));
         causes.extend(self.hooks(|open| around.contains(&open.fired.scope)));
         if causes.is_empty() {
             causes = self.before(id, &around);
