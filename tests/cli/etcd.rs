@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Kup, Ran};
+use crate::support::{Kup, Ran, snapshot};
 
 /// Three hosts of etcd with dnf, control planes with apt, workers of both kinds.
 fn shape(planes: u32, hosts: u32) -> String {
@@ -133,14 +133,6 @@ stage s {
     let plan = kup.run("plan sets.kup --sim s.toml").exits(0);
     plan.prints("echo nodes 7 workers 4 etcd 1 e1").prints("echo etcd dnf false false");
     kup.run("plan sets.kup --sim s.toml --fault F41@e2").exits(2).says("`e1`");
-}
-
-/// A whole snapshot of some etcd: pages, and their checksum at the end.
-fn snapshot() -> Vec<u8> {
-    use sha2::Digest;
-    let mut bytes = vec![7; 4096];
-    bytes.extend(sha2::Sha256::digest(&bytes));
-    bytes
 }
 
 const RESTORE: &str = "run std/etcd-restore --json --yes --set from=s.db";

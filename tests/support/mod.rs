@@ -23,6 +23,14 @@ pub(crate) fn binary() -> String {
     std::env::var("KUP").unwrap_or_else(|_| env!("CARGO_BIN_EXE_kup").to_string())
 }
 
+/// A whole snapshot of some etcd: pages, and their checksum at the end.
+pub(crate) fn snapshot() -> Vec<u8> {
+    use sha2::Digest;
+    let mut bytes = vec![7; 4096];
+    bytes.extend(sha2::Sha256::digest(&bytes));
+    bytes
+}
+
 /// An environment to run kup in.
 pub(crate) struct Kup {
     folder: TempDir,

@@ -89,6 +89,10 @@ impl Action for EtcdRestore {
         Ok(Progress::Done(Value::Text(format!("the old data are in {}", aside(cx, &own.data)))))
     }
 
+    async fn clean(&self, cx: &Context) {
+        detached::clean(cx).await;
+    }
+
     async fn undo(&self, cx: &Context, before: &Value) -> Result<(), Failure> {
         let host = Host::of(cx)?;
         let Some(data) = before.as_text() else { return Ok(()) };
