@@ -147,7 +147,7 @@ impl Shell for Ear {
 fn kinds(ask: &Ask) -> Vec<String> {
     match ask {
         Ask::Command(case) | Ask::Etcd(case) => command_kinds(&case.argv),
-        Ask::Switch(_) => Vec::new(),
+        Ask::Switch(_) | Ask::Settle => Vec::new(),
         Ask::Request(request) => {
             vec![request_kind(request.method, request.path.split('?').next().unwrap_or(""))]
         }

@@ -9,6 +9,7 @@ mod coverage;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::port::{Command, Output, Ports, Shell};
 use serde::{Deserialize, Serialize};
@@ -200,7 +201,9 @@ pub(crate) fn story() -> Vec<Ask> {
     story.extend(restore().into_iter().map(Ask::Command));
     story.extend(requests().into_iter().map(Ask::Request));
     story.extend(upgrade("cp1", true));
+    story.push(Ask::Settle);
     story.extend(upgrade("w1", false));
+    story.push(Ask::Settle);
     story.extend(requests().into_iter().map(Ask::Request));
     story
 }
@@ -237,6 +240,9 @@ pub(crate) enum Ask {
     Etcd(Case),
     /// The node's package repository is read, pointed at the next minor, and written back.
     Switch(&'static str),
+    /// Waits until all nodes and the cluster's own pods have been Ready for 20 s without a break: a
+    /// kubelet that has just restarted may end and start its static pods (the only apiserver among them).
+    Settle,
     Request(Request),
 }
 
@@ -262,6 +268,7 @@ impl Ask {
             Ask::Command(c) => format!("{}$ {}", c.node, c.argv.join(" ")),
             Ask::Etcd(c) => format!("etcd$ {}", c.argv.join(" ")),
             Ask::Switch(node) => format!("{node}: {LIST}"),
+            Ask::Settle => "the cluster settles".to_string(),
             Ask::Request(r) => format!("{} {} {}", r.method, r.path, r.body),
         }
     }
@@ -283,6 +290,7 @@ impl Ask {
         let alike = match self {
             Ask::Command(c) | Ask::Etcd(c) => c.alike,
             Ask::Switch(_) => Alike::Words(&["/core:/stable:/v1.33/deb/ /"]),
+            Ask::Settle => Alike::Code,
             Ask::Request(r) => r.alike,
         };
         match alike {
@@ -473,7 +481,7 @@ pub(crate) async fn answers(ports: &Ports, story: &[Ask]) -> Vec<Answer> {
     for ask in story {
         out.push(match ask {
             Ask::Command(case) if case.argv[0] == "sleep" => {
-                ports.clock.sleep(std::time::Duration::from_secs(1)).await;
+                ports.clock.sleep(Duration::from_secs(1)).await;
                 Answer { code: 0, text: String::new() }
             }
             Ask::Command(case) => {
@@ -498,10 +506,43 @@ pub(crate) async fn answers(ports: &Ports, story: &[Ask]) -> Vec<Answer> {
                 run(shell, argv, true).await
             }
             Ask::Switch(node) => switch(ports.shells.on(node)).await,
+            Ask::Settle => settle(ports).await,
             Ask::Request(request) => send(ports, request).await,
         });
     }
     out
+}
+
+/// Returns code 0 once all is Ready and stays so, 1 if that does not come within 5 minutes.
+async fn settle(ports: &Ports) -> Answer {
+    let mut since = ports.clock.now();
+    let began = since;
+    loop {
+        let mut ready = true;
+        for path in ["/api/v1/nodes", "/api/v1/namespaces/kube-system/pods"] {
+            let list =
+                send(ports, &Request { method: "GET", path, body: Value::Null, alike: Alike::Code }).await;
+            let list: Value = serde_json::from_str(&list.text).unwrap_or_default();
+            let items = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+            let well = |item: &Value| {
+                item["status"]["conditions"]
+                    .as_array()
+                    .is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
+            };
+            ready &= !items.is_empty() && items.iter().all(well);
+        }
+        let now = ports.clock.now();
+        if !ready {
+            since = now;
+        }
+        if now - since >= Duration::from_secs(20) {
+            return Answer { code: 0, text: String::new() };
+        }
+        if now - began >= Duration::from_secs(300) {
+            return Answer { code: 1, text: "not Ready within 5 minutes".to_string() };
+        }
+        ports.clock.sleep(Duration::from_secs(1)).await;
+    }
 }
 
 async fn run(shell: Arc<dyn Shell>, argv: Vec<String>, root: bool) -> Answer {

@@ -5,5 +5,6 @@ mod contract;
 mod lock;
 #[path = "../contract/mod.rs"]
 mod questions;
+mod roads;
 mod support;
 mod upgrade;

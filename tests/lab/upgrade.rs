@@ -1,6 +1,8 @@
 //! The main job on the real cluster, with three troubles: a disruption budget that blocks a drain
-//! for a while, an ssh connection that drops in the middle of a command, and a `kill -9` of kup.
+//! for a while, an ssh connection that drops in the middle of a command, and ten `kill -9` of kup, at points
+//! drawn by a seed: `KUP_SEED=2 cargo test --test lab upgrade:: -- --nocapture` draws others.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -12,55 +14,21 @@ use crate::support::Lab;
 const NODES: [&str; 5] = ["cp1", "cp2", "cp3", "w1", "w2"];
 
 #[test]
-fn the_main_job_survives_a_blocked_drain_a_lost_connection_and_a_kill() {
+fn the_main_job_survives_a_blocked_drain_a_lost_connection_and_ten_kills() {
     let lab = Lab::up("cp1 cp2 cp3", "w1 w2");
     let holds_before = holds(&lab);
     let probe = lab.probe();
     let start = Instant::now();
-
-    // trouble 3 comes first: kup is killed while cp3 is being upgraded
-    let mut first = run(&lab, &["run", "playbooks/kubeadm-minor.kup", "--set", "target=v1.34.4"]);
-    let mut dropped = false;
-    let killed = follow(&mut first, |event| {
-        let step = event["step"].as_str().unwrap_or("");
-        if event["type"] == "work_began" && step.ends_with("cp2/kubeadm-upgrade-node") {
-            refused(&lab);
-            // trouble 2: every ssh connection to cp2 dies while kubeadm works there
-            std::thread::sleep(Duration::from_secs(5));
-            lab.inside("cp2", "pkill -KILL -f 'sshd: root'");
-            dropped = true;
-        }
-        event["type"] == "work_began" && step.ends_with("cp3/kubeadm-upgrade-node")
-    });
-    assert!(killed, "the run came to cp3");
-    assert!(dropped, "the connection to cp2 was dropped");
-    std::thread::sleep(Duration::from_secs(3));
-    first.kill().expect("kill -9");
-    let _ = first.wait();
-
-    // trouble 1: while w1 is drained, the budget allows nothing for 30 s
-    let budget = |n: u32| {
-        let patch = format!("{{\"spec\":{{\"minAvailable\":{n}}}}}");
-        lab.kubectl(&["patch", "pdb", "web", "--type=merge", "-p", &patch]);
-    };
-    budget(4);
-    let mut second = run(&lab, &["resume"]);
-    let mut waited = false;
-    let finished = follow(&mut second, |event| {
-        let step = event["step"].as_str().unwrap_or("");
-        if event["type"] == "step_waiting" && step.ends_with("w1/drain") && !waited {
-            let reason = event["reason"].as_str().unwrap_or("");
-            if reason.contains("default/web") {
-                std::thread::sleep(Duration::from_secs(30));
-                budget(3);
-                waited = true;
-            }
-        }
-        event["type"] == "run_finished"
-    });
-    assert!(finished, "the resumed run ended");
-    assert!(waited, "the drain of w1 told which budget it waited for");
-    assert!(second.wait().expect("an exit code").success(), "kup resume exits 0");
+    let mut troubles = Troubles::new(&lab, seed());
+    let mut kup = run(&lab, &["run", "playbooks/kubeadm-minor.kup", "--set", "target=v1.34.4"]);
+    while follow(&mut kup, |event| troubles.meet(event)) {
+        drop(kup);
+        kup = run(&lab, &["resume"]);
+    }
+    assert!(kup.ends_well(), "the run that was resumed last exits 0");
+    assert!(troubles.dropped, "the connection to cp2 was dropped");
+    assert!(troubles.waited, "the drain of w1 told which budget it waited for");
+    assert!(troubles.kills.is_empty(), "it ended before it was killed there: {:?}", troubles.kills);
 
     let (requests, failed, report) = probe.end();
     eprintln!("upgraded in {} s; {requests} requests, {failed} failed", start.elapsed().as_secs());
@@ -77,24 +45,107 @@ fn the_main_job_survives_a_blocked_drain_a_lost_connection_and_a_kill() {
         }
         false
     });
-    assert!(third.wait().expect("an exit code").success(), "a second run exits 0");
+    assert!(third.ends_well(), "a second run exits 0");
     assert!(changed.is_empty(), "a second run changes nothing: {changed:?}");
     eprintln!("a second run changed nothing in {} s", again.elapsed().as_secs());
 }
 
+/// How many times kup is killed.
+const KILLS: usize = 10;
+/// So many steps of the main job, or more, have work that takes a while.
+const BEGIN: u64 = 28;
+
+/// Where kup is killed is drawn by `KUP_SEED`.
+fn seed() -> u64 {
+    std::env::var("KUP_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
+}
+
+/// What happens to the run beside its own work.
+struct Troubles<'a> {
+    lab: &'a Lab,
+    /// Where kup is still to be killed: so many steps have begun their work, and so much time has passed since.
+    kills: BTreeMap<u64, Duration>,
+    /// The steps that have begun their work.
+    begun: BTreeSet<String>,
+    dropped: bool,
+    blocked: bool,
+    waited: bool,
+}
+
+impl Troubles<'_> {
+    fn new(lab: &Lab, seed: u64) -> Troubles<'_> {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let at = dice.choose_multiple(1..=BEGIN, KILLS);
+        let kills = at.into_iter().map(|at| (at, Duration::from_millis(dice.u64(0..5000)))).collect();
+        eprintln!("seed {seed}: killed at {kills:?}");
+        Troubles { lab, kills, begun: BTreeSet::new(), dropped: false, blocked: false, waited: false }
+    }
+
+    /// Meets an event with trouble; returns whether kup is to be killed now.
+    fn meet(&mut self, event: &Value) -> bool {
+        let step = event["step"].as_str().unwrap_or("");
+        if event["type"] == "work_began" && self.begun.insert(step.to_string()) {
+            if step.ends_with("cp2/kubeadm-upgrade-node") {
+                refused(self.lab);
+                // Every ssh connection to cp2 dies while kubeadm works there.
+                std::thread::sleep(Duration::from_secs(5));
+                self.lab.inside("cp2", "pkill -KILL -f 'sshd: root'");
+                self.dropped = true;
+            }
+            if step.contains("/cp3/") && !self.blocked {
+                self.budget(4);
+                self.blocked = true;
+            }
+            if let Some(later) = self.kills.remove(&(self.begun.len() as u64)) {
+                std::thread::sleep(later);
+                return true;
+            }
+        }
+        // While w1 is drained, the budget allows nothing for 30 s.
+        let waits = event["type"] == "step_waiting" && step.ends_with("w1/drain") && !self.waited;
+        if waits && event["reason"].as_str().is_some_and(|reason| reason.contains("default/web")) {
+            std::thread::sleep(Duration::from_secs(30));
+            self.budget(3);
+            self.waited = true;
+        }
+        false
+    }
+
+    fn budget(&self, healthy: u32) {
+        let patch = format!("{{\"spec\":{{\"minAvailable\":{healthy}}}}}");
+        self.lab.kubectl(&["patch", "pdb", "web", "--type=merge", "-p", &patch]);
+    }
+}
+
 /// Starts kup with JSON on its standard output.
-fn run(lab: &Lab, args: &[&str]) -> Child {
+fn run(lab: &Lab, args: &[&str]) -> Running {
     let snapshots = format!("snapshots={}", lab.folder.path().join("snapshots").display());
     let mut command = lab.kup(args);
     if args[0] == "run" {
         command.args(["--set", &snapshots]);
     }
-    command.args(["--yes", "--json"]).stdout(Stdio::piped()).spawn().expect("kup starts")
+    Running(command.args(["--yes", "--json"]).stdout(Stdio::piped()).spawn().expect("kup starts"))
+}
+
+/// A kup at work; it is killed (`kill -9`) when the value is dropped, so that a test that fails leaves none.
+struct Running(Child);
+
+impl Running {
+    fn ends_well(&mut self) -> bool {
+        self.0.wait().expect("an exit code").success()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Reads events until `done` says so, or to the end; returns whether `done` did.
-fn follow(kup: &mut Child, mut done: impl FnMut(&Value) -> bool) -> bool {
-    let out = kup.stdout.take().expect("a pipe");
+fn follow(kup: &mut Running, mut done: impl FnMut(&Value) -> bool) -> bool {
+    let out = kup.0.stdout.take().expect("a pipe");
     for line in BufReader::new(out).lines() {
         let Ok(line) = line else { return false };
         let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
@@ -168,6 +219,8 @@ fn upgraded(lab: &Lab, holds_before: &[String]) {
     assert!(proxy.ends_with(":v1.34.4"), "{proxy}");
     assert_eq!(holds(lab), holds_before);
     for node in NODES {
+        let begun = lab.on(node, "journalctl -q -o cat | grep -c '^Started .*kubeadm upgrade ' || true");
+        assert_eq!(begun.trim(), "1", "kubeadm began on {node} once, however often kup was killed");
         assert_eq!(
             lab.on(node, "ls /run/kup 2>/dev/null; systemctl list-units --all --plain --no-legend 'kup-*'"),
             "",
