@@ -99,7 +99,7 @@ fn main() {
         ("just --summary", just, &["--summary"], has_just),
         ("kup fmt", kup, &["fmt", "-"], true),
         ("just --dump", just, &["--dump"], has_just),
-        ("kup plan", kup, &["plan", "scale.kup", "--hosts", "hosts.toml"], true),
+        ("kup plan", kup, &["plan", "scale.kup", "--sim", "1+1@v1.33.4"], true),
         ("just --dry-run", just, &["--dry-run", "all"], has_just),
         ("ninja -n", Path::new("ninja"), &["-n"], has_ninja),
     ];
@@ -110,7 +110,6 @@ fn main() {
             ("scale.kup", playbook(steps)),
             ("justfile", justfile(steps)),
             ("build.ninja", ninja(steps)),
-            ("hosts.toml", "[[host]]\nname = \"a\"\n".to_string()),
         ];
         for (name, text) in texts {
             fs::write(folder.join(name), text).unwrap_or_else(|e| panic!("{e}"));
