@@ -106,11 +106,8 @@ fn main() {
     let heads: String = works.iter().map(|(name, ..)| format!(" {name:>14}")).collect();
     println!("  steps{heads}   medians of {ROUNDS}, in ms");
     for steps in [1_000, 10_000, 100_000] {
-        let texts = [
-            ("scale.kup", playbook(steps)),
-            ("justfile", justfile(steps)),
-            ("build.ninja", ninja(steps)),
-        ];
+        let texts =
+            [("scale.kup", playbook(steps)), ("justfile", justfile(steps)), ("build.ninja", ninja(steps))];
         for (name, text) in texts {
             fs::write(folder.join(name), text).unwrap_or_else(|e| panic!("{e}"));
         }

@@ -123,20 +123,24 @@ fn forty_workers_are_upgraded() {
     assert_eq!(outcome(&ran), "done");
 }
 
-/// What a person with 500 nodes waits for a rehearsal; an optimized build is held to it, and `KUP`
-/// names one where the tests themselves are not.
+/// What a person with 500 nodes waits for a rehearsal: less than 10 s on the machine of `benches/README.md`.
+/// Machines differ, so a hundred workers are the measure (a square would be 25 times). An optimized build is held to it, and `KUP` names
+/// one where the tests themselves are not.
 #[test]
-fn five_hundred_workers_are_upgraded_within_ten_seconds() {
+fn five_hundred_workers_take_less_than_fifteen_times_as_long_as_a_hundred() {
     if cfg!(debug_assertions) && std::env::var_os("KUP").is_none() {
         return eprintln!("skipped: this build is not optimized, and KUP names no other");
     }
-    // The best of three: what else the machine does is no part of it.
-    let best = (0..3).map(|_| {
+    let took = |workers: u32| {
         let kup = Kup::new().with_main_job();
         let begun = std::time::Instant::now();
-        kup.run(&format!("{MAIN} --sim 3+500@v1.33.4")).exits(0);
-        begun.elapsed().as_secs()
-    });
-    let best = best.min().unwrap_or(u64::MAX);
-    assert!(best < 10, "{best} s");
+        kup.run(&format!("{MAIN} --sim 3+{workers}@v1.33.4")).exits(0);
+        begun.elapsed()
+    };
+    // The best of three, in turns: what else the machine does is no part of it.
+    let both = (0..3).map(|_| (took(100), took(500))).collect::<Vec<_>>();
+    let few = both.iter().map(|(few, _)| *few).min().unwrap_or_default();
+    let many = both.iter().map(|(_, many)| *many).min().unwrap_or_default();
+    eprintln!("a hundred workers in {few:?}, five hundred in {many:?}");
+    assert!(many < few * 15, "{many:?} instead of {few:?}");
 }
