@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use dsl::program::Effect;
 use dsl::value::Value;
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
 
 use super::task::Performer;
@@ -69,7 +69,17 @@ pub async fn probe(
         };
         (id, answer.map_or_else(Probe::Failed, Probe::Check))
     };
-    asked.into_iter().map(ask).collect::<FuturesUnordered<_>>().collect().await
+    let (mut answers, waiting) = (HashMap::with_capacity(asked.len()), FuturesUnordered::new());
+    for id in asked {
+        // Most looks have nothing to wait for, and ten thousand futures at once would have their price.
+        let mut asking = Box::pin(ask(id));
+        match asking.as_mut().now_or_never() {
+            Some((id, answer)) => drop(answers.insert(id, answer)),
+            None => waiting.push(asking),
+        }
+    }
+    answers.extend(waiting.collect::<Vec<_>>().await);
+    answers
 }
 
 /// Returns whether a step's look says something before the run. What only reads is asked in its turn,
