@@ -313,3 +313,16 @@ pub enum Effect {
         output: String,
     },
 }
+
+impl Effect {
+    /// Returns the step that it is about; a hook is performed beside all steps.
+    pub fn step(&self) -> Option<StepId> {
+        match self {
+            Effect::Probe(step, _) | Effect::Cancel(step, _) | Effect::Clean { step, .. } => Some(*step),
+            Effect::Start { step, .. } | Effect::Follow { step, .. } | Effect::Undo { step, .. } => {
+                Some(*step)
+            }
+            Effect::Hook { .. } => None,
+        }
+    }
+}

@@ -1,13 +1,17 @@
 //! The driver: stands between the machine and the world. All events of a round are appended to the
-//! journal, with one sync, before the first effect of the round is performed.
+//! journal, with one sync, before the first effect of the round is performed. Only looks begin before it.
 //!
 //! ```text
 //!            inputs                      events
 //!   people ---------> .-----------.  -----------> journal (synced) ---> sink
-//!   tasks  ---------> |  machine  |
-//!   clock  --Tick---> '-----------'  -----------> tasks: one an effect
-//!                                      effects
+//!   tasks  ---------> |  machine  |                     |
+//!   clock  --Tick---> '-----------'  ------------------ v -------> tasks: one an effect
+//!                           |          effects                       |
+//!                           '------------------------------------> tasks: looks
 //! ```
+//!
+//! A step has one sync on its critical path: its end, and the intent of what follows it, go to disk together;
+//! what looks before it begins does so meanwhile.
 
 mod hook;
 mod probe;
@@ -19,11 +23,12 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -102,11 +107,29 @@ pub async fn drive(
     let mut people = true;
     let mut windows = Windows::of(machine.plan());
     windows.tell(machine, millis(elapsed()), clock.wall());
+    let mut now = millis(elapsed());
     loop {
-        let mut events = Vec::new();
-        let now = millis(elapsed());
-        while let Some(event) = machine.poll_event() {
-            events.push((now, event));
+        let (mut events, mut effects) = (Vec::new(), Vec::new());
+        // A look changes nothing, so it need not wait for the disk: one that asks nobody has its answer at
+        // once, and what follows is on disk with what came before. All other effects wait for the sync.
+        let (mut room, mut waits) = (ROUND, HashSet::new());
+        loop {
+            events.extend(std::iter::from_fn(|| machine.poll_event()).map(|event| (now, event)));
+            let Some(effect) = machine.poll_effect() else { break };
+            let args = machine.arguments(&effect, &|action, name| performer.actions.is_line(action, name));
+            match effect {
+                Effect::Probe(step, _) if room > 0 && !waits.contains(&step) && !tasks.is_busy(step) => {
+                    room -= 1;
+                    tasks.look(step, performer.clone().perform(effect, args, answers.clone()));
+                    while let Ok(more) = answered.try_recv() {
+                        machine.handle(now, more);
+                    }
+                }
+                effect => {
+                    waits.extend(effect.step());
+                    effects.push((effect, args));
+                }
+            }
         }
         journal.append(&events)?;
         let mut outcome = None;
@@ -116,8 +139,7 @@ pub async fn drive(
                 outcome = Some(*end);
             }
         }
-        while let Some(effect) = machine.poll_effect() {
-            let args = machine.arguments(&effect, &|action, name| performer.actions.is_line(action, name));
+        for (effect, args) in effects {
             tasks.perform(effect, args, &performer, &answers);
         }
         if let Some(outcome) = outcome {
@@ -158,7 +180,7 @@ pub async fn drive(
         };
         let Some(first) = first else { continue };
         // One time for the round: an event's deadline and the journal's stamp must agree.
-        let now = millis(elapsed());
+        now = millis(elapsed());
         if let Some(heard) = heard.as_deref_mut().filter(|_| wanted) {
             heard(journal.records(), now, &first)?;
         }
@@ -185,6 +207,19 @@ struct Tasks {
 }
 
 impl Tasks {
+    /// Returns whether something is still done with a step.
+    fn is_busy(&self, step: StepId) -> bool {
+        self.of.get(&step).is_some_and(|task| !task.is_finished())
+    }
+
+    /// Begins a look here and now, and leaves what must be waited for to a task.
+    fn look(&mut self, step: StepId, look: impl Future<Output = ()> + Send + 'static) {
+        let mut look = Box::pin(look);
+        if (&mut look).now_or_never().is_none() {
+            self.of.insert(step, self.set.spawn(look));
+        }
+    }
+
     fn perform(
         &mut self,
         effect: Effect,
@@ -192,14 +227,10 @@ impl Tasks {
         performer: &Arc<Performer>,
         answers: &mpsc::UnboundedSender<Input>,
     ) {
-        let step = match &effect {
-            // What is said beside the run is nobody's turn.
-            Effect::Hook { .. } => {
-                self.set.spawn(performer.clone().perform(effect, args, answers.clone()));
-                return;
-            }
-            Effect::Probe(step, _) | Effect::Cancel(step, _) | Effect::Clean { step, .. } => *step,
-            Effect::Start { step, .. } | Effect::Follow { step, .. } | Effect::Undo { step, .. } => *step,
+        // What is said beside the run is nobody's turn.
+        let Some(step) = effect.step() else {
+            self.set.spawn(performer.clone().perform(effect, args, answers.clone()));
+            return;
         };
         // A task that has answered is at its end; one that has not is no longer waited for. A clean-up that
         // is still at it would remove what the step's next attempt may have to find.
