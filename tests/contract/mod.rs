@@ -146,8 +146,9 @@ fn before() -> Vec<Case> {
 /// The upgrade of one control plane and one worker, in the words that stdlib uses.
 fn upgrade(node: &'static str, first: bool) -> Vec<Ask> {
     use Alike::{Lines, Words};
-    let on = |line: &str, alike| case(node, line, alike);
-    let mut cases = vec![
+    let on = |line: &str, alike| Ask::Command(case(node, line, alike));
+    let mut asks = vec![
+        Ask::Switch(node),
         on(UPDATE, Words(&["Reading package lists..."])),
         on(
             &format!("{INSTALL} kubeadm=1.34.4-1.1"),
@@ -159,22 +160,24 @@ fn upgrade(node: &'static str, first: bool) -> Vec<Ask> {
         on("kubeadm version -o short", Lines),
     ];
     if first {
-        cases.push(on("kubeadm upgrade plan v1.34.4 -o json", Alike::Json));
-        cases.push(on(
+        asks.push(on("kubeadm upgrade plan v1.34.4 -o json", Alike::Json));
+        asks.push(on(
             "kubeadm upgrade apply v1.34.4 --yes",
             Words(&["[upgrade] SUCCESS! A control plane node of your cluster was upgraded to \"v1.34.4\"."]),
         ));
-        cases.push(on(
+        // Its first job has 15 s, and whoever would run it has just been started.
+        asks.push(Ask::Settle);
+        asks.push(on(
             "kubeadm upgrade apply v1.34.4 --yes",
             Words(&["Current and new manifests of kube-apiserver are equal, skipping upgrade"]),
         ));
     } else {
-        cases.push(on(
+        asks.push(on(
             "kubeadm upgrade node",
             Words(&["The kubelet configuration for this node was successfully upgraded!"]),
         ));
     }
-    cases.extend([
+    asks.extend([
         on("apt-mark unhold kubelet kubectl", Lines),
         on(
             &format!("{INSTALL} kubelet=1.34.4-1.1 kubectl=1.34.4-1.1"),
@@ -190,7 +193,7 @@ fn upgrade(node: &'static str, first: bool) -> Vec<Ask> {
         on("kubelet --version", Lines),
         on("systemctl is-active kubelet", Lines),
     ]);
-    std::iter::once(Ask::Switch(node)).chain(cases.into_iter().map(Ask::Command)).collect()
+    asks
 }
 
 /// Returns all questions, in their order.
