@@ -30,8 +30,8 @@ use thiserror::Error;
 pub use again::Again;
 pub use format::{Header, Keys, VERSION};
 pub use read::{Recorded, Torn};
-pub(crate) use store::sync_folder;
 pub use store::{Folder, Store, run_id};
+pub(crate) use store::{lock_alone, sync_folder};
 pub use stored::Stored;
 pub use write::{Journal, Storage};
 

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use super::JournalError;
@@ -175,7 +176,7 @@ impl Folder {
     }
 
     fn lock(&self, file: &File) -> Result<(), JournalError> {
-        match file.try_lock() {
+        match lock_alone(file) {
             Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(JournalError::Busy(self.run.clone())),
             Err(TryLockError::Error(source)) => {
@@ -183,6 +184,19 @@ impl Folder {
             }
         }
     }
+}
+
+/// Locks a file for this process alone. Who looks whether it is locked holds it for an instant, and so
+/// does a child of a process that gave it back, between its fork and its exec (flock(2)): a lock is
+/// somebody's only if it stays.
+pub(crate) fn lock_alone(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..50 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
+            result => return result,
+        }
+    }
+    file.try_lock()
 }
 
 /// Opens a file that only its owner may read.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{LockError, Who};
+use crate::journal::lock_alone;
 
 /// A locked file.
 pub(super) struct FileLock {
@@ -68,7 +69,7 @@ impl FileLock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(&path).map_err(failed)?;
-        let locked = file.try_lock();
+        let locked = lock_alone(&file);
         let mut text = String::new();
         let last: Option<Content> = match file.read_to_string(&mut text) {
             Ok(_) => serde_json::from_str(&text).ok(),

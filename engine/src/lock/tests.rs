@@ -250,3 +250,19 @@ async fn on_one_machine_the_file_is_enough() {
     lock.release().await;
     assert!(Lock::acquire(&ports, root.path(), "", "two", &who("a")).await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_somebody_only_looks_at_or_is_just_giving_back_is_free() {
+    let root = tempfile::tempdir().unwrap();
+    let ports = Ports { kube: None, ..Cluster::default().ports(0) };
+    let lock = Lock::acquire(&ports, root.path(), "", "one", &who("a")).await.unwrap();
+    lock.release().await;
+    let file = std::fs::File::open(root.path().join("locks/hosts.lock")).unwrap();
+    file.try_lock_shared().unwrap();
+    let look = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        drop(file);
+    });
+    assert!(Lock::acquire(&ports, root.path(), "", "two", &who("a")).await.is_ok());
+    look.join().unwrap();
+}
