@@ -10,6 +10,7 @@ mod docs;
 mod editors;
 mod etcd;
 mod hostile;
+mod makespan;
 mod support;
 mod tidy;
 mod treesitter;

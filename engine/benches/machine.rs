@@ -1,24 +1,36 @@
-//! Prints how fast plans are made and run: the pure core alone, with a driver that answers at once.
-//! No framework: each figure is the best of a few rounds, and memory is the peak of the process.
+//! Prints how fast plans are made and run: the pure core alone, with a driver that answers at once, and what
+//! the driver adds with its journal. No framework: each figure is the best of a few rounds, and memory is the
+//! peak of the process.
 
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use dsl::program::*;
 use dsl::span::{FileId, Span};
 use dsl::value::{Type, Value};
-use kup_engine::action::Check;
+use kup_engine::action::{Action, Actions, Check, Context, Progress};
+use kup_engine::event::{Event, Failure, Outcome};
 use kup_engine::inventory::{Inventory, Node};
+use kup_engine::journal::{Header, Store};
+use kup_engine::live;
 use kup_engine::machine::{self, Input, Machine};
 use kup_engine::plan::{self, Plan, Probe};
+use kup_engine::port::{Ports, Shell, Shells};
+use kup_engine::run::{self, Run};
+use kup_engine::secret::Secrets;
 
 const SPAN: Span = Span { file: FileId(0), start: 0, end: 0 };
 
 fn main() {
     let only = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
-    let cases: [(&str, fn()); 5] = [
+    let cases: [(&str, fn()); 8] = [
+        ("driven-100k", || driven(100_000, false)),
+        ("driven-synced", || driven(100_000, true)),
+        ("waiting-100k", || waiting(100_000)),
         ("machine", || running(&fleet(1_000), 1_000)),
         ("stages-10k", || planning(&layers(10_000), 1)),
         ("stages-100k", || planning(&layers(100_000), 1)),
@@ -116,6 +128,123 @@ fn drive(plan: &Arc<Plan>) -> usize {
     }
 }
 
+/// What the steps of a driven run do: nothing, or nothing for an hour.
+struct Idle {
+    waits: bool,
+    waiting: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Action for Idle {
+    fn name(&self) -> &'static str {
+        "run command"
+    }
+
+    async fn check(&self, _: &Context) -> Result<Check, Failure> {
+        Ok(needs())
+    }
+
+    async fn start(&self, _: &Context, _: &Value) -> Result<Progress, Failure> {
+        match self.waits {
+            true => Ok(self.pending()),
+            false => Ok(Progress::Done(Value::None)),
+        }
+    }
+
+    async fn poll(&self, _: &Context, _: &Value) -> Result<Progress, Failure> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Ok(self.pending())
+    }
+}
+
+impl Idle {
+    fn pending(&self) -> Progress {
+        let (handle, again) = (Value::Text("kup-r1-a2906e1d50-1".into()), Duration::from_secs(3600));
+        Progress::Pending { handle, reason: "pod shop/db-1".into(), again }
+    }
+}
+
+struct Nowhere;
+
+impl Shells for Nowhere {
+    fn on(&self, _: &str) -> Arc<dyn Shell> {
+        self.here()
+    }
+
+    fn here(&self) -> Arc<dyn Shell> {
+        Arc::new(live::Local)
+    }
+}
+
+/// Drives a plan with a journal in a folder; returns when it ends, or when all of it waits.
+async fn with_a_journal(plan: &Arc<Plan>, waits: bool, sync: bool) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = Store::new(folder.path()).create("r").expect("a folder of the run");
+    let header = Header {
+        run: "r".into(),
+        cluster: String::new(),
+        host: "h".into(),
+        user: "u".into(),
+        started: "2026-11-28T12:00:00Z".into(),
+        plan: "d".into(),
+        seed: 1,
+    };
+    let mut journal = folder.begin(&header, plan, sync).expect("a journal");
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let action: Arc<dyn Action> = Arc::new(Idle { waits, waiting: waiting.clone() });
+    let (people, inputs) = tokio::sync::mpsc::channel(1);
+    people.send(Input::Begin { by: "bench".into() }).await.expect("there is room");
+    let run = Run {
+        machine: &mut Machine::new(plan.clone(), 1),
+        journal: &mut journal,
+        actions: Actions::new([action]),
+        ports: Ports {
+            kube: None,
+            shells: Arc::new(Nowhere),
+            clock: Arc::new(live::SystemClock::default()),
+            web: None,
+        },
+        inventory: Arc::default(),
+        id: "r".into(),
+        folder: "/".into(),
+        secrets: Arc::new(Secrets::closed()),
+        heard: None,
+    };
+    let mut told = |_: u64, event: &Event| drop(black_box(event));
+    let all_wait = async {
+        while waiting.load(Ordering::Relaxed) < plan.steps.len() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        outcome = run::drive(run, inputs, &mut told) => assert_eq!(outcome.expect("it ends"), Outcome::Done),
+        () = all_wait, if waits => println!("resident {} MiB", resident() >> 20),
+    }
+}
+
+fn driven(steps: u32, sync: bool) {
+    let plan = Arc::new(plan::build(&layers(steps), &inventory(1), &[]).expect("a plan"));
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let wall = || {
+        let began = Instant::now();
+        runtime.block_on(with_a_journal(&plan, false, sync));
+        began.elapsed()
+    };
+    let best = (0..5).map(|_| wall()).min().expect("five of them");
+    let synced = if sync { "synced" } else { "not synced" };
+    println!("{steps:>7} steps  driven, the journal {synced}, in {best:.2?}  peak {} MiB", peak());
+}
+
+/// What each step that waits costs: all that grows between the plan and the moment at which all wait.
+fn waiting(steps: u32) {
+    let plan = Arc::new(plan::build(&side_by_side(steps), &inventory(1), &[]).expect("a plan"));
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let before = resident();
+    runtime.block_on(with_a_journal(&plan, true, false));
+    let each = (peak_bytes() - before) / u64::from(steps);
+    println!("{steps:>7} steps  wait at once, {each} bytes each at the peak");
+}
+
 fn needs() -> Check {
     Check::Needs { now: "v1.33.4".into(), then: "v1.34.2".into(), before: Value::Text("v1.33.4".into()) }
 }
@@ -124,12 +253,24 @@ fn probes(plan: &Plan) -> HashMap<plan::StepId, Probe> {
     plan.ids().map(|id| (id, Probe::Check(needs()))).collect()
 }
 
-/// The peak of the resident memory, as Linux counts it.
+/// The peak of the resident memory in MiB, as Linux counts it.
 fn peak() -> u64 {
+    peak_bytes() >> 20
+}
+
+fn peak_bytes() -> u64 {
+    memory("VmHWM:")
+}
+
+fn resident() -> u64 {
+    memory("VmRSS:")
+}
+
+fn memory(of: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(of));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.unwrap_or(0) / 1024
+    kib.unwrap_or(0) << 10
 }
 
 fn inventory(workers: usize) -> Inventory {
@@ -191,6 +332,14 @@ fn layers(number: u32) -> Program {
         if layer == 0 { vec![] } else { (0..3).map(within).collect() }
     };
     let stages = (0..number).map(|i| stage(format!("s{i}"), before(i), vec![call(0, vec![line()])]));
+    program(vec![task("run command", &["line"], header)], stages.collect())
+}
+
+/// So many stages of one step without an order.
+fn side_by_side(number: u32) -> Program {
+    let header = Header { effect: Effect::ChangesHere, ..Header::default() };
+    let line = || expr(ExprKind::Literal(Value::Text("true".into())), Type::Text);
+    let stages = (0..number).map(|i| stage(format!("s{i}"), vec![], vec![call(0, vec![line()])]));
     program(vec![task("run command", &["line"], header)], stages.collect())
 }
 

@@ -63,6 +63,15 @@ pub enum Event {
         /// For what.
         reason: String,
     },
+    /// An attempt, or an attempt at undoing, has used half of its time; told once.
+    StepSlow {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: u32,
+        /// When it fails unless it ends before, in milliseconds of the run.
+        until: u64,
+    },
     /// An attempt failed and another one follows at `until` (milliseconds of the run).
     AttemptFailed {
         /// The step.

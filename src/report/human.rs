@@ -47,6 +47,14 @@ impl Report for Human {
                 &format!("{YELLOW}…{RESET}"),
                 &format!("{YELLOW}waits {}: {}{RESET}", took(self.track.since(*step, at)), one_line(reason)),
             ),
+            Event::StepSlow { step, until, .. } => {
+                let left = took(until.saturating_sub(at));
+                row(
+                    step,
+                    &format!("{YELLOW}…{RESET}"),
+                    &format!("{YELLOW}slow: fails in {left}, unless it ends before{RESET}"),
+                )
+            }
             Event::AttemptFailed { step, attempt, failure, until } => row(
                 step,
                 &format!("{YELLOW}!{RESET}"),

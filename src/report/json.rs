@@ -87,6 +87,12 @@ enum Record {
         attempt: u32,
         reason: String,
     },
+    StepSlow {
+        #[serde(flatten)]
+        step: StepOf,
+        attempt: u32,
+        until: u64,
+    },
     AttemptFailed {
         #[serde(flatten)]
         step: StepOf,
@@ -259,6 +265,7 @@ fn record(plan: &Plan, event: &Event) -> Record {
         Event::StepWaiting { step, attempt, reason } => {
             Record::StepWaiting { step: of(&step), attempt, reason }
         }
+        Event::StepSlow { step, attempt, until } => Record::StepSlow { step: of(&step), attempt, until },
         Event::AttemptFailed { step, attempt, failure, until } => {
             Record::AttemptFailed { step: of(&step), attempt, failure: why(failure), until }
         }
@@ -706,6 +713,7 @@ mod tests {
         "work_found",
         "work_began",
         "step_waiting",
+        "step_slow",
         "attempt_failed",
         "step_done",
         "step_failed",

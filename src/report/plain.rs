@@ -49,6 +49,11 @@ impl Report for Plain {
                 change => of(step, "changes", change),
             },
             Event::StepWaiting { step, reason, .. } => of(step, "waits", one_line(reason)),
+            Event::StepSlow { step, until, .. } => of(
+                step,
+                "slow",
+                format!("fails in {}, unless it ends before", took(until.saturating_sub(at))),
+            ),
             Event::AttemptFailed { step, attempt, failure, until } => {
                 let next = format!("attempt {attempt}, again in {}", took(until.saturating_sub(at)));
                 of(step, "retries", format!("{} ({next})", reason(failure)))

@@ -35,6 +35,7 @@ impl Track {
             | Event::StepSkipped(..)
             | Event::WorkBegan { .. }
             | Event::StepWaiting { .. }
+            | Event::StepSlow { .. }
             | Event::AttemptFailed { .. }
             | Event::StepDone { .. }
             | Event::StepFailed { .. }

@@ -90,6 +90,8 @@ impl View {
             | Event::WhenDecided { .. }
             | Event::WorkFound { .. }
             | Event::WorkBegan { .. }
+            // Its row has its age, which says as much.
+            | Event::StepSlow { .. }
             | Event::StepWaived { .. }
             | Event::RetryAsked { .. }
             | Event::RunAborted { .. }

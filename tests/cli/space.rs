@@ -1,10 +1,11 @@
-//! A disk without room for the run: what is not recorded is not begun.
+//! A disk without room for the run, one that cannot be written and one whose syncs fail: what is not recorded
+//! is not begun.
 
 use std::fs;
 use std::process::Command;
 
 use crate::support::sshd::{Hosts, OPTIONS};
-use crate::support::{Kup, Ran, binary};
+use crate::support::{Kup, Ran, binary, repository};
 
 const RUN: &str = "run up.kup --yes --sim 1+1@v1.33.4 --set target=v1.34.2";
 
@@ -60,6 +61,56 @@ stage s {
     assert!(tries() <= told && told <= tries() + 1 && tries() < 60, "{told} told, {} made", tries());
     kup.run("resume --yes --ssh-config ssh/config").exits(0).says("done: 1 change");
     assert_eq!(tries(), 60);
+}
+
+#[test]
+fn a_sync_that_fails_ends_the_run_before_the_effect_and_the_run_goes_on_when_the_disk_is_mended() {
+    let kup = Kup::new();
+    let here = kup.path("").display().to_string();
+    let stages: Vec<String> = (1..=6)
+        .map(|i| {
+            let after = if i == 1 { String::new() } else { format!(" after s{}", i - 1) };
+            format!("stage s{i}{after} {{ run command \"echo {i} >> {here}/done\" on=local }}\n")
+        })
+        .collect();
+    let kup = kup.with("six.kup", format!("playbook \"Six\"\n\n{}", stages.join("\n")));
+    let Some(_hosts) = Hosts::start(&kup, &["a"]) else { return };
+    let faulty = kup.path("faulty.so");
+    let source = repository().join("tests/support/faulty.rs");
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--edition=2024", "--crate-type=cdylib", "-o"]).arg(&faulty).arg(source);
+    assert!(rustc.status().unwrap().success(), "`tests/support/faulty.rs` cannot be built");
+
+    let done = || fs::read_to_string(kup.path("done")).unwrap_or_default().lines().count();
+    let preload = format!("LD_PRELOAD={}", faulty.display());
+    let mut command = Command::new("env");
+    command.args([&preload, "KUP_TEST_SYNCS=4", &binary()]);
+    command.args(format!("run six.kup --yes {OPTIONS}").split_whitespace());
+    let ran = kup.output(&mut command).exits(6).says("cannot write `").says("Input/output error");
+    ran.says("kup resume");
+    // One sync a step: the first holds the intent of the first step, the fourth would have been that of the
+    // fourth.
+    assert_eq!(done(), 3);
+    kup.run("resume --yes --ssh-config ssh/config").exits(0);
+    assert_eq!(fs::read_to_string(kup.path("done")).unwrap(), "1\n2\n3\n4\n5\n6\n");
+}
+
+#[test]
+fn a_read_only_file_system_stops_the_run_before_it_begins() {
+    let kup = Kup::new().with_main_job().with("state/here", "");
+    let script = "mount --bind state state && mount -o remount,ro,bind state && exec \"$0\" ";
+    let inside = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-c", script, &binary()]);
+        command
+    };
+    // Not every machine lets its users mount something.
+    if kup.output(&mut inside(&format!("{script}--version"))).code != 0 {
+        return;
+    }
+    let ran = kup.output(&mut inside(&format!("{script}{RUN}"))).exits(8).says("cannot write `");
+    ran.says("Read-only file system");
+    assert!(!kup.path("snapshots").exists(), "nothing was begun");
 }
 
 fn the_run(kup: &Kup) -> String {

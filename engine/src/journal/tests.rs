@@ -157,6 +157,7 @@ fn events() -> Vec<(u64, Event)> {
         Event::StepDone { step: cordon, attempt: 1, changed: true, value: Value::Text("ok".into()) },
         Event::WorkBegan { step: drain, attempt: 1, handle: Value::Number(-4) },
         Event::StepWaiting { step: drain, attempt: 1, reason: "pod shop/db-1".into() },
+        Event::StepSlow { step: drain, attempt: 1, until: 98 },
         Event::AttemptFailed { step: drain, attempt: 1, failure: failure.clone(), until: 99 },
         Event::StepFailed { step: drain, attempt: 2, failure: failure.clone() },
         Event::StepSkipped(drain, "no".into()),

@@ -162,7 +162,7 @@ impl Machine {
             (Phase::Probing | Phase::Starting | Phase::Following, _) => Effect::Probe(id, attempt),
         };
         self.effects.push_back(effect);
-        self.timers.set(Timer::Timeout(id), now.saturating_add(self.plan.step(id).timeout));
+        self.set_limit(now, Timer::Timeout(id), id, self.plan.step(id).timeout);
     }
 
     fn probed(&mut self, now: u64, step: StepId, attempt: u32, check: Check) {
@@ -174,7 +174,7 @@ impl Machine {
             Check::Needs { .. } if self.state.mode() == Mode::Stopping => {
                 // Its work has not begun, and nothing new begins: it stays as it is, and a resumed
                 // run probes the same attempt again.
-                self.timers.clear(Timer::Timeout(step));
+                self.clear_limit(step);
                 self.abandoned.insert(step);
             }
             Check::Needs { now: is, then, before } => {
@@ -205,7 +205,7 @@ impl Machine {
     }
 
     fn step_done(&mut self, now: u64, step: StepId, attempt: u32, value: Value) {
-        self.timers.clear(Timer::Timeout(step));
+        self.clear_limit(step);
         // A probe that finds the work done after an earlier one found work sees our own change: it
         // counts, or nobody would take it back.
         let changed = self.state.step(step).found && self.plan.step(step).effect != Touches::Reads;
@@ -213,7 +213,7 @@ impl Machine {
     }
 
     fn attempt_failed(&mut self, now: u64, step: StepId, attempt: u32, failure: Failure) {
-        self.timers.clear(Timer::Timeout(step));
+        self.clear_limit(step);
         let record = self.state.step(step);
         let policy = self.plan.step(step);
         let round = attempt - record.first + 1;
@@ -223,7 +223,16 @@ impl Machine {
             Class::Unknown => !record.unknown || policy.effect == Touches::Reads,
             Class::Final => false,
         };
-        if !may || round > policy.retry.times {
+        let failed = self.state.failed_in_a_row() + 1;
+        let side_by_side = self.state.running() + self.state.backing_off();
+        let spent = failure.class == Class::Transient && failed > retry::budget(side_by_side);
+        if !may || round > policy.retry.times || spent {
+            let failure = match may && round <= policy.retry.times {
+                true => {
+                    Failure { message: format!("{}; {}", failure.message, retry::spent(failed)), ..failure }
+                }
+                false => failure,
+            };
             self.step_failed(now, step, attempt, failure);
             self.take_back(now, step);
             return;
@@ -279,6 +288,7 @@ impl Machine {
                     None => self.attempt(now, step),
                 },
                 Timer::Soak(each) => self.admit(now, each),
+                Timer::Slow(step) => self.slow(now, step),
                 Timer::Timeout(step) => self.timed_out(now, step),
                 Timer::UndoTimeout(step) => self.undo_timed_out(now, step),
                 Timer::UndoBackoff(step) => self.undo(now, step),
@@ -347,7 +357,7 @@ impl Machine {
         for id in plan.ids() {
             let StepState::Running { attempt, .. } = self.state.step(id).state else { continue };
             if !plan.step(id).long && self.abandoned.insert(id) {
-                self.timers.clear(Timer::Timeout(id));
+                self.clear_limit(id);
                 self.effects.push_back(Effect::Cancel(id, attempt));
             }
         }
@@ -592,14 +602,45 @@ impl Machine {
         let attempt = self.state.step(id).attempt + 1;
         self.emit(now, Event::AttemptStarted(id, attempt));
         self.effects.push_back(Effect::Probe(id, attempt));
-        self.timers.set(Timer::Timeout(id), now.saturating_add(self.plan.step(id).timeout));
+        self.set_limit(now, Timer::Timeout(id), id, self.plan.step(id).timeout);
+    }
+
+    /// Gives an attempt its time. When half of it is over the run says so.
+    pub(super) fn set_limit(&mut self, now: u64, end: Timer, id: StepId, time: u64) {
+        self.timers.set(Timer::Slow(id), now.saturating_add(time / 2));
+        self.timers.set(end, now.saturating_add(time));
+    }
+
+    /// Takes the time of an attempt away: it has ended, or its answer is no longer waited for.
+    pub(super) fn clear_limit(&mut self, id: StepId) {
+        self.timers.clear(Timer::Slow(id));
+        self.timers.clear(Timer::Timeout(id));
+        self.timers.clear(Timer::UndoTimeout(id));
+    }
+
+    fn slow(&mut self, now: u64, step: StepId) {
+        let record = self.state.step(step);
+        let (attempt, end) = match record.state {
+            StepState::Running { .. } => (record.attempt, Timer::Timeout(step)),
+            StepState::Undoing { .. } => (record.undo_attempt, Timer::UndoTimeout(step)),
+            StepState::Waiting
+            | StepState::BackingOff { .. }
+            | StepState::Done
+            | StepState::Failed
+            | StepState::Skipped
+            | StepState::Undone
+            | StepState::UndoFailed => return,
+        };
+        if let Some(until) = self.timers.at(end) {
+            self.emit(now, Event::StepSlow { step, attempt, until });
+        }
     }
 
     /// Begins nothing new; `then` follows when nothing runs any more.
     pub(super) fn stop(&mut self, now: u64, by: String, then: Then) {
         self.then = then;
         self.timers.retain(|timer| match timer {
-            Timer::Timeout(_) | Timer::UndoTimeout(_) | Timer::UndoBackoff(_) => true,
+            Timer::Slow(_) | Timer::Timeout(_) | Timer::UndoTimeout(_) | Timer::UndoBackoff(_) => true,
             Timer::Backoff(_) | Timer::Soak(_) => false,
         });
         self.emit(now, Event::Stopping { by });

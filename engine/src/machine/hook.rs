@@ -248,6 +248,7 @@ fn moments(plan: &Plan, event: &Event) -> Vec<Moment> {
         | Event::StepSkipped(..)
         | Event::WorkFound { .. }
         | Event::WorkBegan { .. }
+        | Event::StepSlow { .. }
         | Event::UndoStarted { .. }
         | Event::UndoRetried { .. }
         | Event::UndoDone(_)

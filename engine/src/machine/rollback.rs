@@ -129,7 +129,7 @@ impl Machine {
         self.abandoned.remove(&step);
         self.emit(now, Event::UndoStarted { step, attempt });
         self.effects.push_back(Effect::Undo { step, attempt, before });
-        self.timers.set(Timer::UndoTimeout(step), now.saturating_add(undo_limit(&self.plan, step)));
+        self.set_limit(now, Timer::UndoTimeout(step), step, undo_limit(&self.plan, step));
     }
 
     /// Takes the answer of an attempt at undoing.
@@ -138,7 +138,7 @@ impl Machine {
         if !self.active || !awaited || self.state.step(step).state != (StepState::Undoing { attempt }) {
             return;
         }
-        self.timers.clear(Timer::UndoTimeout(step));
+        self.clear_limit(step);
         match result {
             Ok(()) => {
                 self.end_undo(now, step, Event::UndoDone(step));

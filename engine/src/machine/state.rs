@@ -73,6 +73,8 @@ pub struct State {
     pending: Vec<u32>,
     running: u32,
     backing_off: u32,
+    /// How many attempts have failed since a step was last done.
+    failed_in_a_row: u32,
     failed_lanes: u32,
     undo_failures: u32,
     /// How many sides of `when`s are left out.
@@ -263,6 +265,7 @@ impl State {
             pending,
             running: 0,
             backing_off: 0,
+            failed_in_a_row: 0,
             failed_lanes: 0,
             undo_failures: 0,
             left_out: 0,
@@ -324,6 +327,12 @@ impl State {
     /// Returns how many steps wait for their next attempt.
     pub fn backing_off(&self) -> usize {
         self.backing_off as usize
+    }
+
+    /// Returns how many attempts have failed, whatever their steps, since a step was last done or the run was
+    /// resumed.
+    pub(super) fn failed_in_a_row(&self) -> usize {
+        self.failed_in_a_row as usize
     }
 
     /// Returns how many lanes have failed since the run began or was resumed.
@@ -438,7 +447,9 @@ impl State {
             Event::StepWaiting { step, attempt: _, reason } => {
                 self.steps[step.0 as usize].reason.clone_from(reason);
             }
+            Event::StepSlow { step: _, attempt: _, until: _ } => {}
             Event::AttemptFailed { step, attempt, failure, until } => {
+                self.failed_in_a_row += 1;
                 self.set(*step, StepState::BackingOff { attempt: *attempt, until: *until });
                 let record = &mut self.steps[step.0 as usize];
                 record.unknown = failure.class == Class::Unknown;
@@ -448,6 +459,7 @@ impl State {
                 // What a look says to people is no result: the work was done already.
                 let was = self.step(*step).state;
                 let looked = matches!(was, StepState::Running { phase: Phase::Probing, .. });
+                self.failed_in_a_row = 0;
                 self.set(*step, StepState::Done);
                 self.end(now, *step);
                 let record = &mut self.steps[step.0 as usize];
@@ -550,6 +562,7 @@ impl State {
         }
         self.mode = if self.unwinding { Mode::RollingBack } else { Mode::Going };
         self.failed_lanes = 0;
+        self.failed_in_a_row = 0;
         self.asked.clear();
         self.held.clear();
         for scope in &mut self.scopes {

@@ -8,6 +8,8 @@ use crate::plan::{ScopeId, StepId};
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Timer {
+    /// Half of the time of an attempt, or of an attempt at undoing, is over.
+    Slow(StepId),
     /// The attempt has taken too long.
     Timeout(StepId),
     /// The next attempt begins.
@@ -40,6 +42,11 @@ impl Timers {
         if let Some(at) = self.at.remove(&timer) {
             self.due.remove(&(at, timer));
         }
+    }
+
+    /// Returns when a deadline is, if it is set.
+    pub(super) fn at(&self, timer: Timer) -> Option<u64> {
+        self.at.get(&timer).copied()
     }
 
     /// Takes away the deadlines that `keep` does not want.

@@ -3,6 +3,7 @@
 mod approval;
 mod clean;
 mod hooks;
+mod patience;
 mod person;
 mod simulate;
 mod stories;
@@ -230,10 +231,15 @@ impl Hand {
         }
     }
 
-    /// Lets time pass to the next deadline.
+    /// Lets time go on to the next deadline. That something is slow is told on the way.
     pub(super) fn tick(&mut self) {
-        self.now = self.machine.poll_timeout().expect("a deadline");
-        self.put(Input::Tick);
+        loop {
+            self.now = self.machine.poll_timeout().expect("a deadline");
+            self.put(Input::Tick);
+            if !matches!(self.last(), Event::StepSlow { .. }) {
+                break;
+            }
+        }
     }
 
     pub(super) fn id(&self, key: &str) -> StepId {
