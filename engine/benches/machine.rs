@@ -15,7 +15,7 @@ use dsl::value::{Type, Value};
 use kup_engine::action::{Action, Actions, Check, Context, Progress};
 use kup_engine::event::{Event, Failure, Outcome};
 use kup_engine::inventory::{Inventory, Node};
-use kup_engine::journal::{Header, Store};
+use kup_engine::journal::{self, Store};
 use kup_engine::live;
 use kup_engine::machine::{self, Input, Machine};
 use kup_engine::plan::{self, Plan, Probe};
@@ -180,7 +180,7 @@ impl Shells for Nowhere {
 async fn with_a_journal(plan: &Arc<Plan>, waits: bool, sync: bool) {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = Store::new(folder.path()).create("r").expect("a folder of the run");
-    let header = Header {
+    let header = journal::Header {
         run: "r".into(),
         cluster: String::new(),
         host: "h".into(),
