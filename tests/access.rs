@@ -34,12 +34,14 @@ const JOBS: &[(&str, &[(&str, &str)])] = &[
     ("etcd-defrag", &[]),
     ("etcd-move-leader", &[("off", "cp1")]),
     ("etcd-restore", &[("from", "s.db")]),
+    ("k3s", &[("target", "v1.34.2+k3s1")]),
     ("kubeadm-hops", &[("target", "v1.34.2")]),
     ("kubeadm-minor", &[("target", "v1.34.2")]),
     ("kubeadm-patch", &[("target", "v1.33.5")]),
     ("node-reboot", &[("always", "true")]),
     ("os-patch", &[]),
     ("preflight", &[("target", "v1.34.2")]),
+    ("rke2", &[("target", "v1.34.2+rke2r1")]),
     ("validate", &[("target", "v1.33.4")]),
     ("workers-only", &[("target", "v1.33.4")]),
 ];
@@ -216,7 +218,15 @@ fn program(name: &str) -> Program {
 async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) {
     let program = program(name);
     let guarded = Arc::new(Guarded { granted: access(program.verbs()), asked: Mutex::default() });
-    let cluster = Cluster::start(Shape::from_toml(SHAPE).unwrap(), 7, Vec::new());
+    let shape = match name {
+        "k3s" | "rke2" => {
+            let vendor = given[0].1.trim_start_matches("v1.34.2");
+            let of = |version: &str| format!("{version}{vendor}\"");
+            SHAPE.replace("v1.33.4\"", &of("v1.33.4")).replace("v1.32.4\"", &of("v1.32.4"))
+        }
+        _ => SHAPE.to_string(),
+    };
+    let cluster = Cluster::start(Shape::from_toml(&shape).unwrap(), 7, Vec::new());
     let ports = guarded.ports(cluster.ports());
     let looking = read_only(ports.clone());
     let inventory = Arc::new(stdlib::inventory::read(&looking, None).await.unwrap());

@@ -108,7 +108,7 @@ fn add_machine(world: &mut World, name: String, role: Role, package_manager: Pac
     let seed = world.random.bits();
     let node = Node::new(&name, role, package_manager, version, seed);
     if node.control_plane {
-        let release = node.packages.version("kubeadm").unwrap_or(Release::new(34, 0));
+        let release = Release::parse(version).unwrap_or(Release::new(34, 0));
         if node.etcd {
             world.etcd.join(&name, release.etcd().trim_end_matches("-0"), member_address(&name));
         }

@@ -9,7 +9,7 @@ use crate::controllers::Controllers;
 use crate::kubelet;
 use crate::node::{Release, image};
 use crate::pod;
-use crate::shape::{Pool, Shape};
+use crate::shape::{Distribution, Pool, Shape};
 use crate::world::World;
 
 /// Fills the store of a world whose machines and static pods are there, up to the last Ready pod.
@@ -19,7 +19,9 @@ pub(crate) fn fill(world: &mut World) -> Controllers {
     nodes(world);
     leases(world);
     mirror_pods(world);
-    config_maps(world);
+    if world.shape.distribution() == Distribution::Kubeadm {
+        config_maps(world);
+    }
     api_services(world);
     for object in system(&world.shape).into_iter().chain(shop(&world.shape)) {
         let resource = match object["kind"].as_str() {
@@ -71,6 +73,7 @@ fn namespaces(world: &mut World) {
 fn nodes(world: &mut World) {
     let machines: Vec<crate::node::Node> = world.nodes.values().filter(|n| !n.beside).cloned().collect();
     let alone = world.shape.workers() == 0;
+    let rancher = world.shape.distribution() != Distribution::Kubeadm;
     for (index, machine) in machines.iter().enumerate() {
         let pool = world.shape.pool_of(&machine.name).map(|(pool, place)| (pool.clone(), place));
         let now = world.clock.stamp();
@@ -84,7 +87,13 @@ fn nodes(world: &mut World) {
         if machine.control_plane {
             labels["node-role.kubernetes.io/control-plane"] = json!("");
             labels["node.kubernetes.io/exclude-from-external-load-balancers"] = json!("");
-            if !alone {
+            if rancher {
+                for role in
+                    ["control-plane", "etcd"].into_iter().filter(|role| *role != "etcd" || machine.etcd)
+                {
+                    labels[format!("node-role.kubernetes.io/{role}")] = json!("true");
+                }
+            } else if !alone {
                 taints.push(json!({"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}));
             }
         }
@@ -125,6 +134,10 @@ fn nodes(world: &mut World) {
             &now,
         );
         kubelet::healthy(&mut node, &now);
+        if rancher && machine.control_plane && machine.etcd {
+            let message = "Node is a voting member of the etcd cluster";
+            pod::set_condition(&mut node, "EtcdIsVoter", "True", "MemberNotLearner", message, &now);
+        }
         world.store.insert("nodes", node);
     }
 }
@@ -172,6 +185,9 @@ fn leases(world: &mut World) {
 }
 
 fn mirror_pods(world: &mut World) {
+    if world.shape.distribution() == Distribution::K3s {
+        return; // its components are no pods
+    }
     let now = world.clock.stamp();
     for ((node, component), process) in world.static_pods.clone() {
         let mut mirror = kubelet::mirror_pod(world, &node, &component, &process);
@@ -234,6 +250,9 @@ fn system(shape: &Shape) -> Vec<Value> {
     let release = Release::parse(&shape.version).unwrap_or(Release::new(34, 0));
     let coredns = image("coredns", release);
     let proxy = format!("registry.k8s.io/kube-proxy:{}", shape.version);
+    if shape.distribution() != Distribution::Kubeadm {
+        return rancher_system(shape, &coredns);
+    }
     let mut all = vec![
         workload("DaemonSet", "kube-system", "kube-proxy", "k8s-app", &proxy, None),
         workload(
@@ -269,6 +288,41 @@ fn system(shape: &Shape) -> Vec<Value> {
         all.push(plugin);
     }
     all
+}
+
+/// What k3s and RKE2 bring along: flannel and kube-proxy are part of k3s' own process.
+fn rancher_system(shape: &Shape, coredns: &str) -> Vec<Value> {
+    match shape.distribution() {
+        Distribution::Rke2 => {
+            let mut canal = workload(
+                "DaemonSet",
+                "kube-system",
+                "rke2-canal",
+                "k8s-app",
+                "rancher/hardened-calico:v3.30.2",
+                None,
+            );
+            canal["spec"]["template"]["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
+            canal["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
+            canal["spec"]["template"]["spec"]["priorityClassName"] = json!("system-node-critical");
+            let dns = workload(
+                "Deployment",
+                "kube-system",
+                "rke2-coredns-rke2-coredns",
+                "k8s-app",
+                coredns,
+                Some(2),
+            );
+            vec![canal, dns]
+        }
+        Distribution::K3s | Distribution::Kubeadm => {
+            let metrics = "rancher/mirrored-metrics-server:v0.8.0";
+            vec![
+                workload("Deployment", "kube-system", "coredns", "k8s-app", coredns, Some(1)),
+                workload("Deployment", "kube-system", "metrics-server", "k8s-app", metrics, Some(1)),
+            ]
+        }
+    }
 }
 
 /// About two pods a worker, with budgets wherever a drain of one node leaves room for them.

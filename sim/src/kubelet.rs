@@ -16,6 +16,7 @@ use crate::api::finish;
 use crate::clock::{micro_stamp, stamp};
 use crate::faults::pod_image;
 use crate::pod;
+use crate::shape::Distribution;
 use crate::world::{Shared, StaticPod, World, lock};
 
 /// How often a kubelet renews its lease.
@@ -215,7 +216,8 @@ fn taint(node: &mut Value, key: &str, wanted: bool) {
 
 /// Notices static pods that stopped, started or were replaced.
 fn mirrors(shared: &Shared, world: &mut World, seen: &mut BTreeMap<(String, String), StaticPod>) {
-    if world.static_pods == *seen {
+    // What k3s runs is part of its own process: the API shows no pod of it.
+    if world.static_pods == *seen || world.shape.distribution() == Distribution::K3s {
         return;
     }
     for (key, now) in world.static_pods.clone() {

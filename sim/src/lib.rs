@@ -24,4 +24,4 @@ pub mod world;
 
 pub use cluster::{Cluster, runtime};
 pub use faults::Fault;
-pub use shape::{EtcdHosts, EtcdPlace, Packages, Pool, Shape, ShapeError};
+pub use shape::{Distribution, EtcdHosts, EtcdPlace, Packages, Pool, Shape, ShapeError};

@@ -115,6 +115,28 @@ pub enum Packages {
     Dnf,
 }
 
+/// What a cluster was set up with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distribution {
+    /// kubeadm: packages, static pods, a kubelet.
+    Kubeadm,
+    /// k3s: one binary and one unit a node, which is all of it.
+    K3s,
+    /// RKE2: one binary and one unit a node, which runs static pods and a kubelet.
+    Rke2,
+}
+
+impl Distribution {
+    /// Returns whose version that is: `v1.33.4+k3s1`, `v1.33.4+rke2r1`.
+    pub fn of(version: &str) -> Distribution {
+        match version.split_once('+') {
+            Some((_, vendor)) if vendor.starts_with("k3s") => Distribution::K3s,
+            Some((_, vendor)) if vendor.starts_with("rke2r") => Distribution::Rke2,
+            Some(_) | None => Distribution::Kubeadm,
+        }
+    }
+}
+
 /// Why a text is not a shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShapeError(String);
@@ -156,6 +178,11 @@ impl Shape {
     /// Returns the minor release, such as 33.
     pub fn minor(&self) -> u32 {
         minor(&self.version).unwrap_or_default()
+    }
+
+    /// Returns what the cluster was set up with, which its version tells.
+    pub fn distribution(&self) -> Distribution {
+        Distribution::of(&self.version)
     }
 
     /// Returns the number of workers.
@@ -225,7 +252,7 @@ impl Shape {
 /// Returns the minor of a version such as `v1.33.4`.
 pub(crate) fn minor(version: &str) -> Option<u32> {
     let (minor, patch) = version.strip_prefix("v1.")?.split_once('.')?;
-    let digits = patch.split_once('-').map_or(patch, |(patch, _)| patch);
+    let digits = patch.split(['-', '+']).next().unwrap_or(patch);
     digits.parse::<u32>().ok()?;
     minor.parse().ok()
 }
@@ -251,6 +278,15 @@ mod tests {
         for wrong in ["3+5", "0+5@v1.33.4", "3+5@1.33", "a+b@v1.33.4"] {
             assert!(Shape::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_version_tells_the_distribution() {
+        let distribution = |text: &str| Shape::parse(text).unwrap().distribution();
+        assert_eq!(distribution("3+5@v1.33.4+k3s1"), Distribution::K3s);
+        assert_eq!(distribution("1+1@v1.33.4+rke2r1"), Distribution::Rke2);
+        assert_eq!(distribution("1+1@v1.33.4"), Distribution::Kubeadm);
+        assert_eq!(Shape::parse("3+5@v1.33.4+k3s1").unwrap().minor(), 33);
     }
 
     #[test]

@@ -207,7 +207,8 @@ fn from_api(node: core::Node) -> Node {
         control_plane: ["control-plane", "master"]
             .iter()
             .any(|role| labels.contains_key(&format!("node-role.kubernetes.io/{role}"))),
-        etcd: false,
+        // k3s and RKE2 say it of servers with an embedded etcd; elsewhere the static pods do.
+        etcd: labels.get("node-role.kubernetes.io/etcd").is_some_and(|has| has == "true"),
         beside: false,
         kubelet: info.kubelet_version.parse().ok(),
         apiserver: None,

@@ -32,11 +32,13 @@ pub fn modules() -> &'static [(&'static str, &'static str)] {
     &[
         ("std/etcd", include_str!("../kup/etcd.kup")),
         ("std/gate", include_str!("../kup/gate.kup")),
+        ("std/k3s", include_str!("../kup/k3s.kup")),
         ("std/kubeadm", include_str!("../kup/kubeadm.kup")),
         ("std/node", include_str!("../kup/node.kup")),
         ("std/notify", include_str!("../kup/notify.kup")),
         ("std/os", include_str!("../kup/os.kup")),
         ("std/preflight", include_str!("../kup/preflight.kup")),
+        ("std/rke2", include_str!("../kup/rke2.kup")),
         ("std/run", include_str!("../kup/run.kup")),
         ("std/validate", include_str!("../kup/validate.kup")),
     ]

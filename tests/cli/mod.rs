@@ -18,6 +18,7 @@ mod lsp;
 mod new;
 mod os;
 mod person;
+mod rancher;
 mod rbac;
 mod records;
 mod report;

@@ -15,7 +15,7 @@ pub(super) const ENTRY: Entry = Entry {
 pub(crate) fn strikes(node: &mut Node) -> Option<String> {
     armed(node, Kind::KubeletFlag)?;
     let old = Release::parse(&node.kubelet_running)?;
-    let new = node.packages.version("kubelet")?;
+    let new = node.packages.version("kubelet").or_else(|| Release::parse(&node.binary_version()?))?;
     (new.minor != old.minor).then(|| {
         "\"command failed\" err=\"failed to parse kubelet flag: unknown flag: --pod-infra-container-image\"".to_string()
     })

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::process::Process;
+use super::rancher;
 use super::release::Release;
 use super::{COMPONENTS, DATA, Node, image, manifest, manifest_path};
 use crate::etcd::Data;
@@ -33,10 +34,11 @@ pub(crate) fn start(world: &mut World, name: &str) -> bool {
     node.kubelet_since = now;
     node.kubelet_failure = kubelet_flag::strikes(node);
     node.kubelet_active = node.kubelet_failure.is_none();
+    let installed = node.packages.version("kubelet").map(|release| format!("v{release}"));
     if node.kubelet_active
-        && let Some(release) = node.packages.version("kubelet")
+        && let Some(version) = installed.or_else(|| rancher::installed(node))
     {
-        node.kubelet_running = format!("v{release}");
+        node.kubelet_running = version;
     }
     let active = node.kubelet_active;
     world.machines_changed();
@@ -52,9 +54,15 @@ pub(crate) fn run_static_pods(world: &mut World, name: &str) {
 
 /// Runs one static pod from its manifest: a new pod if the manifest changed, else one restart more.
 pub(crate) fn run_static_pod(world: &mut World, name: &str, component: &str) {
-    let Some(text) = world.nodes.get(name).and_then(|n| n.files.text(&manifest_path(component))) else {
-        return;
+    let Some(node) = world.nodes.get(name) else { return };
+    let manifest = match rancher::image(node, component) {
+        Some(image) if node.components().any(|own| own == component) => {
+            Some(manifest(name, component, &image))
+        }
+        Some(_) => None,
+        None => node.files.text(&manifest_path(component)),
     };
+    let Some(text) = manifest else { return };
     let Some(image) = text.lines().find_map(|l| l.trim().strip_prefix("image: ")) else { return };
     let (now, hash) = (world.now(), hash(&text));
     let key = (name.to_string(), component.to_string());
@@ -116,7 +124,7 @@ pub(crate) fn restart_static_pod(process: &Process, component: &'static str, sto
 /// Returns the static pods of a fresh control plane node, for the start of a cluster.
 pub fn first_static_pods(node: &Node, release: Release) -> Vec<((String, String), StaticPod)> {
     let pod = |component: &str| {
-        let image = image(component, release);
+        let image = rancher::image(node, component).unwrap_or_else(|| image(component, release));
         let hash = hash(&manifest(&node.name, component, &image));
         StaticPod { image, hash, up: true, restarts: 0, since: Duration::ZERO }
     };
@@ -130,6 +138,6 @@ pub(crate) fn hash(manifest: &str) -> String {
 
 /// Returns `3.5.24` of `registry.k8s.io/etcd:3.5.24-0`.
 fn tag(image: &str) -> &str {
-    let tag = image.rsplit(':').next().unwrap_or(image);
+    let tag = image.rsplit(':').next().unwrap_or(image).trim_start_matches('v');
     tag.split('-').next().unwrap_or(tag)
 }

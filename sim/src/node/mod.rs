@@ -7,6 +7,7 @@ mod kubelet;
 mod packages;
 mod power;
 mod process;
+mod rancher;
 mod release;
 mod service;
 mod shell;
@@ -22,6 +23,7 @@ pub use files::{File, Files};
 pub use kubelet::first_static_pods;
 pub use packages::{Packages, Repository};
 pub use power::{power_off, reboot};
+pub(crate) use rancher::version_of_tag;
 pub use release::Release;
 pub use service::begin as begin_services;
 pub use shell::Machines;
@@ -30,7 +32,7 @@ pub use unit::{Unit, UnitState};
 use crate::etcd::Data;
 use crate::faults::Armed;
 use crate::random::Random;
-use crate::shape::Packages as Manager;
+use crate::shape::{Distribution, Packages as Manager};
 
 /// The static pods of a control plane, in the order in which kubeadm upgrades them.
 pub const COMPONENTS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
@@ -156,6 +158,10 @@ impl Node {
         if beside {
             return node;
         }
+        if node.distribution() != Distribution::Kubeadm {
+            rancher::lay_down(&mut node, version);
+            return node;
+        }
         let (path, text) = Repository::file(manager, release.minor);
         node.files.write(path, text, 0o644);
         node.files.write("/var/lib/kubelet/config.yaml", kubelet::config(release), 0o644);
@@ -173,6 +179,16 @@ impl Node {
             }
         }
         node
+    }
+
+    /// Returns what it was set up with, which the version of its kubelet tells.
+    pub(crate) fn distribution(&self) -> Distribution {
+        Distribution::of(&self.kubelet_running)
+    }
+
+    /// Returns the version of the one binary of k3s or RKE2.
+    pub(crate) fn binary_version(&self) -> Option<String> {
+        rancher::installed(self)
     }
 
     /// Returns the static pods of a control plane here, in the order in which kubeadm upgrades them: etcd only

@@ -176,7 +176,7 @@ fn notes(cluster: &Inventory, low: &Version, to: &Version, today: Option<Date>) 
                 notes.push(format!("note: {} is out of support since {}", to.minor(), release.eol));
             }
             // kubeadm leaves an etcd that it did not set up as it is.
-            let stacked = cluster.nodes.values().any(|node| node.etcd);
+            let stacked = cluster.nodes.values().any(|node| node.etcd && node.apiserver.is_some());
             let from =
                 table.of(low.minor()).filter(|from| stacked && from.etcd_minor() != release.etcd_minor());
             if let Some(from) = from {

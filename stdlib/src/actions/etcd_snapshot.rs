@@ -30,10 +30,7 @@ impl Action for EtcdSnapshot {
         let into = target(cx)?;
         let here = Host::here(cx);
         let path = into.display().to_string();
-        if let Some(line) = here.read(&format!("{path}.sha256")).await?
-            && let Some(known) = line.split_whitespace().next()
-            && hash(&here, &path).await.is_ok_and(|found| found == known)
-        {
+        if is_copied(&here, &path).await? {
             return Ok(Check::Done(format!("{path} is verified")));
         }
         Ok(Check::Needs { now: String::new(), then: path, before: Value::None })
@@ -71,6 +68,26 @@ async fn save(cx: &Context, etcd: &Etcd<'_>, file: &str, well: &Well) -> Result<
         ))
         .with_hint("do not go on without a good snapshot; look at the etcd member of this node"));
     }
+    let Copied { path, sha256, size } = copy(cx, host, file).await?;
+    let number = |n: u64| Value::Number(i64::try_from(n).unwrap_or(i64::MAX));
+    Ok(Value::Record(IndexMap::from([
+        ("path".to_string(), Value::Text(path)),
+        ("sha256".to_string(), Value::Text(sha256)),
+        ("revision".to_string(), number(status.revision)),
+        ("keys".to_string(), number(status.total_key)),
+        ("size".to_string(), Value::Size(size)),
+    ])))
+}
+
+/// A snapshot on this machine.
+pub(super) struct Copied {
+    pub(super) path: String,
+    pub(super) sha256: String,
+    pub(super) size: u64,
+}
+
+/// Copies a file off its node to where the run's snapshot stands, and holds the copy's hash against the original's.
+pub(super) async fn copy(cx: &Context, host: &Host, file: &str) -> Result<Copied, Failure> {
     let origin = hash(host, file).await?;
     let here = Host::here(cx);
     let into = target(cx)?;
@@ -79,28 +96,28 @@ async fn save(cx: &Context, etcd: &Etcd<'_>, file: &str, well: &Well) -> Result<
     }
     let size = host.shell.fetch(file, &into).await.map_err(|error| failure::shell(&error))?;
     let path = into.display().to_string();
-    let copy = hash(&here, &path).await?;
-    if copy != origin {
+    let sha256 = hash(&here, &path).await?;
+    if sha256 != origin {
         return Err(Failure::transient(format!(
-            "{path} is not what {} sent: its hash is {copy}, not {origin}",
+            "{path} is not what {} sent: its hash is {sha256}, not {origin}",
             host.name
         )));
     }
     // What `sha256sum -c` reads. It is written last: a snapshot with it is a verified one.
     let name = into.file_name().map_or_else(|| path.clone(), |name| name.to_string_lossy().into_owned());
-    here.write(&format!("{path}.sha256"), &format!("{copy}  {name}\n"), 0o600).await?;
-    let number = |n: u64| Value::Number(i64::try_from(n).unwrap_or(i64::MAX));
-    Ok(Value::Record(IndexMap::from([
-        ("path".to_string(), Value::Text(path)),
-        ("sha256".to_string(), Value::Text(copy)),
-        ("revision".to_string(), number(status.revision)),
-        ("keys".to_string(), number(status.total_key)),
-        ("size".to_string(), Value::Size(size)),
-    ])))
+    here.write(&format!("{path}.sha256"), &format!("{sha256}  {name}\n"), 0o600).await?;
+    Ok(Copied { path, sha256, size })
+}
+
+/// Returns whether a verified snapshot stands at a path of this machine.
+pub(super) async fn is_copied(here: &Host, path: &str) -> Result<bool, Failure> {
+    let Some(line) = here.read(&format!("{path}.sha256")).await? else { return Ok(false) };
+    let Some(known) = line.split_whitespace().next() else { return Ok(false) };
+    Ok(hash(here, path).await.is_ok_and(|found| found == known))
 }
 
 /// Returns where the snapshot of this run stands on this machine.
-fn target(cx: &Context) -> Result<PathBuf, Failure> {
+pub(super) fn target(cx: &Context) -> Result<PathBuf, Failure> {
     let host = Host::of(cx)?;
     let cluster = if cx.inventory.cluster.is_empty() { "hosts" } else { &cx.inventory.cluster };
     let file = format!("{cluster}-{}-{}.db", cx.run, host.name);

@@ -12,6 +12,7 @@ mod check_etcd;
 mod check_health;
 mod check_nodes_ready;
 mod check_packages;
+mod check_rancher;
 mod check_version_skew;
 mod check_versions;
 mod cordon;
@@ -29,6 +30,9 @@ mod kubeadm_plan;
 mod os_updates;
 mod os_upgrade;
 mod package_repository;
+mod rancher_install;
+mod rancher_restart;
+mod rancher_snapshot;
 mod read_command;
 mod reboot;
 mod restart_kubelet;
@@ -48,6 +52,7 @@ mod host;
 mod kubeadm;
 mod once;
 mod packages;
+mod rancher;
 #[cfg(test)]
 mod testing;
 mod updates;
@@ -86,6 +91,14 @@ pub(crate) fn all() -> Actions {
         Arc::new(kubeadm_apply::KubeadmApply),
         Arc::new(kubeadm_node::KubeadmNode),
         Arc::new(restart_kubelet::RestartKubelet),
+        Arc::new(verdict::Looks(check_rancher::CheckRancher(&rancher::K3S, "check k3s"))),
+        Arc::new(verdict::Looks(check_rancher::CheckRancher(&rancher::RKE2, "check rke2"))),
+        Arc::new(rancher_snapshot::Snapshot(&rancher::K3S, "k3s snapshot")),
+        Arc::new(rancher_snapshot::Snapshot(&rancher::RKE2, "rke2 snapshot")),
+        Arc::new(rancher_install::Install(&rancher::K3S, "k3s install")),
+        Arc::new(rancher_install::Install(&rancher::RKE2, "rke2 install")),
+        Arc::new(rancher_restart::Restart(&rancher::K3S, "k3s restart")),
+        Arc::new(rancher_restart::Restart(&rancher::RKE2, "rke2 restart")),
         Arc::new(read_command::ReadCommand),
         Arc::new(run_command::RunCommand),
         Arc::new(run_script::RunScript),

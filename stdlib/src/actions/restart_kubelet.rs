@@ -21,8 +21,10 @@ use super::failure;
 use super::host::{Host, is_away};
 use crate::api;
 
+/// The unit.
+const KUBELET: &str = "kubelet";
 /// How often to look.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// How long everything must stay well; a kubelet that cannot start ends within a second, and is
 /// begun again after ten.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -60,66 +62,97 @@ impl Action for RestartKubelet {
     async fn start(&self, cx: &Context, _: &Value) -> Result<Progress, Failure> {
         let host = Host::of(cx)?;
         let installed = installed(&host).await?;
-        let before = match &cx.ports.kube {
-            Some(kube) => renewed(kube, &host.name).await?,
-            None => None,
-        };
+        let before = begun(cx, &host, installed).await?;
         host.ask(Command::change(["systemctl", "daemon-reload"])).await?;
-        let restart = host.run(Command::change(["systemctl", "restart", "kubelet"])).await?;
+        let restart = host.run(Command::change(["systemctl", "restart", KUBELET])).await?;
         if !restart.ok() {
             let failure = failure::classify("systemctl restart kubelet", &restart);
-            return Err(with_journal(&host, failure).await);
+            return Err(with_journal(&host, failure, KUBELET).await);
         }
-        let unit = Unit::of(&host).await?;
+        before.after(cx, &host, KUBELET).await
+    }
+
+    async fn poll(&self, cx: &Context, handle: &Value) -> Result<Progress, Failure> {
+        follow(cx, &Host::of(cx)?, handle, KUBELET).await
+    }
+}
+
+/// What is known before a unit is restarted that runs a kubelet.
+pub(super) struct Before {
+    installed: Version,
+    lease: Option<Timestamp>,
+}
+
+/// Looks before a unit is restarted that will run this version of the kubelet.
+pub(super) async fn begun(cx: &Context, host: &Host, installed: Version) -> Result<Before, Failure> {
+    let lease = match &cx.ports.kube {
+        Some(kube) => renewed(kube, &host.name).await?,
+        None => None,
+    };
+    Ok(Before { installed, lease })
+}
+
+impl Before {
+    /// Looks right after the restart, and begins to follow the new process.
+    pub(super) async fn after(self, cx: &Context, host: &Host, unit: &str) -> Result<Progress, Failure> {
+        let state = Unit::of(host, unit).await?;
         // The old process is gone now: whatever is newer than this was renewed by the new one.
         let after = match &cx.ports.kube {
             Some(kube) => renewed(kube, &host.name).await.unwrap_or(None),
             None => None,
         };
         let mut handle = IndexMap::from([
-            ("version".to_string(), Value::Version(installed)),
-            ("restarts".to_string(), Value::Number(i64::try_from(unit.restarts).unwrap_or(i64::MAX))),
+            ("version".to_string(), Value::Version(self.installed)),
+            ("restarts".to_string(), Value::Number(i64::try_from(state.restarts).unwrap_or(i64::MAX))),
         ]);
-        if let Some(lease) = after.or(before) {
+        if let Some(lease) = after.or(self.lease) {
             handle.insert("lease".to_string(), Value::Text(lease.to_string()));
         }
         Ok(pending(&Value::Record(handle), "waiting for the kubelet to start".to_string()))
     }
+}
 
-    async fn poll(&self, cx: &Context, handle: &Value) -> Result<Progress, Failure> {
-        let host = Host::of(cx)?;
-        let settle = match &host.node {
-            Some(node) if node.control_plane => SETTLE_STATIC_PODS,
-            _ => SETTLE,
-        };
-        for look in ["first", "second"] {
-            match waits_for(cx, &host, handle).await? {
-                Some(reason) => return Ok(pending(handle, reason)),
-                None if look == "first" => cx.ports.clock.sleep(settle).await,
-                None => {}
-            }
+/// Looks whether the new kubelet of a unit is at work, twice with a pause.
+pub(super) async fn follow(
+    cx: &Context,
+    host: &Host,
+    handle: &Value,
+    unit: &str,
+) -> Result<Progress, Failure> {
+    let settle = match &host.node {
+        Some(node) if node.control_plane => SETTLE_STATIC_PODS,
+        _ => SETTLE,
+    };
+    for look in ["first", "second"] {
+        match waits_for(cx, host, handle, unit).await? {
+            Some(reason) => return Ok(pending(handle, reason)),
+            None if look == "first" => cx.ports.clock.sleep(settle).await,
+            None => {}
         }
-        Ok(Progress::Done(handle.get("version").cloned().unwrap_or(Value::None)))
     }
+    Ok(Progress::Done(handle.get("version").cloned().unwrap_or(Value::None)))
 }
 
 /// Returns what is still missing; `None` when the new kubelet is at work.
-async fn waits_for(cx: &Context, host: &Host, handle: &Value) -> Result<Option<String>, Failure> {
+async fn waits_for(cx: &Context, host: &Host, handle: &Value, name: &str) -> Result<Option<String>, Failure> {
     let base = match handle.get("restarts") {
         Some(Value::Number(n)) => u64::try_from(*n).unwrap_or(0),
         _ => 0,
     };
-    let active = match host.shell.run(&Command::read(["systemctl", "is-active", "kubelet"])).await {
+    let active = match host.shell.run(&Command::read(["systemctl", "is-active", name])).await {
         Ok(output) => output.stdout.trim() == "active",
         Err(error) if is_away(&error) => return Ok(Some(format!("waiting for {} to answer", host.name))),
         Err(error) => return Err(failure::shell(&error)),
     };
-    let unit = Unit::of(host).await?;
+    let unit = Unit::of(host, name).await?;
+    if unit.state == "activating (start)" {
+        return Ok(Some(format!("waiting for {name} of {} to start", host.name)));
+    }
     // systemd counts from 0 again when a person restarts the unit.
     let loops = unit.restarts.saturating_sub(base);
     if !active || loops > 0 {
-        let looping = format!("the kubelet of {} does not stay up: {}", host.name, unit.state);
-        let failure = with_journal(host, Failure::transient(looping.clone())).await;
+        let looping = format!("the {name} of {} does not stay up: {}", host.name, unit.state);
+        let failure = with_journal(host, Failure::transient(looping.clone()), name).await;
         if (!active && failure.class == Class::Final) || loops >= LOOPS || unit.state.starts_with("failed") {
             return Err(failure);
         }
@@ -162,9 +195,9 @@ struct Unit {
 }
 
 impl Unit {
-    async fn of(host: &Host) -> Result<Unit, Failure> {
+    async fn of(host: &Host, unit: &str) -> Result<Unit, Failure> {
         let wanted = "ActiveState,SubState,NRestarts,ExecMainStatus,ActiveEnterTimestamp";
-        let output = host.ask(Command::read(["systemctl", "show", "kubelet", "-p", wanted])).await?;
+        let output = host.ask(Command::read(["systemctl", "show", unit, "-p", wanted])).await?;
         let of = |name: &str| {
             output
                 .lines()
@@ -181,10 +214,9 @@ impl Unit {
     }
 }
 
-/// Adds the end of the kubelet's journal, and what it is known to mean.
-async fn with_journal(host: &Host, failure: Failure) -> Failure {
-    let command =
-        Command::read(["journalctl", "-u", "kubelet", "-n", "40", "--no-pager", "-o", "cat"]).as_root();
+/// Adds the end of a unit's journal, and what it is known to mean.
+pub(super) async fn with_journal(host: &Host, failure: Failure, unit: &str) -> Failure {
+    let command = Command::read(["journalctl", "-u", unit, "-n", "40", "--no-pager", "-o", "cat"]).as_root();
     let Ok(output) = host.shell.run(&command).await else { return failure };
     let journal = output.stdout;
     let failure = match failure::known(&journal) {
@@ -194,7 +226,7 @@ async fn with_journal(host: &Host, failure: Failure) -> Failure {
             hint: known.hint.clone(),
             ..failure
         },
-        _ => failure.with_hint(format!("see `journalctl -u kubelet` on {}", host.name)),
+        _ => failure.with_hint(format!("see `journalctl -u {unit}` on {}", host.name)),
     };
     failure.with_output(failure::tail(&journal))
 }
@@ -213,7 +245,7 @@ async fn renewed(kube: &kube::Client, node: &str) -> Result<Option<Timestamp>, F
     Ok(lease.and_then(|lease| lease.spec?.renew_time).map(|time| time.0))
 }
 
-fn running_version(node: &k8s_openapi::api::core::v1::Node) -> Option<Version> {
+pub(super) fn running_version(node: &k8s_openapi::api::core::v1::Node) -> Option<Version> {
     node.status.as_ref()?.node_info.as_ref()?.kubelet_version.parse().ok()
 }
 

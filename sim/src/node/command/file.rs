@@ -32,6 +32,20 @@ pub(in crate::node) fn run(files: &mut Files, argv: &[&str]) -> Option<Output> {
             }
         }
         ["mv", args @ ..] => moved(files, args),
+        ["chmod", mode, path] => match (u32::from_str_radix(mode, 8), files.get(path).cloned()) {
+            (Ok(mode), Some(file)) => {
+                files.write(path, file.content, mode);
+                said("")
+            }
+            _ => failed(1, format!("chmod: cannot access '{path}': No such file or directory\n")),
+        },
+        ["ln", "-f", from, to] => match files.get(from).cloned() {
+            Some(file) => {
+                files.write(to, file.content, file.mode);
+                said("")
+            }
+            None => failed(1, format!("ln: failed to access '{from}': No such file or directory\n")),
+        },
         ["rm", paths @ ..] => {
             paths.iter().filter(|p| !p.starts_with('-')).for_each(|p| {
                 files.remove(p);

@@ -9,6 +9,7 @@ mod dpkg;
 mod etcd;
 pub(super) mod file;
 mod kubeadm;
+mod rancher;
 pub(super) mod sh;
 mod system_upgrade;
 mod systemctl;
@@ -19,6 +20,7 @@ use futures::future::{BoxFuture, FutureExt};
 
 use super::kubelet;
 use super::process::{Ended, Process, failed, said};
+use crate::shape::Packages;
 
 /// Runs a command to its end.
 pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFuture<'a, Ended> {
@@ -38,6 +40,11 @@ pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFutu
         if let Some(output) = process.on(|n| file::run(&mut n.files, &argv)) {
             kubelet::manifests_moved(process, &argv);
             return Ok(output);
+        }
+        if let [program, args @ ..] = argv.as_slice()
+            && let Some(ended) = rancher::binary(process, program, args).await
+        {
+            return ended;
         }
         match argv.as_slice() {
             ["apt-get", args @ ..] => apt::get(process, args).await,
@@ -65,6 +72,9 @@ pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFutu
                 etcd::tool(process, tool, args).await
             }
             [shell, args @ ..] if sh::is_shell(shell) => sh::shell(process, args, command).await,
+            ["curl", args @ ..] => rancher::curl(process, args).await,
+            ["restorecon", ..] if process.on(|n| n.package_manager == Packages::Dnf) => Ok(said("")),
+            [path, args @ ..] if path.ends_with("/rke2/bin/kubectl") => rancher::kubectl(process, args).await,
             [path, args @ ..] if path.starts_with('/') => sh::script(process, path, args, command).await,
             other => Ok(not_found(other)),
         }

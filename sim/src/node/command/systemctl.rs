@@ -6,6 +6,7 @@ use engine::port::Output;
 
 use crate::node::power;
 use crate::node::process::{Ended, Killed, Process, failed, said};
+use crate::node::rancher;
 use crate::node::service;
 use crate::node::unit::UnitState;
 use crate::node::{COMPONENTS, Node, Unit, kubelet, release::Release};
@@ -25,6 +26,11 @@ pub(super) async fn systemctl(process: &Process, args: &[&str]) -> Ended {
         ["restart" | "start", "kubelet" | "kubelet.service"] => {
             process.busy(100, 300).await?;
             restart_kubelet(process);
+            said("")
+        }
+        ["restart", "--no-block", unit] if process.on(|n| rancher::unit(n) == Some(name(unit).as_str())) => {
+            process.busy(20, 60).await?;
+            rancher::restart(process);
             said("")
         }
         [verb @ ("start" | "stop" | "restart"), "etcd" | "etcd.service"] if process.on(|n| n.beside) => {
@@ -104,7 +110,8 @@ fn properties(world: &World, node: &str, unit: &str) -> Vec<(&'static str, Strin
         return service::properties(world, node);
     }
     let Some(node) = world.nodes.get(node) else { return Vec::new() };
-    if unit != "kubelet" {
+    let own = rancher::unit(node);
+    if unit != own.unwrap_or("kubelet") {
         return Unit::properties(node.units.get(unit)).to_vec();
     }
     let since = node.kubelet_since;
@@ -130,7 +137,20 @@ fn properties(world: &World, node: &str, unit: &str) -> Vec<(&'static str, Strin
         ("ActiveState", active.to_string()),
         ("SubState", sub.to_string()),
         ("ActiveEnterTimestamp", stamp),
+        ("ExecStart", exec_start(own)),
     ]
+}
+
+/// Writes the command of a unit as `systemctl show` does.
+fn exec_start(unit: Option<&str>) -> String {
+    let (path, verb) = match unit {
+        None => ("/usr/bin/kubelet".to_string(), ""),
+        Some(unit) => {
+            let program = unit.split('-').next().unwrap_or(unit);
+            (format!("/usr/local/bin/{program}"), if unit.ends_with("agent") { " agent" } else { " server" })
+        }
+    };
+    format!("{{ path={path} ; argv[]={path}{verb} ; ignore_errors=no ; pid=0 ; code=(null) ; status=0/0 }}")
 }
 
 /// Writes a time as systemd does: `Thu 2026-01-01 00:00:01 UTC`.
@@ -203,7 +223,8 @@ fn restart_kubelet(process: &Process) {
 pub(super) fn journalctl(node: &Node, args: &[&str]) -> Output {
     let after = |flag: &str| args.iter().position(|a| *a == flag).and_then(|at| args.get(at + 1));
     let count: usize = after("-n").and_then(|n| n.parse().ok()).unwrap_or(10);
-    if after("-u").is_none_or(|u| u.trim_end_matches(".service") != "kubelet") {
+    let own = rancher::unit(node).unwrap_or("kubelet");
+    if after("-u").is_none_or(|u| u.trim_end_matches(".service") != own) {
         return said("-- No entries --\n");
     }
     let lines: Vec<String> = match &node.kubelet_failure {

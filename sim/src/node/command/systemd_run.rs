@@ -49,8 +49,20 @@ pub(super) fn systemd_run(process: &Process, args: &[&str]) -> Output {
         );
         return failed(1, text);
     }
-    const KNOWN: [&str; 11] =
-        ["kubeadm", "apt-get", "dnf", "sh", "systemctl", "crictl", "ctr", "true", "false", "dpkg", "env"];
+    const KNOWN: [&str; 12] = [
+        "kubeadm",
+        "apt-get",
+        "curl",
+        "dnf",
+        "sh",
+        "systemctl",
+        "crictl",
+        "ctr",
+        "true",
+        "false",
+        "dpkg",
+        "env",
+    ];
     if !program.starts_with('/') && !KNOWN.contains(&program.as_str()) {
         return failed(1, format!("Failed to find executable {program}: No such file or directory\n"));
     }
