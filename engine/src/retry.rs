@@ -14,19 +14,19 @@ pub fn delay(retry: &Retry, seed: u64, step: StepId, attempt: u32, round: u32) -
     1 + splitmix(seed ^ splitmix(key)) % bound
 }
 
-/// So many attempts may always fail in a row.
+/// So many attempts of other steps may always fail in a row.
 const LEAST: usize = 20;
 
-/// Returns how many attempts may fail in a row, whatever their steps, before none is tried again, where so
-/// many steps are under way: each may meet the same short trouble twice. What fails on so many nodes, and
-/// ends well on none, is one failure and not many: tried again for each of them it only gets worse.
+/// Returns how many attempts of other steps may fail in a row before a step is not tried again, where so many
+/// steps are under way: each may meet the same short trouble twice. What fails on so many nodes, and ends well
+/// on none, is one failure and not many: tried again for each of them it only gets worse.
 pub fn budget(side_by_side: usize) -> usize {
     LEAST.max(2 * side_by_side)
 }
 
 /// Says that the budget is spent.
-pub fn spent(failed: usize) -> String {
-    format!("not tried again: {failed} attempts in a row have failed, and no step was done between them")
+pub fn spent(others: usize) -> String {
+    format!("not tried again: {others} attempts of other steps have failed in a row, and no step was done between them")
 }
 
 /// One step of splitmix64: each input has its own, evenly spread output.

@@ -223,14 +223,14 @@ impl Machine {
             Class::Unknown => !record.unknown || policy.effect == Touches::Reads,
             Class::Final => false,
         };
-        let failed = self.state.failed_in_a_row() + 1;
+        let again = may && round <= policy.retry.times;
+        // Its own attempts are its policy's affair.
+        let others = self.state.failed_in_a_row().saturating_sub(round as usize - 1);
         let side_by_side = self.state.running() + self.state.backing_off();
-        let spent = failure.class == Class::Transient && failed > retry::budget(side_by_side);
-        if !may || round > policy.retry.times || spent {
-            let failure = match may && round <= policy.retry.times {
-                true => {
-                    Failure { message: format!("{}; {}", failure.message, retry::spent(failed)), ..failure }
-                }
+        let spent = failure.class == Class::Transient && others > retry::budget(side_by_side);
+        if !again || spent {
+            let failure = match again {
+                true => Failure { message: format!("{}; {}", failure.message, retry::spent(others)), ..failure },
                 false => failure,
             };
             self.step_failed(now, step, attempt, failure);
