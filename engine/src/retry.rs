@@ -26,7 +26,9 @@ pub fn budget(side_by_side: usize) -> usize {
 
 /// Says that the budget is spent.
 pub fn spent(others: usize) -> String {
-    format!("not tried again: {others} attempts of other steps have failed in a row, and no step was done between them")
+    format!(
+        "not tried again: {others} attempts of other steps have failed in a row, and no step was done between them"
+    )
 }
 
 /// One step of splitmix64: each input has its own, evenly spread output.

@@ -29,7 +29,7 @@ fn all_of_it_is_there_for_programs() {
     assert_eq!(drain[0]["effect"], "disrupts node");
     assert_eq!(drain[0]["params"][0]["default"], "here");
     let playbook = kup.run("doc std/node-reboot --json").exits(0).json();
-    assert_eq!(playbook[0]["params"][0]["doc"], "the nodes, e.g. workers, or workers where zone == \"a\"");
+    assert_eq!(playbook[0]["params"][0]["doc"], "the nodes, by their names");
     assert!(kup.run("doc std/node --json").exits(0).json().len() > 8);
 }
 

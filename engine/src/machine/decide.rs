@@ -230,7 +230,9 @@ impl Machine {
         let spent = failure.class == Class::Transient && others > retry::budget(side_by_side);
         if !again || spent {
             let failure = match again {
-                true => Failure { message: format!("{}; {}", failure.message, retry::spent(others)), ..failure },
+                true => {
+                    Failure { message: format!("{}; {}", failure.message, retry::spent(others)), ..failure }
+                }
                 false => failure,
             };
             self.step_failed(now, step, attempt, failure);

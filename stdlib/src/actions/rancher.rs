@@ -131,8 +131,8 @@ mod tests {
         maker.version(&cx, "version").map_err(|failure| format!("{}; {}", failure.message, failure.hint))
     }
 
-    #[test]
-    fn a_version_must_be_one_of_the_makers() {
+    #[tokio::test]
+    async fn a_version_must_be_one_of_the_makers() {
         assert!(version(&K3S, "v1.34.2+k3s1").is_ok() && version(&RKE2, "v1.34.2+rke2r10").is_ok());
         assert_eq!(
             version(&K3S, "v1.34.2").unwrap_err(),

@@ -72,7 +72,10 @@ fn what_fails_everywhere_and_ends_well_nowhere_is_not_tried_again_for_each_node(
     // Two for each at most, and those that were under way; ten for each were allowed.
     assert!((31..=48).contains(&attempts), "{attempts}");
     let why = hand.paused();
-    assert!(why.contains("no route; not tried again: 31 attempts of other steps have failed in a row"), "{why}");
+    assert!(
+        why.contains("no route; not tried again: 31 attempts of other steps have failed in a row"),
+        "{why}"
+    );
     // Who resumes it has looked at it.
     let mut hand = hand.reborn();
     hand.put(Input::Begin { by: "ben".into() });
