@@ -35,13 +35,17 @@ const JOBS: &[(&str, &[(&str, &str)])] = &[
     ("etcd-move-leader", &[("off", "cp1")]),
     ("etcd-restore", &[("from", "s.db")]),
     ("k3s", &[("target", "v1.34.2+k3s1")]),
+    ("kubeadm-config", &[("from", "kubeadm.yaml")]),
     ("kubeadm-hops", &[("target", "v1.34.2")]),
     ("kubeadm-minor", &[("target", "v1.34.2")]),
     ("kubeadm-patch", &[("target", "v1.33.5")]),
     ("node-reboot", &[("always", "true")]),
+    ("node-replace", &[("old", "cp2")]),
     ("os-patch", &[]),
     ("preflight", &[("target", "v1.34.2")]),
     ("rke2", &[("target", "v1.34.2+rke2r1")]),
+    ("rollback-control-plane", &[("to", "v1.32.4")]),
+    ("rollback-worker", &[("to", "v1.32.4")]),
     ("validate", &[("target", "v1.33.4")]),
     ("workers-only", &[("target", "v1.33.4")]),
 ];
@@ -64,6 +68,10 @@ gpu = 4
 packages = "dnf"
 version = "v1.32.4"
 "#;
+
+/// What `kubeadm-config` is given.
+const CONFIGURATION: &str = "kind: ClusterConfiguration\nscheduler: { extraArgs: [{ name: v, value: \"4\" }] }\n\
+    ---\nkind: KubeletConfiguration\nmaxPods: 150\n";
 
 /// What is asked for only of pods with volumes, of a kubelet that does not start, after an installation that
 /// broke off, and on the hosts of an external etcd: not on this cluster.
@@ -224,6 +232,8 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
             let of = |version: &str| format!("{version}{vendor}\"");
             SHAPE.replace("v1.33.4\"", &of("v1.33.4")).replace("v1.32.4\"", &of("v1.32.4"))
         }
+        // What kubeadm put aside then is on the nodes.
+        "rollback-control-plane" | "rollback-worker" => format!("upgraded_from = \"v1.32.4\"{SHAPE}"),
         _ => SHAPE.to_string(),
     };
     let cluster = Cluster::start(Shape::from_toml(&shape).unwrap(), 7, Vec::new());
@@ -231,6 +241,7 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
     let looking = read_only(ports.clone());
     let inventory = Arc::new(stdlib::inventory::read(&looking, None).await.unwrap());
     let here = tempfile::tempdir().unwrap();
+    std::fs::write(here.path().join("kubeadm.yaml"), CONFIGURATION).unwrap();
     let given = given.iter().map(|(name, value)| (name.to_string(), inputs::Given::set(*value)));
     let given: IndexMap<_, _> = given.collect();
     let values = inputs::resolve(&program, &given, &*inventory).unwrap_or_else(|e| panic!("{name}: {e:?}"));

@@ -1,8 +1,9 @@
 //! The main job, killed at every point and resumed: after each record of the journal, before the effects
 //! that follow it and after them, by the same machine and by another one with nothing but the run's folder.
-//! It must end as it does undisturbed, and nothing unrepeatable may be begun twice.
+//! It must end as it does undisturbed, and nothing unrepeatable may be begun twice. The roads beside it and back are killed
+//! here and there, and once they are gone there is nothing left to do.
 //!
-//! An optimized build tries all points; the others try one in `SPARSE`, as `tests/run.sh` knows.
+//! An optimized build tries all points of the main job; the others try one in `SPARSE`, as `tests/run.sh` knows.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -27,26 +28,53 @@ use indexmap::IndexMap;
 use sim::{Cluster, Shape};
 use tokio::sync::mpsc;
 
+use crate::support::repository;
+
 /// A build that is not optimized tries one point in so many.
 const SPARSE: usize = 37;
 const RUN: &str = "20261121-120305-4f2a";
-const SHAPE: &str = "3+3@v1.33.4";
 
-struct Shipped;
+/// A playbook with its parameters, and the cluster it is for.
+struct Job {
+    playbook: &'static str,
+    given: &'static [(&'static str, &'static str)],
+    shape: &'static str,
+}
+
+const MAIN: Job = Job { playbook: "kubeadm-minor", given: &[("target", "v1.34.2")], shape: "3+3@v1.33.4" };
+
+/// A cluster that kubeadm has upgraded.
+const UPGRADED: &str = "version = \"v1.34.2\"\nupgraded_from = \"v1.33.4\"\ncontrol_plane = 3\n[[pool]]\nname = \"w\"\ncount = 2\n";
+
+/// The roads that are killed here and there.
+const OTHERS: [Job; 5] = [
+    Job { playbook: "kubeadm-config", given: &[("from", "c.yaml")], shape: "3+2@v1.33.4" },
+    Job { playbook: "rollback-worker", given: &[("to", "v1.33.4")], shape: UPGRADED },
+    Job { playbook: "rollback-control-plane", given: &[("to", "v1.33.4")], shape: UPGRADED },
+    Job { playbook: "node-replace", given: &[("old", "w1")], shape: "3+2@v1.33.4" },
+    Job { playbook: "node-replace", given: &[("old", "cp2")], shape: "3+2@v1.33.4" },
+];
+
+/// What `kubeadm-config` is given.
+const CONFIGURATION: &str = "kind: ClusterConfiguration\nscheduler: { extraArgs: [{ name: v, value: \"4\" }] }\n\
+    ---\nkind: KubeletConfiguration\nmaxPods: 150\n";
+
+struct Shipped(String);
 
 impl Loader for Shipped {
     fn load(&self, path: &str) -> Result<String, LoadError> {
         if path == "main" {
-            return Ok(include_str!("../playbooks/kubeadm-minor.kup").to_string());
+            return Ok(self.0.clone());
         }
         let text = stdlib::modules().iter().find(|(known, _)| *known == path);
         text.map(|(_, text)| text.to_string()).ok_or(LoadError::NotFound)
     }
 }
 
-fn program() -> Program {
-    let checked = dsl::check("main", &Shipped, stdlib::PRELUDE);
-    checked.program.expect("the main job is sound")
+fn program(job: &Job) -> Program {
+    let path = repository().join(format!("playbooks/{}.kup", job.playbook));
+    let checked = dsl::check("main", &Shipped(std::fs::read_to_string(path).unwrap()), stdlib::PRELUDE);
+    checked.program.expect("a shipped playbook is sound")
 }
 
 /// Where kup is killed: when so many records are written, before or after what follows them has begun.
@@ -98,15 +126,25 @@ struct World {
 
 impl World {
     /// Makes the cluster and the plan for it, the same each time.
-    async fn new(program: &Program) -> World {
-        let cluster = Cluster::start(Shape::parse(SHAPE).unwrap(), 7, Vec::new());
+    async fn new(job: &Job, program: &Program) -> World {
+        let shape = match job.shape.contains('=') {
+            true => Shape::from_toml(job.shape).unwrap(),
+            false => Shape::parse(job.shape).unwrap(),
+        };
+        World::again(Cluster::start(shape, 7, Vec::new()), job, program).await
+    }
+
+    /// Plans a job for a cluster that is there.
+    async fn again(cluster: Cluster, job: &Job, program: &Program) -> World {
         let ports = cluster.ports();
         let looking = read_only(ports.clone());
         let inventory = stdlib::inventory::read(&looking, None).await.unwrap();
-        let given = IndexMap::from([("target".to_string(), inputs::Given::set("v1.34.2"))]);
+        let given = job.given.iter().map(|(name, value)| (name.to_string(), inputs::Given::set(*value)));
+        let given: IndexMap<_, _> = given.collect();
         let values = inputs::resolve(program, &given, &inventory).unwrap();
         let mut plan: Plan = plan::build(program, &inventory, &values).unwrap();
         let folder = Path::new("/job").to_path_buf();
+        ports.shells.here().write("/job/c.yaml", CONFIGURATION.as_bytes(), 0o600).await.unwrap();
         let shared = Arc::new(inventory.clone());
         let probes = run::probe(&plan, &stdlib::actions(), &looking, &shared, &folder).await;
         plan::forecast(&mut plan, &probes);
@@ -164,8 +202,16 @@ impl World {
     ) -> Result<Outcome, RunError> {
         let cluster = &self.stored.inventory.cluster;
         let lock = Lock::acquire(&self.ports, store.root(), cluster, RUN, who).await.unwrap();
-        let (people, inputs) = mpsc::channel(1);
+        let (people, inputs) = mpsc::channel(8);
         people.send(Input::Begin { by: who.user.clone() }).await.unwrap();
+        // Somebody is there, and says yes to everything.
+        machine.attend();
+        let mut told = |_, event: &Event| {
+            if let Event::ApprovalAsked { gate, .. } = event {
+                let yes = Input::Answer { gate: *gate, yes: true, by: "ann".into(), when: String::new() };
+                people.try_send(yes).unwrap();
+            }
+        };
         let run = Run {
             machine,
             journal,
@@ -177,7 +223,7 @@ impl World {
             heard: None,
             secrets: Arc::new(Secrets::closed()),
         };
-        let outcome = run::drive(run, inputs, &mut |_, _: &Event| {}).await;
+        let outcome = run::drive(run, inputs, &mut told).await;
         match outcome {
             Ok(_) => lock.release().await,
             // Killed: nobody gives it back.
@@ -190,6 +236,13 @@ impl World {
     async fn end(&self, store: &Store) -> End {
         // Let everything settle: a kubelet says its version a little later.
         self.ports.clock.sleep(Duration::from_secs(300)).await;
+        let (state, begun) = self.state().await;
+        let folder = store.open(Some(RUN)).unwrap();
+        End { state, begun, records: folder.read(&self.stored).unwrap().events.len() }
+    }
+
+    /// Tells how the cluster is, and what was begun on its nodes that must not be begun twice.
+    async fn state(&self) -> (Vec<String>, Vec<String>) {
         let inventory = stdlib::inventory::read(&self.ports, None).await.unwrap();
         let nodes: kube::Api<k8s_openapi::api::core::v1::Node> =
             kube::Api::all(self.ports.kube.clone().unwrap());
@@ -222,45 +275,71 @@ impl World {
                 node.name,
                 node.files.text("/etc/apt/sources.list.d/kubernetes.list")
             ));
+            let configured = [
+                "/var/lib/kubelet/config.yaml",
+                "/var/lib/kup/reflects-kubelet-config",
+                "/run/kup/join.yaml",
+            ];
+            state.extend(configured.map(|path| format!("{} {path} {:?}", node.name, node.files.text(path))));
+            let paths = node.files.under("/etc/kubernetes/manifests");
+            state.extend(paths.map(|path| format!("{} {path} {:?}", node.name, node.files.text(path))));
+            let member = world.etcd.members.get(&node.name);
+            state.push(format!("{} etcd {:?}", node.name, member.map(|m| (m.up, &m.version, m.data))));
             let pods = world.static_pods.iter().filter(|((on, _), _)| *on == node.name);
             state.extend(pods.map(|((on, what), pod)| format!("{on} {what} {} {}", pod.image, pod.up)));
             // None runs any more, and none that has ended is left in systemd's memory.
             state.push(format!("{} has the units {:?}", node.name, node.units.keys()));
-            // What kubeadm and dpkg do must not be begun again once it was.
+            // What kubeadm, etcd and dpkg do must not be begun again once it was.
             let once = |line: &str| {
                 let unit = line.contains("systemd-run");
-                unit && ["kubeadm upgrade apply", "kubeadm upgrade node", "apt-get", "install"]
-                    .iter()
-                    .any(|what| line.contains(what))
+                let what = ["kubeadm upgrade", "kubeadm reset", "kubeadm join", "apt-get", "install"];
+                line.contains(" member remove ") || unit && what.iter().any(|what| line.contains(what))
             };
             let ran = node.transcript.iter().filter(|ran| once(&ran.line) && ran.code != Some(1));
             begun.extend(ran.map(|ran| {
                 let command = ran.line.split(" -- ").last().unwrap_or(&ran.line);
+                let command = command.find("member remove").map_or(command, |at| &command[at..]);
                 format!("{} {command}", node.name)
             }));
         }
         begun.sort();
-        drop(world);
-        let folder = store.open(Some(RUN)).unwrap();
-        End { state, begun, records: folder.read(&self.stored).unwrap().events.len() }
+        (state, begun)
     }
 }
 
-fn undisturbed(program: &Program) -> End {
+fn undisturbed(job: &Job, program: &Program) -> End {
     sim::runtime().block_on(async {
         let root = tempfile::tempdir().unwrap();
         let store = Store::new(root.path());
-        let world = World::new(program).await;
+        let world = World::new(job, program).await;
         world.begin(&store, None).await;
         world.end(&store).await
     })
 }
 
-fn killed(program: &Program, point: Point) -> End {
+/// Runs a job twice on one cluster; returns what changed something the second time.
+fn twice(job: &Job, program: &Program) -> Vec<String> {
+    sim::runtime().block_on(async {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let world = World::new(job, program).await;
+        world.begin(&Store::new(first.path()), None).await;
+        let world = World::again(world.cluster, job, program).await;
+        let store = Store::new(second.path());
+        world.begin(&store, None).await;
+        let events = store.open(Some(RUN)).unwrap().read(&world.stored).unwrap().events;
+        let changed = events.into_iter().filter_map(|(_, event)| match event {
+            Event::StepDone { step, changed: true, .. } => Some(world.stored.plan.step(step).key.clone()),
+            _ => None,
+        });
+        changed.collect()
+    })
+}
+
+fn killed(job: &Job, program: &Program, point: Point) -> End {
     sim::runtime().block_on(async {
         let root = tempfile::tempdir().unwrap();
         let store = Store::new(root.path());
-        let world = World::new(program).await;
+        let world = World::new(job, program).await;
         world.begin(&store, Some(point)).await;
         // Every other time somebody else takes over, with a copy of the folder and an hour later.
         let other = point.records.is_multiple_of(2);
@@ -281,14 +360,9 @@ fn killed(program: &Program, point: Point) -> End {
     })
 }
 
-#[test]
-fn a_run_that_is_killed_anywhere_ends_as_one_that_is_not() {
-    let program = program();
-    let whole = undisturbed(&program);
-    assert_eq!(undisturbed(&program), whole, "the same each time");
-    let kubeadm = whole.begun.iter().filter(|line| line.contains("kubeadm upgrade")).count();
-    assert_eq!(kubeadm, 6, "one a node: {:#?}", whole.begun);
-    let step = if cfg!(debug_assertions) { SPARSE } else { 1 };
+/// Kills a job at one point in so many; it must end as it does undisturbed.
+#[track_caller]
+fn survives(job: &Job, program: &Program, whole: &End, step: usize) {
     // The last record says that it is over: behind it there is nothing to resume.
     let points: Vec<Point> = (1..whole.records)
         .flat_map(|records| [true, false].map(|before_the_effects| Point { records, before_the_effects }))
@@ -300,10 +374,10 @@ fn a_run_that_is_killed_anywhere_ends_as_one_that_is_not() {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let ended = std::panic::catch_unwind(|| killed(&program, *point));
+                    let ended = std::panic::catch_unwind(|| killed(job, program, *point));
                     let told = match ended {
                         Err(_) => format!("{point:?}: it did not end well"),
-                        Ok(end) => match difference(&whole, &end) {
+                        Ok(end) => match difference(whole, &end) {
                             None => continue,
                             Some(difference) => format!("{point:?}: {difference}"),
                         },
@@ -316,11 +390,55 @@ fn a_run_that_is_killed_anywhere_ends_as_one_that_is_not() {
     let wrong = wrong.into_inner().unwrap();
     assert!(
         wrong.is_empty(),
-        "{} of {} points: {:#?}",
+        "{} {:?}: {} of {} points: {:#?}",
+        job.playbook,
+        job.given,
         wrong.len(),
         points.len(),
         &wrong[..wrong.len().min(12)]
     );
+}
+
+#[test]
+fn a_run_that_is_killed_anywhere_ends_as_one_that_is_not() {
+    let program = program(&MAIN);
+    let whole = undisturbed(&MAIN, &program);
+    assert_eq!(undisturbed(&MAIN, &program), whole, "the same each time");
+    let kubeadm = whole.begun.iter().filter(|line| line.contains("kubeadm upgrade")).count();
+    assert_eq!(kubeadm, 6, "one a node: {:#?}", whole.begun);
+    survives(&MAIN, &program, &whole, if cfg!(debug_assertions) { SPARSE } else { 1 });
+}
+
+#[test]
+fn the_other_roads_are_resumed_as_well_and_are_gone_once() {
+    for job in &OTHERS {
+        let program = program(job);
+        survives(job, &program, &undisturbed(job, &program), if cfg!(debug_assertions) { SPARSE } else { 7 });
+        // A node is replaced as often as somebody asks for it.
+        if job.playbook != "node-replace" {
+            assert_eq!(twice(job, &program), [""; 0], "{}", job.playbook);
+        }
+    }
+}
+
+#[test]
+fn a_control_plane_that_goes_back_keeps_its_etcd() {
+    let [_, _, job, ..] = &OTHERS;
+    let program = program(job);
+    let of_etcd = |state: &[String]| -> Vec<String> {
+        state.iter().filter(|line| line.contains(" etcd ") || line.contains("etcd.yaml")).cloned().collect()
+    };
+    let (before, after) = sim::runtime().block_on(async {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::new(root.path());
+        let world = World::new(job, &program).await;
+        let (before, _) = world.state().await;
+        world.begin(&store, None).await;
+        (before, world.end(&store).await.state)
+    });
+    let back = after.iter().filter(|line| line.ends_with("kube-apiserver:v1.33.4 true")).count();
+    assert_eq!(of_etcd(&after), of_etcd(&before));
+    assert_eq!((of_etcd(&after).len(), back), (11, 3), "{after:#?}");
 }
 
 fn difference(whole: &End, end: &End) -> Option<String> {

@@ -106,7 +106,10 @@ impl Cluster {
 
 fn add_machine(world: &mut World, name: String, role: Role, package_manager: Packages, version: &str) {
     let seed = world.random.bits();
-    let node = Node::new(&name, role, package_manager, version, seed);
+    let mut node = Node::new(&name, role, package_manager, version, seed);
+    if let Some(release) = world.shape.upgraded_from.as_deref().and_then(Release::parse) {
+        node.was_upgraded(release);
+    }
     if node.control_plane {
         let release = Release::parse(version).unwrap_or(Release::new(34, 0));
         if node.etcd {

@@ -71,75 +71,105 @@ fn namespaces(world: &mut World) {
 }
 
 fn nodes(world: &mut World) {
-    let machines: Vec<crate::node::Node> = world.nodes.values().filter(|n| !n.beside).cloned().collect();
+    let names: Vec<String> = world.nodes.values().filter(|n| !n.beside).map(|n| n.name.clone()).collect();
+    for name in names {
+        node(world, &name);
+    }
+}
+
+/// Registers a machine whose kubelet has started for the first time, with its lease. What people had given to a node of that name is
+/// not there again.
+pub(crate) fn join(world: &mut World, name: &str) {
+    node(world, name);
+    let keep = [
+        "kubernetes.io/",
+        "node-role.kubernetes.io/",
+        "node.kubernetes.io/exclude",
+        "nvidia.com/gpu.present",
+    ];
+    world.store.update("nodes", "", name, |node| {
+        if let Some(labels) = node["metadata"]["labels"].as_object_mut() {
+            labels.retain(|key, _| keep.iter().any(|part| key.contains(part)));
+            labels.shift_remove("topology.kubernetes.io/zone");
+        }
+        if let Some(taints) = node["spec"].get_mut("taints").and_then(Value::as_array_mut) {
+            taints.retain(|taint| taint["key"] == "node-role.kubernetes.io/control-plane");
+        }
+    });
+    let now = micro_stamp(world.now());
+    if world.store.get("leases", "kube-node-lease", name).is_none() {
+        world.store.insert("leases", lease("kube-node-lease", name, name.to_string(), 40, &now));
+    }
+    kubelet::register(world, name);
+}
+
+fn node(world: &mut World, name: &str) {
     let alone = world.shape.workers() == 0;
     let rancher = world.shape.distribution() != Distribution::Kubeadm;
-    for (index, machine) in machines.iter().enumerate() {
-        let pool = world.shape.pool_of(&machine.name).map(|(pool, place)| (pool.clone(), place));
-        let now = world.clock.stamp();
-        let mut labels = json!({
-            "beta.kubernetes.io/arch": "amd64", "beta.kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
-            "kubernetes.io/hostname": machine.name, "kubernetes.io/os": "linux",
-        });
-        let mut taints = Vec::new();
-        let mut capacity =
-            json!({"cpu": "4", "memory": "16384000Ki", "ephemeral-storage": "103079200Ki", "pods": "110"});
-        if machine.control_plane {
-            labels["node-role.kubernetes.io/control-plane"] = json!("");
-            labels["node.kubernetes.io/exclude-from-external-load-balancers"] = json!("");
-            if rancher {
-                for role in
-                    ["control-plane", "etcd"].into_iter().filter(|role| *role != "etcd" || machine.etcd)
-                {
-                    labels[format!("node-role.kubernetes.io/{role}")] = json!("true");
-                }
-            } else if !alone {
-                taints.push(json!({"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}));
+    let place = world.nodes.values().filter(|n| !n.beside).position(|n| n.name == name);
+    let (Some(index), Some(machine)) = (place, world.nodes.get(name).cloned()) else { return };
+    let pool = world.shape.pool_of(&machine.name).map(|(pool, place)| (pool.clone(), place));
+    let now = world.clock.stamp();
+    let mut labels = json!({
+        "beta.kubernetes.io/arch": "amd64", "beta.kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
+        "kubernetes.io/hostname": machine.name, "kubernetes.io/os": "linux",
+    });
+    let mut taints = Vec::new();
+    let mut capacity =
+        json!({"cpu": "4", "memory": "16384000Ki", "ephemeral-storage": "103079200Ki", "pods": "110"});
+    if machine.control_plane {
+        labels["node-role.kubernetes.io/control-plane"] = json!("");
+        labels["node.kubernetes.io/exclude-from-external-load-balancers"] = json!("");
+        if rancher {
+            for role in ["control-plane", "etcd"].into_iter().filter(|role| *role != "etcd" || machine.etcd) {
+                labels[format!("node-role.kubernetes.io/{role}")] = json!("true");
             }
+        } else if !alone {
+            taints.push(json!({"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}));
         }
-        if let Some((pool, place)) = pool {
-            dress(&pool, place, &mut labels, &mut taints, &mut capacity);
-        }
-        let mut node = json!({
-            "apiVersion": "v1", "kind": "Node",
-            "metadata": {
-                "name": machine.name, "labels": labels,
-                "annotations": {"node.alpha.kubernetes.io/ttl": "0", "volumes.kubernetes.io/controller-managed-attach-detach": "true"},
-            },
-            "spec": {"podCIDR": format!("10.244.{}.0/24", index % 256)},
-            "status": {
-                "capacity": capacity, "allocatable": capacity,
-                "addresses": [
-                    {"type": "InternalIP", "address": format!("10.77.{}.{}", index / 240, 11 + index % 240)},
-                    {"type": "Hostname", "address": machine.name},
-                ],
-                "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
-                "nodeInfo": {
-                    "machineID": machine.machine_id, "systemUUID": machine.machine_id, "bootID": machine.boot_id,
-                    "kernelVersion": machine.kernel(), "osImage": world.shape.os,
-                    "containerRuntimeVersion": "containerd://1.7.27", "kubeletVersion": machine.kubelet_running,
-                    "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": "amd64",
-                },
-            },
-        });
-        if !taints.is_empty() {
-            node["spec"]["taints"] = json!(taints);
-        }
-        pod::set_condition(
-            &mut node,
-            "NetworkUnavailable",
-            "False",
-            "FlannelIsUp",
-            "Flannel is running on this node",
-            &now,
-        );
-        kubelet::healthy(&mut node, &now);
-        if rancher && machine.control_plane && machine.etcd {
-            let message = "Node is a voting member of the etcd cluster";
-            pod::set_condition(&mut node, "EtcdIsVoter", "True", "MemberNotLearner", message, &now);
-        }
-        world.store.insert("nodes", node);
     }
+    if let Some((pool, place)) = pool {
+        dress(&pool, place, &mut labels, &mut taints, &mut capacity);
+    }
+    let mut node = json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {
+            "name": machine.name, "labels": labels,
+            "annotations": {"node.alpha.kubernetes.io/ttl": "0", "volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+        },
+        "spec": {"podCIDR": format!("10.244.{}.0/24", index % 256)},
+        "status": {
+            "capacity": capacity, "allocatable": capacity,
+            "addresses": [
+                {"type": "InternalIP", "address": format!("10.77.{}.{}", index / 240, 11 + index % 240)},
+                {"type": "Hostname", "address": machine.name},
+            ],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+            "nodeInfo": {
+                "machineID": machine.machine_id, "systemUUID": machine.machine_id, "bootID": machine.boot_id,
+                "kernelVersion": machine.kernel(), "osImage": world.shape.os,
+                "containerRuntimeVersion": "containerd://1.7.27", "kubeletVersion": machine.kubelet_running,
+                "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": "amd64",
+            },
+        },
+    });
+    if !taints.is_empty() {
+        node["spec"]["taints"] = json!(taints);
+    }
+    pod::set_condition(
+        &mut node,
+        "NetworkUnavailable",
+        "False",
+        "FlannelIsUp",
+        "Flannel is running on this node",
+        &now,
+    );
+    kubelet::healthy(&mut node, &now);
+    if rancher && machine.control_plane && machine.etcd {
+        let message = "Node is a voting member of the etcd cluster";
+        pod::set_condition(&mut node, "EtcdIsVoter", "True", "MemberNotLearner", message, &now);
+    }
+    world.store.insert("nodes", node);
 }
 
 /// Gives a worker what its pool asks for.
@@ -162,25 +192,24 @@ fn dress(pool: &Pool, place: usize, labels: &mut Value, taints: &mut Vec<Value>,
     }
 }
 
+fn lease(namespace: &str, name: &str, holder: String, seconds: u64, now: &str) -> Value {
+    json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": now},
+    })
+}
+
 fn leases(world: &mut World) {
     let now = micro_stamp(world.now());
-    let lease = |namespace: &str, name: &str, holder: String, seconds: u64| {
-        json!({
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {
-                "holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": now,
-            },
-        })
-    };
     let names: Vec<String> = world.nodes.values().filter(|n| !n.beside).map(|n| n.name.clone()).collect();
     for name in &names {
-        world.store.insert("leases", lease("kube-node-lease", name, name.clone(), 40));
+        world.store.insert("leases", lease("kube-node-lease", name, name.clone(), 40, &now));
     }
     for component in ["kube-controller-manager", "kube-scheduler"] {
         let id = world.random.uuid();
         let first = names.first().map_or("", String::as_str);
-        world.store.insert("leases", lease("kube-system", component, format!("{first}_{id}"), 15));
+        world.store.insert("leases", lease("kube-system", component, format!("{first}_{id}"), 15, &now));
     }
 }
 

@@ -95,10 +95,44 @@ impl Etcd {
     pub fn join(&mut self, name: &str, version: &str, address: String) {
         // Real ids are 64 bits, but JSON readers of doubles would round them: 53 are enough to look real.
         let id = Random::named(0, name).bits() >> 11;
-        let data = Some(Data::FIRST);
+        let data = Some(self.served);
         let member = Member { up: true, version: version.to_string(), id, address, data, size: GROWN };
         self.members.insert(name.to_string(), member);
         self.elect();
+    }
+
+    /// Takes a member out of the cluster for good.
+    pub fn leave(&mut self, name: &str) {
+        self.members.shift_remove(name);
+        self.elect();
+    }
+
+    /// Answers `member remove ID`.
+    pub(crate) fn remove_member(&mut self, id: &str) -> Answer {
+        if !self.quorum() {
+            return Answer::no_quorum();
+        }
+        let id = u64::from_str_radix(id, 16).unwrap_or_default();
+        let found = self.members.iter().find(|(_, member)| member.id == id).map(|(name, _)| name.clone());
+        let Some(name) = found else {
+            let stderr = format!("Error: etcdserver: member not found ({id:x})\n");
+            return Answer { code: 1, stdout: String::new(), stderr };
+        };
+        // What is left must have a quorum of its own (`strict-reconfig-check`).
+        let started = self.members.iter().filter(|(other, member)| **other != name && member.up).count();
+        if 2 * started < self.members.len() {
+            let stderr =
+                "Error: etcdserver: re-configuration failed due to not enough started members\n".to_string();
+            return Answer { code: 1, stdout: String::new(), stderr };
+        }
+        self.leave(&name);
+        let stdout = format!("Member {id:x} removed from cluster {:x}\n", self.served.cluster);
+        Answer { code: 0, stdout, stderr: String::new() }
+    }
+
+    /// Returns the data that the cluster serves.
+    pub(crate) fn data(&self) -> Data {
+        self.served
     }
 
     /// Returns whether more than half of the members answer, with the same data.

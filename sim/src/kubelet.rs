@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::api::ChangeKind;
 use crate::api::finish;
 use crate::clock::{micro_stamp, stamp};
-use crate::faults::pod_image;
+use crate::faults::{gpu_driver, pod_image};
 use crate::pod;
 use crate::shape::Distribution;
 use crate::world::{Shared, StaticPod, World, lock};
@@ -29,6 +29,8 @@ const LEAD: u64 = 2;
 const PATIENCE: Duration = Duration::from_secs(50);
 /// How long a kubelet takes from its start to its first status.
 const REGISTER: (Duration, Duration) = (Duration::from_millis(900), Duration::from_millis(2400));
+/// How long after its kubelet's start a node offers its GPUs again.
+const PLUGIN: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(60));
 /// How long a pod takes from its binding to Ready.
 const BEGIN: (Duration, Duration) = (Duration::from_millis(1500), Duration::from_millis(4500));
 /// How long a process takes to end after SIGTERM.
@@ -70,6 +72,21 @@ pub(crate) fn begin(world: &mut World) {
             (n.name.clone(), heart)
         })
         .collect();
+}
+
+/// Lets the API's side know of a kubelet that was not there before; it is heard of at its next sign of life.
+pub(crate) fn register(world: &mut World, name: &str) {
+    let now = world.now();
+    let Some(node) = world.nodes.get(name) else { return };
+    let heart = Heart {
+        since: now,
+        silent: Some(now),
+        version: node.kubelet_running.clone(),
+        boot: node.boot_id.clone(),
+        process: node.kubelet_since,
+    };
+    world.hearts.insert(name.to_string(), heart);
+    world.machines_changed();
 }
 
 /// Returns a node with the heartbeat that its kubelet would have written by now.
@@ -171,6 +188,7 @@ async fn report(shared: Shared, name: String, heart: Heart, wait: Duration) {
     }
     let now = world.clock.stamp();
     let kernel = world.nodes.get(&name).map(|node| node.kernel()).unwrap_or_default();
+    let mut gpus = false;
     world.store.update("nodes", "", &name, |node| {
         if heart.silent.is_some() {
             for kind in ["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"] {
@@ -182,9 +200,31 @@ async fn report(shared: Shared, name: String, heart: Heart, wait: Duration) {
             node["status"]["nodeInfo"]["bootID"] = json!(heart.boot);
             node["status"]["nodeInfo"]["kernelVersion"] = json!(kernel);
             healthy(node, &now);
+            gpus = node["status"]["capacity"].get("nvidia.com/gpu").is_some();
+            if gpus {
+                node["status"]["allocatable"]["nvidia.com/gpu"] = json!("0");
+            }
         }
         taint(node, "node.kubernetes.io/unreachable", heart.silent.is_some());
     });
+    let driver = !world.nodes.get_mut(&name).is_some_and(gpu_driver::strikes);
+    if gpus && driver {
+        let wait = world.random.between(PLUGIN.0, PLUGIN.1);
+        tokio::spawn(offer_gpus(shared.clone(), name, heart, wait));
+    }
+}
+
+/// A device plugin has to register anew with a kubelet that has started; until then no device is allocatable.
+async fn offer_gpus(shared: Shared, name: String, heart: Heart, wait: Duration) {
+    tokio::time::sleep(wait).await;
+    api_up(&shared).await;
+    let mut world = lock(&shared);
+    if world.hearts.get(&name) == Some(&heart) {
+        world.store.update("nodes", "", &name, |node| {
+            node["status"]["allocatable"]["nvidia.com/gpu"] =
+                node["status"]["capacity"]["nvidia.com/gpu"].clone();
+        });
+    }
 }
 
 /// Writes the conditions of a node that is well.

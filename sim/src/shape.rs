@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub struct Shape {
     /// The version that all components begin with, such as `v1.33.4`.
     pub version: String,
+    /// The version that kubeadm upgraded it from, if it did: what it put aside then is on the nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgraded_from: Option<String>,
     /// The number of control plane nodes, named `cp1`, `cp2`, ...
     pub control_plane: usize,
     /// Where etcd runs.
@@ -159,6 +162,7 @@ impl Shape {
         let pool = Pool { name: "w".to_string(), count: workers, ..Pool::default() };
         let shape = Shape {
             version: version.to_string(),
+            upgraded_from: None,
             control_plane: control_plane.parse().map_err(|_| wrong())?,
             etcd: EtcdPlace::default(),
             os: default_os(),
@@ -214,7 +218,7 @@ impl Shape {
 
     fn checked(self) -> Result<Shape, ShapeError> {
         let versions = self.pools.iter().filter_map(|pool| pool.version.as_ref());
-        for version in std::iter::once(&self.version).chain(versions) {
+        for version in std::iter::once(&self.version).chain(versions).chain(&self.upgraded_from) {
             if minor(version).is_none() {
                 return Err(ShapeError(format!("`{version}` is not a version: write it like `v1.33.4`")));
             }

@@ -35,6 +35,10 @@ pub struct World {
     pub(crate) first: Image,
     /// What it had stored when a snapshot was saved, by revision.
     pub(crate) saved: BTreeMap<u64, Image>,
+    /// The bootstrap tokens that somebody has made.
+    pub(crate) tokens: Vec<String>,
+    /// What the control plane's certificates were uploaded with last.
+    pub(crate) certificate_key: Option<String>,
     /// What goes wrong.
     pub faults: Vec<Fault>,
     /// Chance.
@@ -82,6 +86,8 @@ impl World {
             etcd: Etcd::default(),
             first: Image::default(),
             saved: BTreeMap::new(),
+            tokens: Vec::new(),
+            certificate_key: None,
             faults,
             random: Random::new(seed),
             clock,

@@ -190,16 +190,12 @@ fn from_api(node: core::Node) -> Node {
         node.metadata.labels.clone().unwrap_or_default().into_iter().collect();
     let spec = node.spec.unwrap_or_default();
     let status = node.status.unwrap_or_default();
+    let gpu = gpus(&status);
     let info = status.node_info.unwrap_or_default();
     let taints = spec.taints.unwrap_or_default().into_iter().map(|taint| {
         let value = taint.value.unwrap_or_default();
         format!("{}={value}:{}", taint.key, taint.effect)
     });
-    let gpu = status.allocatable.unwrap_or_default();
-    let gpu = gpu
-        .iter()
-        .filter(|(resource, _)| is_gpu(resource))
-        .filter_map(|(_, count)| count.0.parse::<u64>().ok());
     let ready = status.conditions.unwrap_or_default();
     Node {
         ssh: name.clone(),
@@ -216,7 +212,7 @@ fn from_api(node: core::Node) -> Node {
         unschedulable: spec.unschedulable.unwrap_or_default(),
         labels,
         taints: taints.collect(),
-        gpu: gpu.sum(),
+        gpu,
         os: info.os_image,
         arch: info.architecture,
         kernel: info.kernel_version,
@@ -225,6 +221,12 @@ fn from_api(node: core::Node) -> Node {
         packages: None,
         machine_id: info.machine_id,
     }
+}
+
+/// Returns how many GPUs a node offers, of all vendors.
+pub(crate) fn gpus(status: &core::NodeStatus) -> u64 {
+    let offered = status.allocatable.iter().flatten().filter(|(resource, _)| is_gpu(resource));
+    offered.filter_map(|(_, count)| count.0.parse::<u64>().ok()).sum()
 }
 
 /// Returns whether an extended resource counts GPUs: `nvidia.com/gpu`, `amd.com/gpu`,

@@ -38,7 +38,10 @@ pub fn modules() -> &'static [(&'static str, &'static str)] {
         ("std/notify", include_str!("../kup/notify.kup")),
         ("std/os", include_str!("../kup/os.kup")),
         ("std/preflight", include_str!("../kup/preflight.kup")),
+        ("std/reconfigure", include_str!("../kup/reconfigure.kup")),
+        ("std/replace", include_str!("../kup/replace.kup")),
         ("std/rke2", include_str!("../kup/rke2.kup")),
+        ("std/rollback", include_str!("../kup/rollback.kup")),
         ("std/run", include_str!("../kup/run.kup")),
         ("std/validate", include_str!("../kup/validate.kup")),
     ]

@@ -133,3 +133,29 @@ fn f40_a_lost_connection_is_answered_by_asking_the_node() {
 fn f41_a_node_that_reboots_in_its_step_is_upgraded_in_the_end() {
     gets_through("F41@w1", "kubeadm upgrade node");
 }
+
+/// A worker with GPUs beside one without.
+const GPUS: &str = "version = \"v1.33.4\"\ncontrol_plane = 1\n[[pool]]\nname = \"gpu\"\ncount = 2\ngpu = 4\n[[pool]]\nname = \"w\"\ncount = 2\n";
+
+#[test]
+fn behind_its_kubelet_a_node_offers_its_gpus_again_before_the_next_one_is_drained() {
+    let kup = Kup::new().with("gpu.toml", GPUS);
+    for run in
+        ["workers-only --set target=v1.33.4", "node-reboot --set always=true --set which=gpu1,gpu2,w1,w2"]
+    {
+        let kup = Kup::new().with("gpu.toml", GPUS.replace("gpu = 4\n", "gpu = 4\nversion = \"v1.32.4\"\n"));
+        let ran = kup.run(&format!("run std/{run} --sim gpu.toml --yes --json")).exits(0);
+        let events = ran.json();
+        let at = |action: &str, node: &str, kind: &str| {
+            let is = |e: &Value| e["action"] == action && e["node"] == node && e["type"] == kind;
+            events.iter().position(is).unwrap_or_else(|| panic!("{run}: {action} on {node}"))
+        };
+        assert!(at("wait gpus", "gpu1", "step_done") < at("uncordon", "gpu1", "step_done"), "{run}");
+        assert!(at("uncordon", "gpu1", "step_done") < at("drain", "gpu2", "attempt_started"), "{run}");
+        assert!(!events.iter().any(|e| e["action"] == "wait gpus" && e["node"] == "w1"), "{run}");
+    }
+    // F44: no driver, no GPU: the run holds, and the other node with GPUs is not begun.
+    let ran = kup.run("run std/node-reboot --set always=true --sim gpu.toml --fault F44@gpu1 --yes --json");
+    assert!(!ran.json().iter().any(|e| e["node"] == "gpu2" && e["type"] == "attempt_started"));
+    pauses(ran, "wait gpus", "gpu1 offers 0 of 4 GPUs");
+}

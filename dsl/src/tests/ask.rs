@@ -59,7 +59,7 @@ fn arguments_are_proposed_by_their_names_and_types() {
     );
     proposes("drain emptydir=¦", expect!["refuse, delete, mode"]);
     proposes("drain emptydir=refuse ¦", expect!["node=, grace=, unmanaged="]);
-    proposes("install ¦", expect!["kubeadm, kubelet, kubectl, version=, packages=, node="]);
+    proposes("install ¦", expect!["kubeadm, kubelet, kubectl, version=, packages=, node=, down="]);
     proposes("install kubeadm, ¦", expect!["kubeadm, kubelet, kubectl"]);
     proposes("package repository minor=¦", expect!["target, minor, v1.34"]);
     proposes("wait healthy ¦", expect!["node, control_plane, etcd, cluster, scope=, node="]);
@@ -90,7 +90,7 @@ fn in_a_record_values_are_proposed_and_its_new_names_are_not() {
 
 #[test]
 fn verbs_are_proposed_with_the_words_that_stand_there() {
-    proposes("wait ¦", expect!["wait healthy for `wait `"]);
+    proposes("wait ¦", expect!["wait gpus for `wait `, wait healthy for `wait `"]);
     proposes("package re¦", expect!["package repository for `package re`"]);
     let begin = proposed(&lane("¦"));
     for wanted in ["each", "if", "drain", "shout", "calm", "run command", "timeout"] {
@@ -117,7 +117,7 @@ fn a_test_is_written_with_the_words_that_it_knows() {
     for wanted in ["done", "refused", "plan", "drain", "wait healthy"] {
         assert!(test("expect ¦").split(", ").any(|p| p == wanted), "{wanted}");
     }
-    expect!["wait healthy for `wait `"].assert_eq(&test("expect wait ¦"));
+    expect!["wait gpus for `wait `, wait healthy for `wait `"].assert_eq(&test("expect wait ¦"));
     expect!["ran, skipped, failed, undone, before"].assert_eq(&test("expect drain on w1 ¦"));
     let text = "playbook \"p\"\nstage s { each n in workers { drain } }\ntest \"t\" {\n  expect dr|ain on w1 ran\n}\n";
     let (page, byte) = page(text);

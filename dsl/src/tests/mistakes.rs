@@ -34,7 +34,7 @@ fn the_beginning_of_a_verb_is_no_verb() {
         3:24 `kubeadm` K0201 unknown verb `kubeadm`
             `kup doc` lists the verbs; `use` brings in those of a module
         4:2 `wait` K0201 unknown verb `wait`
-            did you mean `wait healthy`?
+            did you mean `wait gpus`?
         5:2 `check` K0201 unknown verb `check`
             `kup doc` lists the verbs; `use` brings in those of a module
     "#]],

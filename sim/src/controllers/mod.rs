@@ -15,6 +15,7 @@ mod workload;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::api::ChangeKind;
 use crate::kubelet;
 use crate::pod;
 use crate::world::{Shared, World, lock};
@@ -35,6 +36,8 @@ pub(crate) struct Controllers {
     workloads: Touched,
     budgets: Touched,
     schedule: bool,
+    /// Nodes that were deleted, and whose pods are still there.
+    gone: Vec<String>,
 }
 
 impl Controllers {
@@ -47,6 +50,7 @@ impl Controllers {
             workloads: Touched::new(),
             budgets: Touched::new(),
             schedule: false,
+            gone: Vec::new(),
         }
     }
 
@@ -55,6 +59,9 @@ impl Controllers {
         self.read(world);
         let before = world.store.revision();
         if world.first_up("kube-controller-manager").is_some() {
+            for node in std::mem::take(&mut self.gone) {
+                forget_pods(world, &node);
+            }
             for (resource, namespace, name) in std::mem::take(&mut self.workloads) {
                 workload::catch_up(world, &self.facts, &resource, &namespace, &name);
             }
@@ -88,6 +95,9 @@ impl Controllers {
                     self.schedule = true;
                 }
                 "nodes" if self.facts.node_changed(change) => {
+                    if change.kind == ChangeKind::Deleted {
+                        self.gone.push(key.2);
+                    }
                     self.schedule = true;
                     let daemons = world.store.list("daemonsets");
                     self.workloads.extend(daemons.map(|d| {
@@ -112,6 +122,21 @@ impl Controllers {
             }
         }
         self.revision = world.store.revision();
+    }
+}
+
+/// The pods of a node that is no more are deleted by force (kubernetes: pkg/controller/podgc).
+fn forget_pods(world: &mut World, node: &str) {
+    if world.store.get("nodes", "", node).is_some() {
+        return;
+    }
+    let pods: Vec<(String, String)> = world
+        .store
+        .pods_on(node)
+        .map(|p| (pod::namespace(p).to_string(), pod::name(p).to_string()))
+        .collect();
+    for (namespace, name) in pods {
+        world.store.remove("pods", &namespace, &name);
     }
 }
 

@@ -2,7 +2,9 @@
 //! what it means, when it strikes, and the words that the tools then say.
 
 pub(crate) mod budget;
+pub(crate) mod component_flag;
 pub(crate) mod dpkg_lock;
+pub(crate) mod gpu_driver;
 pub(crate) mod image_pull;
 pub(crate) mod kubelet_config;
 pub(crate) mod kubelet_flag;
@@ -39,6 +41,8 @@ pub enum Kind {
     ImagePull,
     /// F11
     PodHash,
+    /// F13
+    ComponentFlag,
     /// F16
     SecondControlPlane,
     /// F23
@@ -51,6 +55,8 @@ pub enum Kind {
     LostConnection,
     /// F41
     Reboot,
+    /// F44
+    GpuDriver,
     /// F52
     PodImage,
 }
@@ -79,17 +85,19 @@ pub struct Armed {
     pub since: Option<Duration>,
 }
 
-const ALL: [Entry; 11] = [
+const ALL: [Entry; 13] = [
     dpkg_lock::ENTRY,
     old_mirror::ENTRY,
     image_pull::ENTRY,
     pod_hash::ENTRY,
+    component_flag::ENTRY,
     second_control_plane::ENTRY,
     kubelet_flag::ENTRY,
     budget::ENTRY,
     kubelet_config::ENTRY,
     lost_connection::ENTRY,
     reboot::ENTRY,
+    gpu_driver::ENTRY,
     pod_image::ENTRY,
 ];
 
@@ -127,12 +135,14 @@ impl Kind {
             Kind::OldMirror => &old_mirror::ENTRY,
             Kind::ImagePull => &image_pull::ENTRY,
             Kind::PodHash => &pod_hash::ENTRY,
+            Kind::ComponentFlag => &component_flag::ENTRY,
             Kind::SecondControlPlane => &second_control_plane::ENTRY,
             Kind::KubeletFlag => &kubelet_flag::ENTRY,
             Kind::Budget => &budget::ENTRY,
             Kind::KubeletConfig => &kubelet_config::ENTRY,
             Kind::LostConnection => &lost_connection::ENTRY,
             Kind::Reboot => &reboot::ENTRY,
+            Kind::GpuDriver => &gpu_driver::ENTRY,
             Kind::PodImage => &pod_image::ENTRY,
         }
     }

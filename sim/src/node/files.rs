@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     files: BTreeMap<String, File>,
+    /// How many writes there were.
+    writes: u64,
 }
 
 /// A file.
@@ -15,6 +17,8 @@ pub struct File {
     pub content: Vec<u8>,
     /// Its mode as in `chmod`.
     pub mode: u32,
+    /// Which write of the machine made it: what is newer has a higher one.
+    pub written: u64,
 }
 
 impl Files {
@@ -35,13 +39,17 @@ impl Files {
 
     /// Replaces a file.
     pub fn write(&mut self, path: &str, content: impl Into<Vec<u8>>, mode: u32) {
-        self.files.insert(path.to_string(), File { content: content.into(), mode });
+        self.writes += 1;
+        self.files.insert(path.to_string(), File { content: content.into(), mode, written: self.writes });
     }
 
     /// Adds to a file's end.
     pub fn append(&mut self, path: &str, content: &[u8]) {
-        let file = self.files.entry(path.to_string());
-        file.or_insert(File { content: Vec::new(), mode: 0o644 }).content.extend_from_slice(content);
+        self.writes += 1;
+        let new = File { content: Vec::new(), mode: 0o644, written: 0 };
+        let file = self.files.entry(path.to_string()).or_insert(new);
+        file.content.extend_from_slice(content);
+        file.written = self.writes;
     }
 
     /// Gives a file, or a folder with all in it, another name.
@@ -69,6 +77,13 @@ impl Files {
         let inside = format!("{}/", path.trim_end_matches('/'));
         self.files.contains_key(path)
             || self.files.range(inside.clone()..).next().is_some_and(|(p, _)| p.starts_with(&inside))
+    }
+
+    /// Returns the write that made the newest file of a path, or of a folder.
+    pub fn written(&self, path: &str) -> u64 {
+        let inside = format!("{}/", path.trim_end_matches('/'));
+        let of = self.files.iter().filter(|(p, _)| *p == path || p.starts_with(&inside));
+        of.map(|(_, file)| file.written).max().unwrap_or_default()
     }
 
     /// Returns the paths in a folder, at any depth.

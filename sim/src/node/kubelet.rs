@@ -9,7 +9,7 @@ use super::rancher;
 use super::release::Release;
 use super::{COMPONENTS, DATA, Node, image, manifest, manifest_path};
 use crate::etcd::Data;
-use crate::faults::kubelet_flag;
+use crate::faults::{component_flag, kubelet_flag};
 use crate::world::{StaticPod, World};
 
 /// How long the certificates of a cluster last that was made some weeks ago.
@@ -57,7 +57,7 @@ pub(crate) fn run_static_pod(world: &mut World, name: &str, component: &str) {
     let Some(node) = world.nodes.get(name) else { return };
     let manifest = match rancher::image(node, component) {
         Some(image) if node.components().any(|own| own == component) => {
-            Some(manifest(name, component, &image))
+            Some(manifest(name, component, &image, ""))
         }
         Some(_) => None,
         None => node.files.text(&manifest_path(component)),
@@ -65,12 +65,13 @@ pub(crate) fn run_static_pod(world: &mut World, name: &str, component: &str) {
     let Some(text) = manifest else { return };
     let Some(image) = text.lines().find_map(|l| l.trim().strip_prefix("image: ")) else { return };
     let (now, hash) = (world.now(), hash(&text));
+    let up = !world.nodes.get_mut(name).is_some_and(|n| component_flag::strikes(n, component, &text));
     let key = (name.to_string(), component.to_string());
     let restarts = match world.static_pods.get(&key) {
         Some(pod) if pod.hash == hash => pod.restarts + 1,
         Some(_) | None => 0,
     };
-    let pod = StaticPod { image: image.to_string(), hash, up: true, restarts, since: now };
+    let pod = StaticPod { image: image.to_string(), hash, up, restarts, since: now };
     world.static_pods.insert(key, pod);
     if component == "etcd" {
         let data = world.nodes.get(name).and_then(|n| Data::read(&n.files, DATA));
@@ -125,7 +126,7 @@ pub(crate) fn restart_static_pod(process: &Process, component: &'static str, sto
 pub fn first_static_pods(node: &Node, release: Release) -> Vec<((String, String), StaticPod)> {
     let pod = |component: &str| {
         let image = rancher::image(node, component).unwrap_or_else(|| image(component, release));
-        let hash = hash(&manifest(&node.name, component, &image));
+        let hash = hash(&manifest(&node.name, component, &image, ""));
         StaticPod { image, hash, up: true, restarts: 0, since: Duration::ZERO }
     };
     node.components().map(|c| ((node.name.clone(), c.to_string()), pod(c))).collect()

@@ -165,6 +165,7 @@ impl Node {
         let (path, text) = Repository::file(manager, release.minor);
         node.files.write(path, text, 0o644);
         node.files.write("/var/lib/kubelet/config.yaml", kubelet::config(release), 0o644);
+        node.files.write("/etc/kubernetes/kubelet.conf", "kind: Config\n", 0o600);
         if control_plane {
             node.files.write("/etc/kubernetes/admin.conf", "kind: Config\n", 0o600);
             if node.etcd {
@@ -173,7 +174,7 @@ impl Node {
             for component in node.components() {
                 node.files.write(
                     &manifest_path(component),
-                    manifest(name, component, &image(component, release)),
+                    manifest(name, component, &image(component, release), ""),
                     0o600,
                 );
             }
@@ -189,6 +190,21 @@ impl Node {
     /// Returns the version of the one binary of k3s or RKE2.
     pub(crate) fn binary_version(&self) -> Option<String> {
         rancher::installed(self)
+    }
+
+    /// Leaves what `kubeadm upgrade` puts aside when it comes from a release.
+    pub(crate) fn was_upgraded(&mut self, from: Release) {
+        let tmp = "/etc/kubernetes/tmp";
+        if !self.beside {
+            let path = format!("{tmp}/kubeadm-kubelet-config1066319437/config.yaml");
+            self.files.write(&path, kubelet::config(from), 0o600);
+        }
+        let components: Vec<&str> = if self.control_plane { self.components().collect() } else { Vec::new() };
+        for component in components {
+            let text = manifest(&self.name, component, &image(component, from), "");
+            let path = format!("{tmp}/kubeadm-backup-manifests-2025-12-20-09-30-00/{component}.yaml");
+            self.files.write(&path, text, 0o600);
+        }
     }
 
     /// Returns the static pods of a control plane here, in the order in which kubeadm upgrades them: etcd only
@@ -249,10 +265,11 @@ pub(crate) fn member_address(node: &str) -> String {
     format!("10.77.0.{}", 10 + number)
 }
 
-/// Returns a component's manifest, as short as it can be.
-pub(crate) fn manifest(node: &str, component: &str, image: &str) -> String {
+/// Returns a component's manifest, as short as it can be; `extra` are the lines of further flags.
+pub(crate) fn manifest(node: &str, component: &str, image: &str, extra: &str) -> String {
     let address = member_address(node);
     let flags = match component {
+        "kube-apiserver" => format!("    - --advertise-address={address}\n    - --secure-port=6443\n"),
         "etcd" => format!(
             "    - --advertise-client-urls=https://{address}:2379\n    - --data-dir={DATA}\n    - \
              --initial-advertise-peer-urls=https://{address}:2380\n    - --name={node}\n"
@@ -261,7 +278,7 @@ pub(crate) fn manifest(node: &str, component: &str, image: &str) -> String {
     };
     format!(
         "apiVersion: v1\nkind: Pod\nmetadata:\n  labels:\n    component: {component}\n    tier: control-plane\n  \
-         name: {component}\n  namespace: kube-system\nspec:\n  containers:\n  - command:\n    - {component}\n{flags}    \
+         name: {component}\n  namespace: kube-system\nspec:\n  containers:\n  - command:\n    - {component}\n{flags}{extra}    \
          image: {image}\n    name: {component}\n  hostNetwork: true\n  priorityClassName: system-node-critical\n"
     )
 }

@@ -40,7 +40,10 @@ pub(super) struct Row {
     #[serde(default)]
     pub(super) name: String,
     #[serde(rename = "isLearner", default)]
-    is_learner: bool,
+    pub(super) is_learner: bool,
+    /// Where it is asked; empty until it was started.
+    #[serde(rename = "clientURLs", default)]
+    pub(super) urls: Vec<String>,
 }
 
 /// What a member says of itself.
@@ -128,6 +131,12 @@ impl<'a> Etcd<'a> {
         Ok(if old { "etcdctl" } else { "etcdutl" })
     }
 
+    /// Returns the members, whether they answer or not.
+    pub(super) async fn members(&self) -> Result<Vec<Row>, Failure> {
+        let list: Members = self.json("etcdctl", &["member", "list", "-w", "json"]).await?;
+        Ok(list.members)
+    }
+
     /// Returns what every member says of itself. All must answer.
     pub(super) async fn statuses(&self) -> Result<Vec<Status>, Failure> {
         let all: Vec<Endpoint> =
@@ -178,18 +187,27 @@ impl<'a> Etcd<'a> {
         })
     }
 
-    async fn endpoints_healthy(&self) -> Result<(), Failure> {
+    /// Returns the endpoints of the members that are well.
+    pub(super) async fn well(&self) -> Result<Vec<String>, Failure> {
+        let all = self.health().await?;
+        Ok(all.into_iter().filter(|endpoint| endpoint.health).map(|endpoint| endpoint.endpoint).collect())
+    }
+
+    async fn health(&self) -> Result<Vec<Health>, Failure> {
         // With a sick endpoint the exit code is 1, and the answer still tells which one.
         let args = ["endpoint", "health", "--cluster", "-w", "json"];
         let output = self.run("etcdctl", &args).await?;
-        let endpoints: Vec<Health> = match parse(&words("etcdctl", &args), &output.stdout) {
-            Ok(endpoints) => endpoints,
+        match parse(&words("etcdctl", &args), &output.stdout) {
             Err(_) if !output.ok() => {
-                return Err(Failure::transient("etcd is not healthy")
-                    .with_output(failure::tail(&failure::said(&output))));
+                Err(Failure::transient("etcd is not healthy")
+                    .with_output(failure::tail(&failure::said(&output))))
             }
-            Err(failure) => return Err(failure),
-        };
+            answered => answered,
+        }
+    }
+
+    async fn endpoints_healthy(&self) -> Result<(), Failure> {
+        let endpoints = self.health().await?;
         match endpoints.iter().find(|endpoint| !endpoint.health) {
             None => Ok(()),
             Some(sick) => Err(Failure::transient(format!(

@@ -49,7 +49,13 @@ impl Action for Install {
             .map(|p| kubernetes(&p.version).map_or_else(|| p.version.clone(), |v| v.to_string()))
             .collect();
         now.dedup();
+        let lower = installed.iter().any(|p| kubernetes(&p.version).is_some_and(|now| now > version));
+        if lower && argument::optional_text(cx, "down") != Some("allow") {
+            return Err(Failure::last(format!("{} has newer packages than {version}", host.name))
+                .with_hint("name a version that is not older, or say `down=allow`; std/rollback-worker has what belongs to it"));
+        }
         let before = Value::Record(IndexMap::from([
+            ("lower".to_string(), Value::Bool(lower)),
             ("packages".to_string(), to_value(&installed)),
             ("held".to_string(), Value::List(held.into_iter().map(Value::Text).collect())),
         ]));
@@ -86,7 +92,8 @@ impl Action for Install {
             host.ask(Command::change(["mkdir", "-p", "-m", "0700", FOLDER])).await?;
             host.write(&held_file(cx), &(held.join("\n") + "\n"), 0o600).await?;
         }
-        let command = packages.install(&exact, Way::Up);
+        let lower = before.get("lower") == Some(&Value::Bool(true));
+        let command = packages.install(&exact, if lower { Way::Down } else { Way::Up });
         let begun = async {
             packages.hold(Hold::Unhold, &held).await?;
             if cx.long {
@@ -149,7 +156,8 @@ impl Action for Install {
                 package_repository::point(&host, &packages, version.minor()).await?;
             }
             packages.hold(Hold::Unhold, &held).await?;
-            let installed = host.ask(packages.install(&old, Way::Down)).await;
+            let way = if before.get("lower") == Some(&Value::Bool(true)) { Way::Up } else { Way::Down };
+            let installed = host.ask(packages.install(&old, way)).await;
             hold_again(cx, &host, &packages, &held).await?;
             installed?;
             if names.iter().any(|name| name == "kubelet") {

@@ -22,9 +22,11 @@ pub(super) struct Component {
     /// What it runs, e.g. `kube-apiserver`.
     pub(super) name: String,
     /// The version its image's tag names, if it names one of Kubernetes.
-    version: Option<Version>,
+    pub(super) version: Option<Version>,
     /// Whether its pod is Ready.
     pub(super) ready: bool,
+    /// What the kubelet makes of its manifest.
+    pub(super) hash: String,
 }
 
 /// Returns the static pods of a node.
@@ -39,6 +41,9 @@ pub(super) async fn components(kube: &kube::Client, node: &str) -> Result<Vec<Co
                 name: name.to_string(),
                 version: api::image_version(pod, name),
                 ready: api::is_ready(pod),
+                hash: api::annotation(&pod.metadata, "kubernetes.io/config.hash")
+                    .unwrap_or_default()
+                    .to_string(),
             })
         })
         .collect())

@@ -13,6 +13,7 @@ mod check_health;
 mod check_nodes_ready;
 mod check_packages;
 mod check_rancher;
+mod check_rollback;
 mod check_version_skew;
 mod check_versions;
 mod cordon;
@@ -21,12 +22,15 @@ mod etcd_backup;
 mod etcd_defrag;
 mod etcd_member;
 mod etcd_move_leader;
+mod etcd_remove_member;
 mod etcd_restore;
 mod etcd_snapshot;
 mod install;
+mod join_node;
 mod kubeadm_apply;
 mod kubeadm_node;
 mod kubeadm_plan;
+mod leave;
 mod os_updates;
 mod os_upgrade;
 mod package_repository;
@@ -36,15 +40,23 @@ mod rancher_snapshot;
 mod read_command;
 mod reboot;
 mod restart_kubelet;
+mod restore_kubelet_configuration;
+mod restore_static_pods;
 mod run_command;
 mod run_script;
+mod set_version;
 mod static_pods;
 mod uncordon;
+mod upload_configuration;
+mod wait_gpus;
 mod wait_healthy;
+mod write_kubelet_configuration;
+mod write_static_pods;
 
 // What they share.
 mod argument;
 mod certificates;
+mod configuration;
 mod detached;
 mod etcd;
 mod failure;
@@ -67,18 +79,24 @@ pub(crate) fn all() -> Actions {
         Arc::new(verdict::Looks(check_health::CheckHealth)),
         Arc::new(verdict::Looks(check_nodes_ready::CheckNodesReady)),
         Arc::new(verdict::Looks(check_packages::CheckPackages)),
+        Arc::new(verdict::Looks(check_rollback::CheckRollback)),
         Arc::new(verdict::Looks(check_version_skew::CheckVersionSkew)),
         Arc::new(verdict::Looks(check_versions::CheckVersions)),
         Arc::new(cordon::Cordon),
         Arc::new(drain::Drain),
         Arc::new(uncordon::Uncordon),
         Arc::new(wait_healthy::WaitHealthy),
+        Arc::new(wait_gpus::WaitGpus),
         Arc::new(etcd_snapshot::EtcdSnapshot),
         Arc::new(etcd_backup::EtcdBackup),
         Arc::new(etcd_defrag::EtcdDefrag),
         Arc::new(etcd_member::ReadEtcdMember),
         Arc::new(etcd_move_leader::EtcdMoveLeader),
+        Arc::new(etcd_remove_member::EtcdRemoveMember),
         Arc::new(etcd_restore::EtcdRestore),
+        Arc::new(leave::ResetNode),
+        Arc::new(leave::DeleteNode),
+        Arc::new(join_node::JoinNode),
         Arc::new(static_pods::StartStaticPods),
         Arc::new(static_pods::StopStaticPods),
         Arc::new(certs_renew::CertsRenew),
@@ -99,6 +117,14 @@ pub(crate) fn all() -> Actions {
         Arc::new(rancher_install::Install(&rancher::RKE2, "rke2 install")),
         Arc::new(rancher_restart::Restart(&rancher::K3S, "k3s restart")),
         Arc::new(rancher_restart::Restart(&rancher::RKE2, "rke2 restart")),
+        Arc::new(upload_configuration::UploadClusterConfiguration),
+        Arc::new(upload_configuration::UploadKubeletConfiguration),
+        Arc::new(write_static_pods::WriteStaticPods),
+        Arc::new(write_kubelet_configuration::WriteKubeletConfiguration),
+        Arc::new(restore_kubelet_configuration::RestoreKubeletConfiguration),
+        Arc::new(restore_static_pods::RestoreStaticPods),
+        Arc::new(set_version::SetProxyVersion),
+        Arc::new(set_version::SetClusterVersion),
         Arc::new(read_command::ReadCommand),
         Arc::new(run_command::RunCommand),
         Arc::new(run_script::RunScript),

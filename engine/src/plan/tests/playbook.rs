@@ -37,10 +37,12 @@ fn the_shipped_playbook_becomes_the_official_order() {
         Upgrade a kubeadm cluster by one minor version, control plane first
           target=v1.34.2  batch=10%  snapshots=./snapshots  emptydir=refuse  candidates=refuse  unsaved=refuse
 
-        node        role           now -> target       steps
-        cp1         control plane  v1.33.4 -> v1.34.2  8 of 10
-        cp2         control plane  v1.33.4 -> v1.34.2  7 of 8
-        w1, w2, w3  worker         v1.33.4 -> v1.34.2  7 of 8
+        node  role           now -> target       steps
+        cp1   control plane  v1.33.4 -> v1.34.2  8 of 10
+        cp2   control plane  v1.33.4 -> v1.34.2  7 of 8
+        w1    worker         v1.33.4 -> v1.34.2  7 of 8
+        w2    worker         v1.33.4 -> v1.34.2  7 of 9
+        w3    worker         v1.33.4 -> v1.34.2  7 of 8
 
         preflight
           ? check nodes ready
@@ -87,7 +89,18 @@ fn the_shipped_playbook_becomes_the_official_order() {
               ? restart kubelet
               ? wait healthy
               ? uncordon
-          w3, w2: as w1
+          w3: as w1
+          w2
+            upgrade worker
+              ? package repository minor=v1.34
+              ? install kubeadm version=v1.34.2
+              ? kubeadm upgrade node
+              ? drain
+              ? install kubelet, kubectl version=v1.34.2
+              ? restart kubelet
+              ? wait healthy
+              ? wait gpus
+              ? uncordon
 
         validate
           validate cluster
@@ -95,6 +108,6 @@ fn the_shipped_playbook_becomes_the_official_order() {
             ? check versions are=v1.34.2
 
         no way back after control_plane/cp1/kubeadm-upgrade-apply: kubeadm cannot downgrade a control plane; a control plane of two neighbouring minors may be held
-        36 changes, 14 to look, 0 done already, 0 not needed
+        36 changes, 15 to look, 0 done already, 0 not needed
     "#]].assert_eq(&crate::plan::show(&plan, &inventory));
 }

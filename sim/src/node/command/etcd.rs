@@ -68,6 +68,20 @@ async fn etcdctl(process: &Process, all: &[&str], words: &[&str]) -> Ended {
         ["member", "list"] => process.world(|w| w.etcd.member_list()),
         ["alarm", "list"] => process.world(|w| w.etcd.alarm_list(w.store.revision())),
         ["snapshot", "save", path] => return save(process, path).await,
+        ["member", "remove", id] => {
+            process.busy(50, 200).await?;
+            process.world(|w| {
+                let answer = w.etcd.remove_member(id);
+                // The process of a member that was removed ends by itself.
+                let gone = w
+                    .static_pods
+                    .iter_mut()
+                    .filter(|((node, c), _)| c == "etcd" && !w.etcd.members.contains_key(node));
+                gone.for_each(|(_, pod)| pod.up = false);
+                w.machines_changed();
+                answer
+            })
+        }
         ["move-leader", id] => {
             process.busy(50, 200).await?;
             process.world(|w| w.etcd.move_leader(node, id))

@@ -59,15 +59,18 @@ pub(in crate::node) fn run(files: &mut Files, argv: &[&str]) -> Option<Output> {
         },
         ["test", "-e" | "-f" | "-d", path] => failed(i32::from(!files.exists(path)), ""),
         ["id", "-u"] => said("0\n"),
-        ["ls", "-A", folder] if !files.exists(folder) => {
+        ["ls", "-A" | "-At", folder] if !files.exists(folder) => {
             failed(2, format!("ls: cannot access '{folder}': No such file or directory\n"))
         }
-        ["ls", "-A", folder] => {
+        ["ls", flag @ ("-A" | "-At"), folder] => {
             let mut names: Vec<&str> = files
                 .under(folder)
                 .filter_map(|p| p[folder.len()..].trim_start_matches('/').split('/').next())
                 .collect();
             names.dedup();
+            if *flag == "-At" {
+                names.sort_by_key(|name| std::cmp::Reverse(files.written(&format!("{folder}/{name}"))));
+            }
             said(names.iter().map(|n| format!("{n}\n")).collect::<String>())
         }
         ["df", args @ ..] => df(args),
@@ -132,6 +135,15 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_is_listed_first_by_its_time() {
+        let mut files = Files::default();
+        for path in ["/t/b/x", "/t/a", "/t/c", "/t/b/y"] {
+            files.write(path, "", 0o600);
+        }
+        assert_eq!(run(&mut files, &["ls", "-At", "/t"]).unwrap().stdout, "b\nc\na\n");
+    }
+
+    #[test]
     fn files_are_shown_measured_and_missed() {
         check(&["cat", "/etc/machine-id"], 0, "abc\n", "");
         check(&["cat", "/etc/machine-id", "/no"], 1, "abc\n", "cat: /no: No such file or directory\n");
@@ -140,6 +152,7 @@ mod tests {
         check(&["test", "-e", "/etc"], 0, "", "");
         check(&["test", "-e", "/no"], 1, "", "");
         check(&["ls", "-A", "/etc"], 0, "machine-id\n", "");
+        check(&["ls", "-At", "/no"], 2, "", "ls: cannot access '/no': No such file or directory\n");
         check(&["mv", "-T", "/etc", "/old"], 0, "", "");
         check(&["mv", "-T", "/no", "/old"], 1, "", "mv: cannot stat '/no': No such file or directory\n");
         let sum = "edeaaff3f1774ad2888673770c6d64097e391bc362d7d6fb34982ddf0efd18cb  /etc/machine-id\n";

@@ -114,7 +114,7 @@ fn needs_root(argv: &[&str]) -> Option<Output> {
         | ["systemd-run", ..] => {
             Some(failed(1, "Failed to connect to bus: Interactive authentication required.\n"))
         }
-        ["kubeadm", "certs", ..] => {
+        ["kubeadm", "certs" | "init" | "token" | "reset" | "join", ..] => {
             Some(failed(1, "error: open /etc/kubernetes/admin.conf: permission denied\n"))
         }
         ["kubeadm", "upgrade", ..] => Some(failed(

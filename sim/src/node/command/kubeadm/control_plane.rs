@@ -94,7 +94,8 @@ impl Phase {
     ) -> Result<bool, Stop> {
         run.busy(500, 1200).await?;
         let path = manifest_path(component);
-        let new = manifest(&run.process.node, component, &image(component, to));
+        let extra = run.process.world(|w| super::init::flags(w, component));
+        let new = manifest(&run.process.node, component, &image(component, to), &extra);
         let old = run.process.on(|n| n.files.text(&path)).unwrap_or_default();
         if old == new {
             run.say(&format!(

@@ -1,8 +1,10 @@
-//! `kubeadm version` and `kubeadm upgrade plan | apply | node`: real preconditions, real order, real
+//! `kubeadm version`, `kubeadm upgrade plan | apply | node` and phases of `kubeadm init`: real preconditions, real order, real
 //! texts (those of 1.32 and later). What it changes on disk and in the cluster is what the real one does.
 
 mod certs;
 mod control_plane;
+mod init;
+mod join;
 mod plan;
 mod policy;
 mod upgrade;
@@ -22,13 +24,43 @@ pub(super) async fn kubeadm(process: &Process, args: &[&str]) -> Ended {
         return Ok(super::not_found(&["kubeadm"]));
     };
     // A flag that is not obeyed would be a fake answer: `--dry-run` must not upgrade anything.
-    const FLAGS: [&str; 6] = ["-o", "-o=json", "-y", "--yes", "-f", "--force"];
+    const FLAGS: [&str; 7] = ["-o", "-o=json", "-y", "--yes", "-f", "--force", "--patches"];
     if args.first() == Some(&"upgrade") && args.iter().any(|a| a.starts_with('-') && !FLAGS.contains(a)) {
         return Ok(super::not_known("kubeadm", args));
     }
     match args {
         ["version", "-o", "short"] | ["version", "-o=short"] => Ok(said(format!("v{own}\n"))),
         ["certs", rest @ ..] => certs::certs(process, rest).await,
+        ["token", "create", "--ttl", _, "--print-join-command"] => {
+            let mut run = Run::new(process, own);
+            let done = join::token(&mut run).await;
+            run.end(done)
+        }
+        ["init", "phase", "upload-certs", "--upload-certs"] => {
+            let mut run = Run::new(process, own);
+            let done = join::upload_certs(&mut run).await;
+            run.end(done)
+        }
+        ["reset", rest @ ..] => {
+            let mut run = Run::new(process, own);
+            let done = join::reset(&mut run, rest).await;
+            run.end(done)
+        }
+        ["join", rest @ ..] => {
+            let mut run = Run::new(process, own);
+            let done = join::join(&mut run, rest).await;
+            run.end(done)
+        }
+        ["init", "phase", rest @ ..] => {
+            let mut run = Run::new(process, own);
+            let done = init::phase(&mut run, rest).await;
+            run.end(done)
+        }
+        ["upgrade", "node", "phase", "kubelet-config", ..] => {
+            let mut run = Run::new(process, own);
+            let done = upgrade::kubelet_config(&mut run).await;
+            run.end(done)
+        }
         ["upgrade", "plan", rest @ ..] => {
             let mut run = Run::new(process, own);
             let done = plan::plan(&mut run, rest).await;

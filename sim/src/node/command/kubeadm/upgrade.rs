@@ -190,15 +190,29 @@ async fn pull_images(run: &mut Run<'_>, to: Release) -> Result<(), Stop> {
     }
 }
 
+/// `kubeadm upgrade node phase kubelet-config`
+pub(super) async fn kubelet_config(run: &mut Run<'_>) -> Result<(), Stop> {
+    let to = run.configured().await?;
+    if let Some(forbidden) = run.process.on(kubelet_config::strikes) {
+        return Err(fail_in("kubelet-config", &forbidden));
+    }
+    write_kubelet_config(run, to).await
+}
+
 async fn write_kubelet_config(run: &mut Run<'_>, to: Release) -> Result<(), Stop> {
     run.busy(300, 600).await?;
     maybe_reboot(run)?;
+    let kept = run.process.world(|w| {
+        let map = w.store.get("configmaps", "kube-system", "kubelet-config")?;
+        map["data"]["kubelet"].as_str().map(|text| format!("{text}# kubeadm v1.{}\n", to.minor))
+    });
+    let new = kept.unwrap_or_else(|| kubelet::config(to));
     let backup = run.process.on(|node| {
         let folder = format!("/etc/kubernetes/tmp/kubeadm-kubelet-config{}", node.random.below(1 << 31));
         let path = "/var/lib/kubelet/config.yaml";
         let old = node.files.text(path).unwrap_or_default();
         node.files.write(&format!("{folder}/config.yaml"), old, 0o600);
-        node.files.write(path, kubelet::config(to), 0o644);
+        node.files.write(path, new, 0o644);
         folder
     });
     run.say(&format!("[upgrade] Backing up kubelet config file to {backup}/config.yaml"));
