@@ -3,7 +3,7 @@
 //! It must end as it does undisturbed, and nothing unrepeatable may be begun twice. The roads beside it and back are killed
 //! here and there, and once they are gone there is nothing left to do.
 //!
-//! An optimized build tries all points of the main job; the others try one in `SPARSE`, as `tests/run.sh` knows.
+//! An optimized build, as `tests/run.sh` makes one, tries all points of the main job; others try one in `SPARSE`.
 
 use std::fs::File;
 use std::io::{self, Write};
