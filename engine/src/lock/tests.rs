@@ -258,7 +258,7 @@ async fn a_lock_that_somebody_only_looks_at_or_is_just_giving_back_is_free() {
     let lock = Lock::acquire(&ports, root.path(), "", "one", &who("a")).await.unwrap();
     lock.release().await;
     let file = std::fs::File::open(root.path().join("locks/hosts.lock")).unwrap();
-    file.try_lock_shared().unwrap();
+    file.lock_shared().unwrap();
     let look = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(100));
         drop(file);
