@@ -190,7 +190,7 @@ impl Folder {
 /// does a child of a process that gave it back, between its fork and its exec (flock(2)): a lock is
 /// somebody's only if it stays.
 pub(crate) fn lock_alone(file: &File) -> Result<(), TryLockError> {
-    for _ in 0..50 {
+    for _ in 0..100 {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
             result => return result,
