@@ -1,4 +1,4 @@
-//! The other roads on the real cluster, one after the other on one lab, in a quarter of an hour:
+//! The other roads on the real cluster, one after the other on one lab, in half an hour:
 //! `KUP_ROADS=1 cargo test --test lab roads:: -- --nocapture`. With `KUP_RECORD=1` what kup printed becomes
 //! `docs/lab.md`.
 
@@ -15,6 +15,19 @@ param target: version
 stage preflight { check upgrade to=target }
 stage control_plane { upgrade control planes to=target }
 "#;
+
+/// Another setting of the kubelets, and a flag of the scheduler.
+const SETTINGS: &str = "apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+maxPods: 100
+---
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+scheduler:
+  extraArgs:
+    - name: v
+      value: \"3\"
+";
 
 struct Roads {
     lab: Lab,
@@ -94,6 +107,15 @@ fn every_other_road_comes_to_its_end_on_the_real_cluster() {
     roads.tell("etcd-defrag");
     roads.run("run std/etcd-defrag --yes --set waste=1%", 0);
 
+    roads.tell("kubeadm-config");
+    fs::write(roads.lab.folder.path().join("kubeadm.yaml"), SETTINGS).expect("a configuration");
+    roads.run("run std/kubeadm-config --yes --set from=HERE/kubeadm.yaml", 0);
+    let pods = roads.lab.kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].status.capacity.pods}"]);
+    assert_eq!(pods, ["100"; 5].join(" "));
+    for node in ["cp1", "cp2", "cp3"] {
+        roads.lab.on(node, "grep -e --v=3 /etc/kubernetes/manifests/kube-scheduler.yaml");
+    }
+
     roads.tell("certs-renew");
     let until = "openssl x509 -noout -enddate -in /etc/kubernetes/pki/apiserver.crt";
     let before = roads.lab.on("cp2", until);
@@ -120,5 +142,9 @@ fn every_other_road_comes_to_its_end_on_the_real_cluster() {
     roads.run("run std/validate --yes", 3);
     roads.run("run std/workers-only --yes", 0);
     roads.run("run std/validate --yes", 0);
+
+    roads.tell("rollback-worker");
+    roads.run("run std/rollback-worker --yes --set to=v1.33.13", 0);
+    assert_eq!(roads.lab.kubectl(&versions), "v1.34.4 v1.34.4 v1.34.4 v1.33.13 v1.33.13");
     roads.record();
 }
