@@ -25,7 +25,6 @@ const OPERATORS: [&str; 7] = ["not", "and", "or", "in", "where", "if", "when"];
 
 /// Returns whether a space stands between two tokens of a line.
 pub(super) fn spaced(before: Token<'_>, token: Token<'_>, role: Role, depth: usize) -> bool {
-    let declares = matches!(role, Role::Param | Role::Task);
     if matches!(before.text, "(" | "[") || matches!(token.text, ")" | "]" | "," | ";") {
         return false;
     }
@@ -40,11 +39,14 @@ pub(super) fn spaced(before: Token<'_>, token: Token<'_>, role: Role, depth: usi
     if matches!(before.text, "," | ";" | "}") || before.kind == Kind::Infix || token.kind == Kind::Infix {
         return true;
     }
-    if declares {
-        match (before.text, token.text) {
-            ("=", _) | (_, "=") => return true,
-            _ => {}
-        }
+    // Behind such a `=` stands a default. Deeper, one gives a value its name: `hops(to=target)`.
+    let declares = match role {
+        Role::Param => depth == 0,
+        Role::Task => depth == 1,
+        Role::Uses | Role::Claims | Role::Clause | Role::Plain => false,
+    };
+    if declares && (before.text == "=" || token.text == "=") {
+        return true;
     }
     let head = token.is("(") && role == Role::Task && depth == 0;
     let behind_bracket = matches!(before.text, ")" | "]") && token.kind != Kind::Mark;

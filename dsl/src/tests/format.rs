@@ -235,6 +235,20 @@ fn operators_have_room_and_brackets_have_none() {
 }
 
 #[test]
+fn a_value_that_has_its_name_has_it_without_room_also_in_a_default() {
+    check(
+        "playbook \"p\"\nparam target: version=first(hops(to=v1.34.2))\ntask go (node: node=here; to: version=first(hops(to=v1.34.2))) { run command \"a\" }\n",
+        expect![[r#"
+            playbook "p"
+
+            param target: version = first(hops(to=v1.34.2))
+
+            task go (node: node = here; to: version = first(hops(to=v1.34.2))) { run command "a" }
+        "#]],
+    );
+}
+
+#[test]
 fn what_is_in_brackets_is_broken_last() {
     let name = "a_rather_long_value_that_takes_its_room";
     check(
