@@ -409,7 +409,8 @@ impl State {
                     self.steps[id.0 as usize].found = false;
                 }
                 self.set(*id, StepState::Skipped);
-                self.steps[id.0 as usize].over = Some(now);
+                // What was waived half made is taken back in its turn: others are built upon it from now on.
+                self.end(now, *id);
                 self.complete(plan, plan.step(*id).vertex, freed);
             }
             Event::AttemptStarted(id, attempt) => {

@@ -65,6 +65,20 @@ fn what_runs_or_is_done_cannot_be_waived() {
 }
 
 #[test]
+fn what_was_waived_between_two_attempts_is_taken_back_after_what_was_built_upon_it() {
+    let plan = plan(OnFailure::Rollback, &[step("a"), step("b"), step("c")]);
+    let mut hand = Hand::begun(&plan);
+    hand.fail("a", Failure::transient("busy"));
+    hand.put(waive(0));
+    hand.ok("b");
+    hand.fail("c", Failure::last("broken"));
+    for step in ["c", "b", "a"] {
+        hand.back(step);
+    }
+    assert_eq!(hand.last(), &Event::RunFinished(Outcome::Compensated));
+}
+
+#[test]
 fn a_change_that_was_left_half_made_and_waived_is_taken_back_by_a_rollback() {
     let mut plan = Arc::unwrap_or_clone(plan(pausing(), &[step("a"), step("b")]));
     plan.steps[0].retry.times = 0;
