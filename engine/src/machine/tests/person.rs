@@ -66,7 +66,7 @@ fn what_runs_or_is_done_cannot_be_waived() {
 
 #[test]
 fn what_was_waived_between_two_attempts_is_taken_back_after_what_was_built_upon_it() {
-    let plan = plan(OnFailure::Rollback, &[step("a"), step("b"), step("c")]);
+    let plan = plan(OnFailure::Rollback, &[Piece::Step("a", |s| s.retry.times = 1), step("b"), step("c")]);
     let mut hand = Hand::begun(&plan);
     hand.fail("a", Failure::transient("busy"));
     hand.put(waive(0));
