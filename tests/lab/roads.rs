@@ -1,4 +1,4 @@
-//! The other roads on the real cluster, one after the other on one lab, in half an hour:
+//! The other roads on the real cluster, one after the other on one lab:
 //! `KUP_ROADS=1 cargo test --test lab roads:: -- --nocapture`. With `KUP_RECORD=1` what kup printed becomes
 //! `docs/lab.md`.
 

@@ -14,12 +14,10 @@ use engine::port::Command;
 use indexmap::IndexMap;
 
 use super::certificates::Certificates;
-use super::host::Host;
+use super::host::{FOLDER, Host};
 use super::{argument, kubeadm};
 use crate::crictl;
 
-/// Where the file is.
-const FOLDER: &str = "/var/lib/kup";
 const BEGUN: &str = "/var/lib/kup/certs-renew";
 
 /// What is restarted, etcd first: an apiserver needs it.

@@ -8,6 +8,7 @@ use engine::action::Context;
 use engine::event::Failure;
 use engine::inventory::{Inventory, Node};
 
+use super::check_version_skew::lag;
 use super::host::Host;
 use super::verdict::Verdict;
 use super::{argument, restore_static_pods};
@@ -57,7 +58,7 @@ fn kubelets(cluster: &Inventory, to: &Version) -> Result<String, Failure> {
         return Err(Failure::last(format!("{to} is newer than the oldest apiserver, which is {oldest}"))
             .with_hint("a kubelet is never newer than an apiserver: name an older version"));
     }
-    let allowed = if to.minor < 25 { 2 } else { 3 };
+    let allowed = lag(to);
     if to.major != newest.major || newest.minor - to.minor > allowed {
         return Err(Failure::last(format!("{to} is too old for the apiservers, which are {newest}"))
             .with_hint(format!("kubelets may be {allowed} minors older, and no more")));

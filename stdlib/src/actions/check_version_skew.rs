@@ -140,9 +140,15 @@ fn upward(low: &Version, to: &Version) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A kubelet may be three minors older than the newest apiserver, before v1.25 two.
+/// Returns by how many minors a kubelet may be older than the newest apiserver: three, before v1.25 two.
+/// https://kubernetes.io/releases/version-skew-policy/
+pub(super) fn lag(kubelet: &Version) -> u32 {
+    if kubelet.minor < 25 { 2 } else { 3 }
+}
+
+/// A kubelet may be older than the newest apiserver, but not by more.
 fn behind(node: &str, kubelet: &Version, to: &Version) -> Result<(), Failure> {
-    let allowed = if kubelet.minor < 25 { 2 } else { 3 };
+    let allowed = lag(kubelet);
     if to.minor.saturating_sub(kubelet.minor) <= allowed {
         return Ok(());
     }

@@ -18,13 +18,11 @@ use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::failure;
-use super::host::Host;
+use super::host::{FOLDER, Host};
 use crate::api;
 
 /// Says what the nodes reflected before kup changed the configuration.
 pub(super) const REFLECTED: &str = "kup.dev/reflected";
-
-const FOLDER: &str = "/var/lib/kup";
 
 /// A configuration that kubeadm keeps.
 #[derive(Debug)]

@@ -16,11 +16,9 @@ use engine::event::Failure;
 use engine::port::Command;
 
 use super::detached::{self, Unit};
-use super::host::Host;
+use super::host::{FOLDER, Host};
 use super::{argument, failure, static_pods};
 
-/// Says on a node which run restored its member.
-const FOLDER: &str = "/var/lib/kup";
 const MARK: &str = "/var/lib/kup/etcd-restored";
 const WHAT: &str = "etcdutl snapshot restore";
 

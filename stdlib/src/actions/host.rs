@@ -10,6 +10,9 @@ use engine::port::{Command, Output, Shell, ShellError};
 
 use super::failure;
 
+/// What kup keeps on a node is here. Not in /run, which a reboot empties.
+pub(super) const FOLDER: &str = "/var/lib/kup";
+
 /// A machine and the way to it.
 #[derive(Clone)]
 pub(super) struct Host {

@@ -11,11 +11,10 @@ use engine::port::{Command, Output};
 use indexmap::IndexMap;
 
 use super::detached::{self, Unit};
-use super::host::Host;
+use super::host::{FOLDER, Host};
 use super::packages::{Hold, Package, Packages, Way, checked_name, kubernetes};
 use super::{argument, failure, package_repository};
 
-const FOLDER: &str = "/var/lib/kup";
 const WHAT: &str = "the installation";
 
 /// Installs packages at a version.

@@ -13,10 +13,7 @@ use engine::port::{Command, Output};
 use super::argument;
 use super::detached::{self, Unit};
 use super::failure;
-use super::host::Host;
-
-/// Where markers are on nodes. Not in /run, which a reboot empties.
-const FOLDER: &str = "/var/lib/kup";
+use super::host::{FOLDER, Host};
 
 /// Looks whether the work is done, as far as `unless` can tell.
 pub(super) async fn check(cx: &Context) -> Result<Check, Failure> {

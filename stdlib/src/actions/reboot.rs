@@ -14,13 +14,10 @@ use engine::inventory::PackageManager;
 use engine::port::{Command, ShellError};
 use indexmap::IndexMap;
 
-use super::host::{Host, is_away};
+use super::host::{FOLDER, Host, is_away};
 use super::packages::numbers;
 use super::{detached, failure};
 use crate::{api, health};
-
-/// Where the file is. Not in /run, which a reboot empties.
-const FOLDER: &str = "/var/lib/kup";
 
 /// The kernel's own name for this boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";

@@ -2,12 +2,13 @@
 //! that may not know what the newer one's says.
 
 use async_trait::async_trait;
-use dsl::value::{Value, Version};
+use dsl::value::Value;
 use engine::action::{Action, Check, Context, Progress};
 use engine::event::Failure;
 use engine::port::Command;
 
-use super::host::Host;
+use super::host::{FOLDER, Host};
+use super::restart_kubelet::running_version;
 use super::{argument, failure};
 use crate::api;
 
@@ -15,8 +16,6 @@ const CONFIG: &str = "/var/lib/kubelet/config.yaml";
 /// Where kubeadm keeps what it replaced, a folder an upgrade: kubeadm-kubelet-configNUMBER.
 const BACKUPS: &str = "/etc/kubernetes/tmp";
 const BACKUP: &str = "kubeadm-kubelet-config";
-const FOLDER: &str = "/var/lib/kup";
-
 /// Restores the configuration.
 pub(super) struct RestoreKubeletConfiguration;
 
@@ -35,9 +34,7 @@ impl Action for RestoreKubeletConfiguration {
             return Ok(Check::Done("it is back".to_string()));
         }
         let node = api::node(&api::client(&cx.ports)?, &host.name).await?;
-        let running = node.status.and_then(|status| status.node_info).map(|info| info.kubelet_version);
-        let running: Option<Version> = running.and_then(|version| version.parse().ok());
-        if running.is_some_and(|version| version.release() <= to) {
+        if running_version(&node).is_some_and(|version| version.release() <= to) {
             return Ok(Check::Done(format!("the kubelet is no newer than {to}")));
         }
         Ok(match backup(&host, &now).await? {

@@ -43,82 +43,50 @@ const KUBELET_MAY_NOT: [(&str, &str); 2] = [
     ("staticPodPath", "the control plane's manifests are to be moved with it"),
 ];
 
-/// Changes the configuration of the control plane.
-pub(super) struct UploadClusterConfiguration;
-
-/// Changes the configuration of the kubelets.
-pub(super) struct UploadKubeletConfiguration;
+/// Changes a configuration; with the name of the verb.
+pub(super) struct Upload(pub(super) &'static Kind, pub(super) &'static str);
 
 #[async_trait]
-impl Action for UploadClusterConfiguration {
+impl Action for Upload {
     fn name(&self) -> &'static str {
-        "upload cluster configuration"
+        self.1
     }
 
     async fn check(&self, cx: &Context) -> Result<Check, Failure> {
-        check(cx, &CLUSTER).await
+        let kind = self.0;
+        let kube = api::client(&cx.ports)?;
+        let kept = kind.read(&kube).await?;
+        let Some(wanted) = wanted(cx, kind, &kept).await? else {
+            return Ok(Check::Done(format!("the file has no {}", kind.name)));
+        };
+        let paths = differences(&kept.value, &wanted);
+        if paths.is_empty() {
+            return Ok(Check::Done(format!("the {} says so already", kind.name)));
+        }
+        let mut before = IndexMap::from([("text".to_string(), Value::Text(kept.text.clone()))]);
+        if let Some(annotation) = kept.annotation {
+            before.insert("reflected".to_string(), Value::Text(annotation));
+        }
+        Ok(Check::Needs { now: String::new(), then: paths.join(", "), before: Value::Record(before) })
     }
 
     async fn start(&self, cx: &Context, _: &Value) -> Result<Progress, Failure> {
-        start(cx, &CLUSTER).await
+        let kind = self.0;
+        let kube = api::client(&cx.ports)?;
+        let kept = kind.read(&kube).await?;
+        if let Some(wanted) = wanted(cx, kind, &kept).await? {
+            // Whoever has no mark of its own reflects what was there before the first change.
+            let reflected = kept.reflected_by(None).to_string();
+            kind.write(&kube, &yaml(&wanted), Some(&reflected)).await?;
+        }
+        Ok(Progress::Done(Value::None))
     }
 
     async fn undo(&self, cx: &Context, before: &Value) -> Result<(), Failure> {
-        undo(cx, &CLUSTER, before).await
+        let Some(text) = before.get("text").and_then(Value::as_text) else { return Ok(()) };
+        let kube = api::client(&cx.ports)?;
+        self.0.write(&kube, text, before.get("reflected").and_then(Value::as_text)).await
     }
-}
-
-#[async_trait]
-impl Action for UploadKubeletConfiguration {
-    fn name(&self) -> &'static str {
-        "upload kubelet configuration"
-    }
-
-    async fn check(&self, cx: &Context) -> Result<Check, Failure> {
-        check(cx, &KUBELET).await
-    }
-
-    async fn start(&self, cx: &Context, _: &Value) -> Result<Progress, Failure> {
-        start(cx, &KUBELET).await
-    }
-
-    async fn undo(&self, cx: &Context, before: &Value) -> Result<(), Failure> {
-        undo(cx, &KUBELET, before).await
-    }
-}
-
-async fn check(cx: &Context, kind: &Kind) -> Result<Check, Failure> {
-    let kube = api::client(&cx.ports)?;
-    let kept = kind.read(&kube).await?;
-    let Some(wanted) = wanted(cx, kind, &kept).await? else {
-        return Ok(Check::Done(format!("the file has no {}", kind.name)));
-    };
-    let paths = differences(&kept.value, &wanted);
-    if paths.is_empty() {
-        return Ok(Check::Done(format!("the {} says so already", kind.name)));
-    }
-    let mut before = IndexMap::from([("text".to_string(), Value::Text(kept.text.clone()))]);
-    if let Some(annotation) = kept.annotation {
-        before.insert("reflected".to_string(), Value::Text(annotation));
-    }
-    Ok(Check::Needs { now: String::new(), then: paths.join(", "), before: Value::Record(before) })
-}
-
-async fn start(cx: &Context, kind: &Kind) -> Result<Progress, Failure> {
-    let kube = api::client(&cx.ports)?;
-    let kept = kind.read(&kube).await?;
-    if let Some(wanted) = wanted(cx, kind, &kept).await? {
-        // Whoever has no mark of its own reflects what was there before the first change.
-        let reflected = kept.reflected_by(None).to_string();
-        kind.write(&kube, &yaml(&wanted), Some(&reflected)).await?;
-    }
-    Ok(Progress::Done(Value::None))
-}
-
-async fn undo(cx: &Context, kind: &Kind, before: &Value) -> Result<(), Failure> {
-    let Some(text) = before.get("text").and_then(Value::as_text) else { return Ok(()) };
-    let kube = api::client(&cx.ports)?;
-    kind.write(&kube, text, before.get("reflected").and_then(Value::as_text)).await
 }
 
 /// Returns what the configuration shall be; `None` where the file says nothing of it.
@@ -179,6 +147,7 @@ mod tests {
     use super::super::testing::{Bench, perform};
     use super::*;
 
+    const UPLOAD: Upload = Upload(&CLUSTER, "upload cluster configuration");
     const MAP: &str = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config";
     const NOW: &str = "apiServer:\n  timeoutForControlPlane: 4m0s\netcd:\n  local:\n    dataDir: /var/lib/etcd\nkind: ClusterConfiguration\n\
          kubernetesVersion: v1.33.4\nnetworking:\n  podSubnet: 10.244.0.0/16\n";
@@ -199,11 +168,9 @@ mod tests {
         let bench =
             cluster("kind: ClusterConfiguration\napiServer:\n  extraArgs:\n  - name: v\n    value: \"2\"\n");
         let cx = bench.step(&[from()]);
-        let Ok(Check::Needs { then, before, .. }) = UploadClusterConfiguration.check(&cx).await else {
-            panic!()
-        };
+        let Ok(Check::Needs { then, before, .. }) = UPLOAD.check(&cx).await else { panic!() };
         assert_eq!(then, "apiServer.extraArgs");
-        perform(&UploadClusterConfiguration, &cx).await.unwrap();
+        perform(&UPLOAD, &cx).await.unwrap();
         let map = bench.cluster.get(MAP);
         let text = map["data"]["ClusterConfiguration"].as_str().unwrap();
         assert!(
@@ -215,8 +182,8 @@ mod tests {
         assert_eq!(map["data"]["other"], "x");
         let kept = Kept { text: String::new(), value: documents(NOW).unwrap().remove(0), annotation: None };
         assert_eq!(map["metadata"]["annotations"][REFLECTED], kept.reflection().to_string());
-        assert!(matches!(UploadClusterConfiguration.check(&cx).await, Ok(Check::Done(_))));
-        UploadClusterConfiguration.undo(&cx, &before).await.unwrap();
+        assert!(matches!(UPLOAD.check(&cx).await, Ok(Check::Done(_))));
+        UPLOAD.undo(&cx, &before).await.unwrap();
         let map = bench.cluster.get(MAP);
         assert_eq!(map["data"]["ClusterConfiguration"], NOW);
         assert_eq!(map["metadata"]["annotations"].get(REFLECTED), None);
@@ -232,7 +199,7 @@ mod tests {
             ("etcd: { local: null, external: { endpoints: [a] } }", "etcd.external", "flags"),
         ] {
             let bench = cluster(&format!("kind: ClusterConfiguration\n{file}\n"));
-            let failure = UploadClusterConfiguration.check(&bench.step(&[from()])).await.unwrap_err();
+            let failure = UPLOAD.check(&bench.step(&[from()])).await.unwrap_err();
             assert!(failure.message.contains(path) && failure.hint.contains(hint), "{failure:?}");
         }
     }
@@ -240,11 +207,11 @@ mod tests {
     #[tokio::test]
     async fn a_file_without_the_kind_has_nothing_to_do_and_one_without_any_is_told() {
         let bench = cluster("kind: KubeletConfiguration\nmaxPods: 150\n");
-        assert!(matches!(UploadClusterConfiguration.check(&bench.step(&[from()])).await, Ok(Check::Done(_))));
+        assert!(matches!(UPLOAD.check(&bench.step(&[from()])).await, Ok(Check::Done(_))));
         for (file, why) in
             [("a: [", "cannot read /playbooks/c.yaml: it is no YAML"), ("a: 1\n", "has neither")]
         {
-            let failure = UploadClusterConfiguration.check(&cluster(file).step(&[from()])).await.unwrap_err();
+            let failure = UPLOAD.check(&cluster(file).step(&[from()])).await.unwrap_err();
             assert!(failure.message.contains(why), "{failure:?}");
         }
     }
