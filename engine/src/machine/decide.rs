@@ -585,8 +585,7 @@ impl Machine {
                     return;
                 }
             }
-            let window = lanes.windows.get(record.wave as usize).copied().unwrap_or(1).max(1);
-            if opened - closed >= window {
+            if !self.has_place(id) {
                 return;
             }
             if opened >= lanes.canary && self.must_wait(now, Gate::Scope(id)) {
@@ -597,6 +596,14 @@ impl Machine {
             }
             self.emit(now, Event::ScopeOpened(*lane));
         }
+    }
+
+    /// Returns whether fewer lanes of an `each` are open than may be at once.
+    pub(super) fn has_place(&self, id: ScopeId) -> bool {
+        let ScopeKind::Each(lanes) = &self.plan.scope(id).kind else { return false };
+        let record = self.state.scope(id);
+        let window = lanes.windows.get(record.wave as usize).copied().unwrap_or(1).max(1);
+        ((record.lanes_opened - record.lanes_closed) as usize) < window
     }
 
     /// Begins the next attempt of a step with a look.

@@ -1,6 +1,7 @@
 //! Maintenance windows: what may begin waits until its window is open; what has begun is brought to its end.
 //! The machine has no clock of the day: the driver says how the windows stand.
 
+use super::state::each_of;
 use super::{Machine, Mode};
 use crate::event::Event;
 use crate::plan::Gate;
@@ -47,7 +48,12 @@ impl Machine {
             Gate::Step(id) => self.plan.step(id).scope,
             Gate::Scope(id) => id,
         };
+        // A lane that waited may have lost its place: the ramp is narrower now, and lanes that failed keep theirs.
+        let may_begin = |gate: &Gate| match *gate {
+            Gate::Step(_) => true,
+            Gate::Scope(id) => each_of(&self.plan, id).is_none_or(|each| self.has_place(each)),
+        };
         let goes = self.active && self.state.mode() == Mode::Going;
-        goes && self.state.held().keys().any(|gate| !self.is_out_of_service(scope(gate)))
+        goes && self.state.held().keys().any(|gate| !self.is_out_of_service(scope(gate)) && may_begin(gate))
     }
 }

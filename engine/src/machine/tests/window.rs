@@ -113,6 +113,29 @@ fn what_is_taken_back_waits_for_no_window() {
 }
 
 #[test]
+fn nobody_waits_for_the_window_of_a_node_whose_place_a_failed_one_has() {
+    let names = ["w1", "w2", "w3", "w4", "w5"];
+    let lanes = names.map(|n| (n.to_string(), vec![step("s")])).to_vec();
+    let plan = plan(OnFailure::Continue(2), &[Piece::Each(lanes, vec![3, 1], 0, 0)]);
+    let is_lane = |id: &ScopeId| matches!(plan.scope(*id).kind, ScopeKind::Lane { .. });
+    let lanes = (0..plan.scopes.len() as u32).map(ScopeId).filter(is_lane);
+    let mut hand = Hand::new(&at_night(&plan, lanes.map(Gate::Scope)));
+    hand.put(says(true, "in the morning"));
+    hand.put(Input::Begin { by: "ana".into() });
+    hand.ok("w1/s");
+    hand.put(says(false, "tonight"));
+    hand.ok("w2/s");
+    assert!(hand.machine.awaits_a_window(), "there is a place for w5");
+    hand.fail("w3/s", Failure::last("broken"));
+    hand.back("w3/s");
+    assert!(hand.machine.awaits_a_window());
+    // With three nodes done, one at a time may be out of service, and that is w3.
+    hand.ok("w4/s");
+    assert!(!hand.machine.awaits_a_window());
+    assert_eq!(hand.last(), &Event::RunFinished(Outcome::Paused));
+}
+
+#[test]
 fn who_is_asked_may_answer_by_day_what_begins_at_night() {
     let gate = Gate::Step(StepId(1));
     let plan = at_night(&plan(pausing(), &[step("a"), step("b")]), [gate]);
