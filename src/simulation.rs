@@ -280,8 +280,8 @@ async fn look(record: &Record, ports: &Ports, hosts: &[Host]) -> Result<(), Erro
     let looking = read_only(ports.clone());
     let told = |e: stdlib::inventory::InventoryError| Error::environment(e.to_string());
     let inventory = Arc::new(stdlib::inventory::read(&looking, Some(hosts)).await.map_err(told)?);
-    let (plan, beside) = (&record.stored.plan, &record.stored.folder);
-    run::probe(plan, &stdlib::actions(), &looking, &inventory, beside).await;
+    let (plan, beside) = (Arc::new(record.stored.plan.clone()), &record.stored.folder);
+    run::probe(&plan, &stdlib::actions(), &looking, &inventory, beside).await;
     Ok(())
 }
 

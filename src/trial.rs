@@ -91,13 +91,13 @@ async fn prepared(test: &Test, ports: &Ports, hosts: &[Host]) -> Result<Prepared
     let given = test.set.iter().map(|(name, text)| (name.clone(), Given::set(text))).collect();
     let values = inputs::resolve(&test.program, &given, &inventory)
         .map_err(|wrong| refused(wrong.iter().map(ToString::to_string).collect()))?;
-    let mut plan =
-        plan::build(&test.program, &inventory, &values).map_err(|found: Vec<Diagnostic>| Refusal {
-            said: found.iter().map(|d| d.message.clone()).collect(),
-            codes: found.iter().map(|d| d.code).collect(),
-        })?;
-    let shared = Arc::new(inventory.clone());
+    let plan = plan::build(&test.program, &inventory, &values).map_err(|found: Vec<Diagnostic>| Refusal {
+        said: found.iter().map(|d| d.message.clone()).collect(),
+        codes: found.iter().map(|d| d.code).collect(),
+    })?;
+    let (plan, shared) = (Arc::new(plan), Arc::new(inventory.clone()));
     let probes = run::probe(&plan, &stdlib::actions(), &looking, &shared, beside(test)).await;
+    let mut plan = Arc::unwrap_or_clone(plan);
     plan::forecast(&mut plan, &probes);
     let blockers = blockers(&plan, &probes);
     Ok(Prepared { plan, inventory, blockers })

@@ -245,12 +245,12 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
     let given = given.iter().map(|(name, value)| (name.to_string(), inputs::Given::set(*value)));
     let given: IndexMap<_, _> = given.collect();
     let values = inputs::resolve(&program, &given, &*inventory).unwrap_or_else(|e| panic!("{name}: {e:?}"));
-    let mut plan = plan::build(&program, &inventory, &values).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+    let plan = plan::build(&program, &inventory, &values).unwrap_or_else(|e| panic!("{name}: {e:?}"));
     let folder = here.path().to_path_buf();
     std::fs::write(here.path().join("s.db"), snapshot()).unwrap();
+    let mut plan = Arc::new(plan);
     let probes = run::probe(&plan, &stdlib::actions(), &looking, &inventory, &folder).await;
-    plan::forecast(&mut plan, &probes);
-    let plan = Arc::new(plan);
+    plan::forecast(Arc::make_mut(&mut plan), &probes);
     let who = Who { host: "laptop".into(), user: "ann".into() };
     let lock = Lock::acquire(&ports, here.path(), &inventory.cluster, "run", &who).await.unwrap();
     let (people, wanted) = mpsc::channel(64);

@@ -19,7 +19,7 @@ use engine::inputs;
 use engine::journal::{Header, Journal, Keys, Storage, Store, Stored};
 use engine::lock::{Lock, Who};
 use engine::machine::{Input, Machine};
-use engine::plan::{self, Plan};
+use engine::plan;
 use engine::port::Ports;
 use engine::readonly::read_only;
 use engine::run::{self, Run, RunError};
@@ -142,11 +142,12 @@ impl World {
         let given = job.given.iter().map(|(name, value)| (name.to_string(), inputs::Given::set(*value)));
         let given: IndexMap<_, _> = given.collect();
         let values = inputs::resolve(program, &given, &inventory).unwrap();
-        let mut plan: Plan = plan::build(program, &inventory, &values).unwrap();
+        let plan = Arc::new(plan::build(program, &inventory, &values).unwrap());
         let folder = Path::new("/job").to_path_buf();
         ports.shells.here().write("/job/c.yaml", CONFIGURATION.as_bytes(), 0o600).await.unwrap();
         let shared = Arc::new(inventory.clone());
         let probes = run::probe(&plan, &stdlib::actions(), &looking, &shared, &folder).await;
+        let mut plan = Arc::unwrap_or_clone(plan);
         plan::forecast(&mut plan, &probes);
         let digest = plan::digest(&plan);
         World { cluster, ports, stored: Stored { digest, folder, plan, inventory } }

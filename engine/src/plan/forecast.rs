@@ -33,13 +33,15 @@ pub fn forecast(plan: &mut Plan, probes: &HashMap<StepId, Probe>) {
     let is_open = |id: StepId| matches!(sides[id.0 as usize], Side::Open);
     let counts =
         |(id, probe): &(&StepId, &Probe)| !is_open(**id) || !matches!(probe, Probe::Check(Check::Done(_)));
-    let probes: HashMap<StepId, Probe> =
-        probes.iter().filter(counts).map(|(id, probe)| (*id, probe.clone())).collect();
+    let mut known: Vec<Option<&Probe>> = vec![None; plan.steps.len()];
+    for (id, probe) in probes.iter().filter(counts) {
+        known[id.0 as usize] = Some(probe);
+    }
     let places = Places::new(plan);
     let (wanted, certain, before, later) = {
         let facts = Facts::new(plan);
         let before = again::before(plan, &places);
-        let wanted = |sides: &[bool]| wanted(plan, &places, &facts, &probes, &before, sides);
+        let wanted = |sides: &[bool]| wanted(plan, &places, &facts, &known, &before, sides);
         let all = wanted(&sides.iter().map(|side| !matches!(side, Side::Out(_))).collect::<Vec<_>>());
         let is_open = sides.iter().any(|side| matches!(side, Side::Open));
         // What is wanted also if every `when` that is open yet leaves its steps out.
@@ -52,7 +54,7 @@ pub fn forecast(plan: &mut Plan, probes: &HashMap<StepId, Probe>) {
         let i = id.0 as usize;
         let mut work = match &sides[i] {
             Side::Out(why) => Work::NotNeeded(why.clone()),
-            Side::In | Side::Open => verdict(plan.step(id), probes.get(&id), wanted[i]),
+            Side::In | Side::Open => verdict(plan.step(id), known[i], wanted[i]),
         };
         // What is now, when the step's turn comes, is what the one before it leaves.
         if let (Work::Change { now, .. }, Some(before)) = (&mut work, before[i])
@@ -98,7 +100,7 @@ fn wanted(
     plan: &Plan,
     places: &Places,
     facts: &Facts<'_>,
-    probes: &HashMap<StepId, Probe>,
+    probes: &[Option<&Probe>],
     before: &[Option<StepId>],
     counts: &[bool],
 ) -> Vec<bool> {
@@ -126,8 +128,8 @@ fn only_follows(step: &Step) -> bool {
     step.effect == Effect::Reads && !step.follows.is_empty()
 }
 
-fn is_done(probes: &HashMap<StepId, Probe>, id: StepId) -> bool {
-    matches!(probes.get(&id), Some(Probe::Check(Check::Done(_))))
+fn is_done(probes: &[Option<&Probe>], id: StepId) -> bool {
+    matches!(probes[id.0 as usize], Some(Probe::Check(Check::Done(_))))
 }
 
 fn verdict(step: &Step, probe: Option<&Probe>, wanted: bool) -> Work {
@@ -197,7 +199,7 @@ fn prepare(
     plan: &Plan,
     places: &Places,
     facts: &Facts<'_>,
-    probes: &HashMap<StepId, Probe>,
+    probes: &[Option<&Probe>],
     counts: &[bool],
     wanted: &mut [bool],
 ) -> bool {

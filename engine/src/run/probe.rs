@@ -27,14 +27,14 @@ const PER_NODE: usize = 8;
 /// Asks all steps of a plan that can be asked beforehand. The ports should be read-only ones. A step
 /// that gives no answer within its own timeout has failed to say.
 pub async fn probe(
-    plan: &Plan,
+    plan: &Arc<Plan>,
     actions: &Actions,
     ports: &Ports,
     inventory: &Arc<Inventory>,
     folder: &Path,
 ) -> HashMap<StepId, Probe> {
     let performer = Performer {
-        plan: Arc::new(plan.clone()),
+        plan: plan.clone(),
         actions: actions.clone(),
         ports: ports.clone(),
         inventory: inventory.clone(),

@@ -47,7 +47,7 @@ async fn the_world_is_asked_by_many_but_each_node_by_few() {
     let actions = Actions::new([crowd.clone() as Arc<dyn Action>]);
     let clock = Arc::new(Leaping(tokio::time::Instant::now()));
     let ports = Ports { kube: None, shells: Arc::new(NoShells), clock, web: None };
-    let probes = probe(&plan, &actions, &ports, &Arc::default(), Path::new("/")).await;
+    let probes = probe(&Arc::new(plan), &actions, &ports, &Arc::default(), Path::new("/")).await;
     // All but the one that reads and does not count before.
     assert_eq!(probes.len(), 399);
     assert!(!probes.contains_key(&StepId(0)));
