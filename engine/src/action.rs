@@ -112,6 +112,8 @@ pub struct Context {
     pub secrets: Arc<Secrets>,
     /// Whether it must run detached on its node.
     pub long: bool,
+    /// Whether somebody may ask for what it gives back.
+    pub gives: bool,
     /// The folder that relative paths of the playbook start from.
     pub folder: std::path::PathBuf,
 }

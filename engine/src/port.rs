@@ -53,7 +53,43 @@ pub trait Shell: Send + Sync {
     /// Streams a file of this shell's machine, read as root, into a new file of *our* machine
     /// (mode 0600, synced, renamed into place). Returns its size in bytes.
     async fn fetch(&self, path: &str, into: &std::path::Path) -> Result<u64, ShellError>;
+
+    /// Runs a command at most once: a file on the machine remembers that it was begun ([`BEGUN`]), and that it
+    /// ended with exit code 0 ([`ENDED`]). One that failed may be run again.
+    async fn once(&self, command: &Command, marker: &str) -> Result<Once, ShellError> {
+        match self.read(marker).await? {
+            Some(said) if !said.starts_with(NEVER.as_bytes()) => {
+                return Ok(Once::Before(String::from_utf8_lossy(&said).into_owned()));
+            }
+            Some(_) | None => {}
+        }
+        let note = async |word: &str| self.write(marker, format!("{word}\n").as_bytes(), 0o600).await;
+        note(BEGUN).await?;
+        let ended = self.run(command).await;
+        match &ended {
+            Ok(output) => note(if output.ok() { ENDED } else { NEVER }).await?,
+            Err(ShellError::Lost { .. }) => {}
+            Err(_) => note(NEVER).await?,
+        }
+        ended.map(Once::Ended)
+    }
 }
+
+/// What came of a command that a file remembers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Once {
+    /// It ran now, to its end.
+    Ended(Output),
+    /// It had been begun before, and was not run; what the file says.
+    Before(String),
+}
+
+/// The first line of a marker: the command was begun.
+pub const BEGUN: &str = "begun";
+/// It ended with exit code 0.
+pub const ENDED: &str = "ended";
+/// It may be run.
+pub const NEVER: &str = "none";
 
 /// A command in an operator's words: a program with its arguments, no shell syntax.
 #[derive(Clone, Debug, PartialEq, Eq)]

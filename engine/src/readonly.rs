@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use http::{Method, Request, Response, StatusCode};
 use kube::client::Body;
 
-use crate::port::{Command, Output, Ports, Shell, ShellError, Shells};
+use crate::port::{Command, Once, Output, Ports, Shell, ShellError, Shells};
 
 /// Returns the same ports without the power to change anything. Needs a runtime, as every client does.
 pub fn read_only(ports: Ports) -> Ports {
@@ -104,6 +104,10 @@ impl Shell for LookingAt {
 
     async fn fetch(&self, path: &str, _into: &Path) -> Result<u64, ShellError> {
         Err(refused(&format!("fetching `{path}`")))
+    }
+
+    async fn once(&self, command: &Command, _marker: &str) -> Result<Once, ShellError> {
+        Err(refused(&format!("`{}`", command.argv.join(" ").escape_debug())))
     }
 }
 

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 
 use crate::action::Check;
 use crate::event::Failure;
-use crate::port::{Command, Output, Ports, Shell, ShellError, Shells};
+use crate::port::{Command, Once, Output, Ports, Shell, ShellError, Shells};
 
 /// Reads secrets where they are.
 #[async_trait]
@@ -158,6 +158,10 @@ impl Shells for Hiding {
 struct HidingIn(Arc<dyn Shell>, Arc<Secrets>);
 
 impl HidingIn {
+    fn output(&self, Output { code, stdout, stderr }: Output) -> Output {
+        Output { code, stdout: self.1.hide(stdout), stderr: self.1.hide(stderr) }
+    }
+
     fn error(&self, error: ShellError) -> ShellError {
         match error {
             ShellError::Unreachable { machine, reason } => {
@@ -172,8 +176,7 @@ impl HidingIn {
 #[async_trait]
 impl Shell for HidingIn {
     async fn run(&self, command: &Command) -> Result<Output, ShellError> {
-        let Output { code, stdout, stderr } = self.0.run(command).await.map_err(|e| self.error(e))?;
-        Ok(Output { code, stdout: self.1.hide(stdout), stderr: self.1.hide(stderr) })
+        Ok(self.output(self.0.run(command).await.map_err(|e| self.error(e))?))
     }
 
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ShellError> {
@@ -186,6 +189,13 @@ impl Shell for HidingIn {
 
     async fn fetch(&self, path: &str, into: &std::path::Path) -> Result<u64, ShellError> {
         self.0.fetch(path, into).await.map_err(|e| self.error(e))
+    }
+
+    async fn once(&self, command: &Command, marker: &str) -> Result<Once, ShellError> {
+        Ok(match self.0.once(command, marker).await.map_err(|e| self.error(e))? {
+            Once::Ended(output) => Once::Ended(self.output(output)),
+            Once::Before(said) => Once::Before(self.1.hide(said)),
+        })
     }
 }
 

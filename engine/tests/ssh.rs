@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kup_engine::live::{Ssh, SshOptions};
-use kup_engine::port::{Command, Shell, ShellError, Shells};
+use kup_engine::port::{Command, Once, Output, Shell, ShellError, Shells};
 
 /// An sshd of our own: its keys, its port, its end.
 struct Sshd {
@@ -174,6 +174,91 @@ async fn every_exit_code_is_the_programs_own() {
     let killed = shell.run(&Command::read(["sh", "-c", "kill -9 $$"])).await.unwrap();
     assert_eq!(killed.code, 137);
     assert_eq!(shell.run(&Command::read(["no-such-program"])).await.unwrap().code, 127);
+}
+
+#[tokio::test]
+async fn a_command_leaves_nothing_to_the_next_one() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (_shells, shell) = sshd.shell();
+    let sh = async |line: &str| shell.run(&Command::read(["sh", "-c", line])).await.unwrap();
+    let look = "pwd; umask; echo ${X-none} $-; ls /proc/$$/fd";
+    let before = sh(look).await;
+    for line in [
+        "cd /proc; umask 077; export X=1; set -f; alias ls=false; exit 3",
+        "trap 'echo end' EXIT; exec 1>&2",
+        "kill -9 $$",
+        "exec 5</dev/null; readonly X=1; set -e; false",
+        "if true; then ((",
+        "printf 'no end of line'; printf 'nor here' >&2",
+    ] {
+        sh(line).await;
+        let after = sh(look).await;
+        assert_eq!((after.code, &after.stdout, &*after.stderr), (0, &before.stdout, ""), "behind `{line}`");
+    }
+    let log = fs::read_to_string(sshd.path("log")).unwrap();
+    assert_eq!(log.matches("Accepted publickey").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn what_a_command_left_behind_never_speaks_into_the_next_answer() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (_shells, shell) = sshd.shell();
+    let sh = async |line: &str| shell.run(&Command::read(["sh", "-c", line])).await.unwrap();
+    // It is in a session of its own, has no other stream than these, and is waited for as by ssh.
+    let child = "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; sleep 0.4; echo late; echo too >&2";
+    let first = sh(&format!("setsid sh -c '{child}' & echo now")).await;
+    assert_eq!((first.code, &*first.stdout, &*first.stderr), (0, "now\nlate\n", "too\n"));
+    // Who has let go of them may go on for as long as it likes.
+    let begun = std::time::Instant::now();
+    let told = sh("setsid sh -c 'sleep 5; echo late' >/dev/null 2>&1 </dev/null & echo gone").await;
+    assert!(told.stdout == "gone\n" && begun.elapsed() < Duration::from_secs(4));
+    // Even what looks like the end of an answer is none.
+    let marks = sh("for i in 1 2 3; do printf '\\n%032d end\\n' $i; done").await;
+    assert_eq!(marks.stdout.matches(" end\n").count(), 3);
+    assert_eq!(sh("echo next").await.stdout, "next\n");
+}
+
+#[tokio::test]
+async fn a_command_that_a_file_remembers_runs_once_whoever_asks_for_it() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (_shells, shell) = sshd.shell();
+    let at = |name: &str| sshd.path(name).display().to_string();
+    let (marker, log) = (at("new folder/a b.once"), at("log of it"));
+    let command =
+        |line: String| Command::change(["sh".to_string(), "-c".into(), line]).with_env("X", "a 'b'");
+    let once = async |line: String| shell.once(&command(line), &marker).await.unwrap();
+    let ended = |code: i32, stdout: &str, stderr: &str| {
+        Once::Ended(Output { code, stdout: stdout.into(), stderr: stderr.into() })
+    };
+    assert_eq!(once("echo $X; echo no >&2; exit 3".into()).await, ended(3, "a 'b'\n", "no\n"));
+    assert!(!PathBuf::from(&marker).exists(), "what failed may be run again");
+    let write = format!("sleep 0.3; echo x >> '{log}'; cat");
+    let mut fed = command(write.clone());
+    fed.stdin = b"in".to_vec();
+    // Two at the same time: only one of them may.
+    let both = tokio::join!(shell.once(&fed, &marker), shell.once(&fed, &marker));
+    let mut both = [both.0.unwrap(), both.1.unwrap()];
+    both.sort_by_key(|one| matches!(one, Once::Before(_)));
+    assert_eq!(both, [ended(0, "in", ""), Once::Before("begun\n".into())]);
+    assert_eq!(once(write).await, Once::Before("ended\n".into()));
+    assert_eq!(fs::read_to_string(&log).unwrap(), "x\n");
+    // A marker that says so is none.
+    fs::write(&marker, "none\n").unwrap();
+    let Once::Ended(killed) = once("kill -9 $$".into()).await else { panic!("it was not run") };
+    assert_eq!(killed.code, 137);
+    let cannot = shell.once(&command("true".into()), "/proc/no/x").await;
+    let Err(ShellError::Refused(why)) = cannot else { panic!("{cannot:?}") };
+    assert!(why.starts_with("cannot keep `/proc/no/x` on node: mkdir: "), "{why}");
+}
+
+#[tokio::test]
+async fn a_shell_that_is_killed_under_a_command_loses_it_and_the_next_one_has_another() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (_shells, shell) = sshd.shell();
+    // It kills all that has to do with it on the node, but for sshd.
+    let lost = shell.run(&Command::read(["sh", "-c", "kill -9 0"])).await;
+    assert!(matches!(lost, Err(ShellError::Lost { .. })), "{lost:?}");
+    assert_eq!(shell.run(&Command::read(["echo", "here"])).await.unwrap().stdout, "here\n");
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ impl Story {
             attempt: 1,
             args: args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
             long: false,
+            gives: false,
             folder: ".".into(),
             secrets: Arc::new(engine::secret::Secrets::closed()),
         }

@@ -27,14 +27,12 @@ impl Shell for Local {
     async fn run(&self, command: &Command) -> Result<Output, ShellError> {
         let is_root = command.root && is_root().await;
         let words = quote::words(command, is_root)?;
-        if words.iter().any(|w| w.contains('\0')) {
-            return Err(ShellError::Refused("a word holds a NUL byte".to_string()));
-        }
         let unreachable =
             |e: io::Error| ShellError::Unreachable { machine: HERE.to_string(), reason: e.to_string() };
         let lost = |e: io::Error| ShellError::Lost { machine: HERE.to_string(), reason: e.to_string() };
-        let mut child = tokio::process::Command::new(&words[0])
-            .args(&words[1..])
+        let mut child = tokio::process::Command::new("env")
+            .arg("LC_ALL=C")
+            .args(&words)
             .stdin(if command.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -9,6 +9,7 @@ mod quote;
 mod session;
 mod ssh;
 mod vault;
+mod warm;
 mod web;
 
 use std::sync::Arc;

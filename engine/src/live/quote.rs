@@ -1,13 +1,13 @@
 //! The one place where a command becomes a line of shell. ssh joins arguments with spaces and hands
 //! one string to the login shell, so everything that reaches it is quoted here.
 
-use crate::port::{Command, ShellError};
+use crate::port::{Command, Once, Output, ShellError};
 
 /// Runs its arguments and passes the exit code on. The explicit exit keeps the shell from becoming the
 /// program, so that death by a signal arrives as 128 + n and not as a lost connection.
 const WRAP: &str = r#""$@"; exit $?"#;
 
-/// Returns the words that run a command, with sudo and environment.
+/// Returns the words that run a command, with sudo and environment. The first one is a program.
 pub(super) fn words(command: &Command, is_root: bool) -> Result<Vec<String>, ShellError> {
     let refuse = |why: String| Err(ShellError::Refused(why));
     let Some(program) = command.argv.first() else {
@@ -17,7 +17,7 @@ pub(super) fn words(command: &Command, is_root: bool) -> Result<Vec<String>, She
     if program.is_empty() || program.contains('=') || program.starts_with('-') {
         return refuse(format!("`{}` is not the name of a program", program.escape_debug()));
     }
-    let mut words = vec!["env".to_string(), "LC_ALL=C".to_string()];
+    let mut words = Vec::with_capacity(command.argv.len() + 4);
     if command.root && !is_root {
         words.extend(["sudo", "-n", "--"].map(String::from));
     }
@@ -32,13 +32,35 @@ pub(super) fn words(command: &Command, is_root: bool) -> Result<Vec<String>, She
         words.push(format!("{name}={value}"));
     }
     words.extend(command.argv.iter().cloned());
-    Ok(words)
+    match words.iter().any(|word| word.contains('\0')) {
+        true => refuse("a word holds a NUL byte".to_string()),
+        false => Ok(words),
+    }
 }
 
 /// Returns one line for the login shell of a node.
 pub(super) fn line(words: &[String]) -> Result<String, ShellError> {
-    let wrapped = ["sh", "-c", WRAP, "sh"].into_iter().chain(words.iter().map(String::as_str));
-    shlex::try_join(wrapped).map_err(|_| ShellError::Refused("a word holds a NUL byte".to_string()))
+    join(["sh", "-c", WRAP, "sh", "env", "LC_ALL=C"].into_iter().chain(words.iter().map(String::as_str)))
+}
+
+fn join<'w>(words: impl Iterator<Item = &'w str>) -> Result<String, ShellError> {
+    shlex::try_join(words).map_err(|_| ShellError::Refused("a word holds a NUL byte".to_string()))
+}
+
+/// Returns the first line for a shell that stays: its output is its fourth stream from here on, and its
+/// answer is empty.
+pub(super) fn awake(mark: &str) -> String {
+    format!("exec 4>&1; printf '\\n{mark} end\\n'; printf '\\n{mark} end\\n' >&2\n")
+}
+
+/// Returns one line for a shell that stays: it runs a command with streams of its own, tells its exit code behind its
+/// errors, and ends its answer on both streams. As long as anybody holds a stream of the command it does not end.
+pub(super) fn fed(words: &[String], mark: &str) -> Result<String, ShellError> {
+    let command = join(words.iter().map(String::as_str))?;
+    let own = format!("(export LC_ALL=C; exec {command}) < /dev/null 2>&3 3>&- 4>&-");
+    let out = format!("{{ {{ {own}; printf '\\n{mark} %d\\n' $? >&3; }} | cat >&4 3>&-; }}");
+    let end = format!("printf '\\n{mark} end\\n'; printf '\\n{mark} end\\n' >&2");
+    Ok(format!("{out} 3>&1 | cat >&2 4>&-; {end}\n"))
 }
 
 /// Exit code of the scripts below: the file does not exist.
@@ -57,6 +79,35 @@ pub(super) fn replace(path: &str, content: &[u8], mode: u32) -> Result<Command, 
     let mut command = Command::change(["sh", "-c", script, "sh", absolute(path)?, &mode]);
     command.stdin = content.to_vec();
     Ok(command)
+}
+
+/// Runs its arguments unless the file that is the first of them is there; the first line that it prints says which. Whoever
+/// makes the file first may go on: `set -C` lets only one.
+const ONCE: &str = r#"m=$1; shift
+if [ -e "$m" ]; then IFS= read -r word < "$m"; [ "$word" != none ] || rm -f -- "$m"; fi
+[ -d "${m%/*}" ] || mkdir -p -m 0700 -- "${m%/*}" || exit
+if ! (set -C; echo begun > "$m") 2> /dev/null; then
+  [ -e "$m" ] || { : > "$m"; exit 1; }
+  echo was; exec cat -- "$m"
+fi
+echo new; "$@"; code=$?
+if [ $code = 0 ]; then echo ended > "$m"; else rm -f -- "$m"; fi
+exit $code"#;
+
+/// Runs a command at most once, as [`Shell::once`](crate::port::Shell::once) says.
+pub(super) fn once(command: &Command, marker: &str) -> Result<Command, ShellError> {
+    let inner = words(&Command { root: false, ..command.clone() }, true)?;
+    let script = ["sh", "-c", ONCE, "sh", absolute(marker)?].map(String::from);
+    Ok(Command { argv: script.into_iter().chain(inner).collect(), env: Vec::new(), ..command.clone() })
+}
+
+/// Takes apart what such a command printed. `None`: it was neither run nor had been.
+pub(super) fn of_once(output: Output) -> Option<Once> {
+    match output.stdout.split_once('\n')? {
+        ("new", said) => Some(Once::Ended(Output { stdout: said.to_string(), ..output })),
+        ("was", said) if output.ok() => Some(Once::Before(said.to_string())),
+        _ => None,
+    }
 }
 
 fn absolute(path: &str) -> Result<&str, ShellError> {
@@ -98,15 +149,28 @@ mod tests {
     }
 
     #[test]
+    fn a_shell_that_stays_gives_a_command_streams_of_its_own_and_tells_how_it_ended() {
+        let words = words(&Command::read(["cat", "a b"]), true).unwrap();
+        expect![[r#"
+            { { (export LC_ALL=C; exec cat 'a b') < /dev/null 2>&3 3>&- 4>&-; printf '\nMARK %d\n' $? >&3; } | cat >&4 3>&-; } 3>&1 | cat >&2 4>&-; printf '\nMARK end\n'; printf '\nMARK end\n' >&2
+        "#]]
+        .assert_eq(&fed(&words, "MARK").unwrap());
+    }
+
+    #[test]
     fn two_thousand_hostile_words_reach_a_program_as_they_are() {
         let all = crate::hostile::strings(2000, 5);
         for some in all.chunks(100) {
             let argv = ["printf", "%s\\0"].into_iter().chain(some.iter().map(String::as_str));
-            let line = line(&words(&Command::read(argv), true).unwrap()).unwrap();
-            let ran = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
-            let said = String::from_utf8(ran.stdout).unwrap();
-            let arrived: Vec<&str> = said.split_terminator('\0').collect();
-            assert_eq!(arrived, some);
+            let words = words(&Command::read(argv), true).unwrap();
+            // By a login shell, and by one that stays.
+            let (line, fed) = (line(&words).unwrap(), awake("M") + &fed(&words, "M").unwrap());
+            for script in [line, fed] {
+                let ran = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+                let said = String::from_utf8(ran.stdout).unwrap().replace("\nM end\n", "");
+                let arrived: Vec<&str> = said.split_terminator('\0').collect();
+                assert_eq!(arrived, some);
+            }
         }
         assert!(!std::path::Path::new(crate::hostile::CANARY).exists(), "something was executed");
     }

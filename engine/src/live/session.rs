@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use openssh::{Error, Session, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Mutex;
+
+use super::quote;
+use super::warm::Warm;
 
 /// More output than this is no output of a command that kup sends.
-const MOST: u64 = 64 << 20;
+pub(super) const MOST: u64 = 64 << 20;
 
 /// How long a command waits for sshd to take another channel.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -19,6 +23,8 @@ pub(super) struct Open {
     pub(super) session: Arc<Session>,
     /// Whether the login is root.
     pub(super) is_root: bool,
+    /// The shell that stays, while nobody uses it; `None`: the next one who could use it makes it anew.
+    pub(super) warm: Arc<Mutex<Option<Warm>>>,
 }
 
 /// Why there is no exit code.
@@ -54,6 +60,10 @@ impl Open {
             match command.spawn().await {
                 Ok(child) => break child,
                 Err(e) if is_full(&e) && begun.elapsed() < PATIENCE => {
+                    // A shell that only waits gives way.
+                    if let Ok(mut warm) = self.warm.try_lock() {
+                        warm.take();
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(1));
                 }
@@ -99,10 +109,30 @@ impl Open {
         }
     }
 
-    /// Runs a line and returns its exit code, output and errors.
-    pub(super) async fn output(&self, line: &str, stdin: &[u8]) -> Result<(i32, Vec<u8>, Vec<u8>), Broken> {
+    /// Runs a command and returns its exit code, output and errors: by the shell that stays, or by a channel of its
+    /// own where that one is in use or where it reads something.
+    pub(super) async fn output(
+        &self,
+        words: &[String],
+        stdin: &[u8],
+    ) -> Result<(i32, Vec<u8>, Vec<u8>), Broken> {
+        if stdin.is_empty()
+            && let Ok(mut waiting) = self.warm.try_lock()
+        {
+            // Whoever gives up here leaves no shell in the middle of an answer.
+            let warm = match waiting.take() {
+                Some(warm) => Ok(warm),
+                None => Warm::start(&self.session).await,
+            };
+            if let Ok(mut warm) = warm {
+                let answer = warm.output(words).await?;
+                *waiting = Some(warm);
+                return Ok(answer);
+            }
+        }
+        let line = quote::line(words).map_err(|e| Broken::Refused(e.to_string()))?;
         let mut output = Vec::new();
-        let (code, errors) = self.run(line, stdin, Some(MOST), &mut output).await?;
+        let (code, errors) = self.run(&line, stdin, Some(MOST), &mut output).await?;
         Ok((code, output, errors))
     }
 }

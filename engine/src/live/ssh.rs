@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use super::local::{Local, Part};
 use super::quote;
 use super::session::{Broken, Open, told};
-use crate::port::{Command, Output, Shell, ShellError, Shells};
+use crate::port::{Command, Once, Output, Shell, ShellError, Shells};
 
 /// sshd lets 10 channels through one connection unless its `MaxSessions` says otherwise; a command that
 /// was given up may still hold one.
@@ -177,8 +177,9 @@ impl Host {
             Ok(Err(e)) => return Err(self.unreachable(advised(&told(&e), &self.name))),
             Err(_) => return Err(self.unreachable("no connection within 60 s")),
         };
-        let mut open = Open { session: Arc::new(session), is_root: false };
-        let asked = tokio::time::timeout(Duration::from_secs(30), open.output("id -u", &[])).await;
+        let mut open = Open { session: Arc::new(session), is_root: false, warm: Arc::default() };
+        let asked = ["id", "-u"].map(String::from);
+        let asked = tokio::time::timeout(Duration::from_secs(30), open.output(&asked, &[])).await;
         open.is_root = match asked {
             Ok(Ok((0, id, _))) => id.trim_ascii() == b"0",
             Ok(Ok((code, _, errors))) => {
@@ -204,8 +205,8 @@ impl Host {
     async fn bytes(&self, command: &Command) -> Result<(i32, Vec<u8>, Vec<u8>), ShellError> {
         let _channel = self.channels.acquire().await.map_err(|e| self.unreachable(e.to_string()))?;
         let open = self.session().await?;
-        let line = quote::line(&quote::words(command, open.is_root)?)?;
-        open.output(&line, &command.stdin).await.map_err(|b| self.broken(b))
+        let words = quote::words(command, open.is_root)?;
+        open.output(&words, &command.stdin).await.map_err(|b| self.broken(b))
     }
 }
 
@@ -254,6 +255,12 @@ impl Shell for Host {
             Ok((_, errors)) => Err(failed("read", path, &self.name, &errors)),
             Err(broken) => Err(self.broken(broken)),
         }
+    }
+
+    async fn once(&self, command: &Command, marker: &str) -> Result<Once, ShellError> {
+        let output = self.run(&quote::once(command, marker)?).await?;
+        let errors = output.stderr.clone();
+        quote::of_once(output).ok_or_else(|| failed("keep", marker, &self.name, errors.as_bytes()))
     }
 }
 

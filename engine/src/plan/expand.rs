@@ -276,7 +276,7 @@ impl<'p> Draft<'p> {
             node,
             args: named(task, &args),
             later: named_later(task, &later),
-            gives: task.header.gives.clone(),
+            gives: task.header.gives.clone().filter(|_| said.result.is_some()),
             effect: task.header.effect,
             long: task.header.long || said.policy.long,
             timeout: 0,

@@ -245,7 +245,8 @@ impl Performer {
         let args = args.into_iter().next().unwrap_or_default();
         let sight = Sight { step: Some(id), attempt, ..Sight::default() };
         let action = self.action(&step.action, &args, sight)?;
-        Ok((action, self.context(step.key.clone(), attempt, step.node.as_deref(), args, step.long)))
+        let cx = self.context(step.key.clone(), attempt, step.node.as_deref(), args, step.long);
+        Ok((action, Context { gives: step.gives.is_some(), ..cx }))
     }
 
     /// Returns an action by its name: a script with what it sees, or a verb done in Rust.
@@ -300,6 +301,7 @@ impl Performer {
             node: node.and_then(|name| self.inventory.nodes.get(name)).cloned(),
             args,
             long,
+            gives: false,
             folder: self.folder.clone(),
             secrets: self.secrets.clone(),
         }

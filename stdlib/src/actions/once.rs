@@ -8,7 +8,7 @@
 use dsl::value::Value;
 use engine::action::{Check, Context, Progress};
 use engine::event::Failure;
-use engine::port::{Command, Output};
+use engine::port::{BEGUN, Command, ENDED, NEVER, Once, Output, ShellError};
 
 use super::argument;
 use super::detached::{self, Unit};
@@ -41,34 +41,62 @@ pub(super) async fn start(cx: &Context, host: &Host, argv: Vec<String>) -> Resul
         command.stdin = content.into_bytes();
     }
     let probed = argument::optional_text(cx, "unless").is_some();
-    if !probed {
-        match Marker::read(cx, host).await? {
-            Marker::None => Marker::Begun.write(cx, host).await?,
-            // Its unit may still be there; then it is known after all.
-            Marker::Begun if detached => {
-                let handle = detached::find_unseen(cx, host).await?.ok_or_else(|| half_done(host))?;
-                return Ok(detached::pending(&handle, host, "the command", &Unit::Runs(String::new())));
-            }
-            Marker::Begun => return Err(half_done(host)),
-            Marker::Done(said) => return Ok(Progress::Done(Value::Text(said))),
+    match (detached, probed) {
+        (true, _) => {
+            let begun = if probed { None } else { begun_before(cx, host).await? };
+            let handle = match begun {
+                Some(Begun::Ended(progress)) => return Ok(progress),
+                Some(Begun::Runs(handle)) => handle,
+                None => detached::begin(cx, host, &command).await?,
+            };
+            Ok(detached::pending(&handle, host, "the command", &Unit::Runs(String::new())))
         }
+        (false, true) => ended(cx, host, &host.run(command).await?).await,
+        (false, false) => match host.shell.once(&command, &Marker::path(cx, host)).await {
+            Ok(Once::Ended(output)) => ended(cx, host, &output).await,
+            Ok(Once::Before(text)) => match Marker::of(&text) {
+                Marker::Ended(said) => was_done(cx, host, said),
+                Marker::None | Marker::Begun => Err(half_done(host)),
+            },
+            Err(ShellError::Lost { .. }) => Err(half_done(host)),
+            Err(error) => Err(failure::shell(&error)),
+        },
     }
-    if detached {
-        let handle = detached::begin(cx, host, &command).await?;
-        return Ok(detached::pending(&handle, host, "the command", &Unit::Runs(String::new())));
-    }
-    match host.shell.run(&command).await {
-        Ok(output) => ended(cx, host, &output).await,
-        Err(error) => {
-            let failure = failure::shell(&error);
-            if matches!(error, engine::port::ShellError::Lost { .. }) {
-                return Err(if probed { failure } else { half_done(host) });
-            }
-            if !probed {
-                Marker::None.write(cx, host).await?;
-            }
-            Err(failure)
+}
+
+/// How far a long command is that was begun before.
+enum Begun {
+    /// Its unit is still there.
+    Runs(Value),
+    /// It ended well.
+    Ended(Progress),
+}
+
+/// Looks whether a long command was begun before, and notes that it is now.
+async fn begun_before(cx: &Context, host: &Host) -> Result<Option<Begun>, Failure> {
+    Ok(match Marker::read(cx, host).await? {
+        Marker::None => {
+            Marker::Begun.write(cx, host).await?;
+            None
         }
+        // Its unit may still be there; then it is known after all.
+        Marker::Begun => {
+            let handle = detached::find_unseen(cx, host).await?;
+            Some(Begun::Runs(handle.ok_or_else(|| half_done(host))?))
+        }
+        Marker::Ended(said) => Some(Begun::Ended(was_done(cx, host, said)?)),
+    })
+}
+
+/// Answers for a command that ended well before anybody heard of it.
+fn was_done(cx: &Context, host: &Host, said: Option<String>) -> Result<Progress, Failure> {
+    match said {
+        None if cx.gives => {
+            let text = format!("it ended well on {}, and what it gives back was lost with kup", host.name);
+            let hint = format!("if it may be run again, remove {} there and go on", Marker::path(cx, host));
+            Err(Failure::unknown(text).with_hint(hint))
+        }
+        said => Ok(Progress::Done(Value::Text(said.unwrap_or_default()))),
     }
 }
 
@@ -82,15 +110,17 @@ pub(super) async fn poll(cx: &Context, handle: &Value) -> Result<Progress, Failu
 }
 
 async fn ended(cx: &Context, host: &Host, output: &Output) -> Result<Progress, Failure> {
-    let probed = argument::optional_text(cx, "unless").is_some();
+    let detached = cx.long && !host.is_local();
+    let marked = argument::optional_text(cx, "unless").is_none();
     if output.ok() {
         let said = last_lines(&output.stdout);
-        if !probed {
-            Marker::Done(said.clone()).write(cx, host).await?;
+        // That it ended is on the machine already; what it said is kept for who may ask.
+        if marked && (detached || cx.gives) {
+            Marker::Ended(Some(said.clone())).write(cx, host).await?;
         }
         return Ok(Progress::Done(Value::Text(said)));
     }
-    if !probed {
+    if marked && detached {
         Marker::None.write(cx, host).await?;
     }
     // Whether it may be tried again is the playbook's word: `retry`.
@@ -118,8 +148,8 @@ enum Marker {
     None,
     /// It was begun.
     Begun,
-    /// It ended with exit code 0, and printed these lines.
-    Done(String),
+    /// It ended with exit code 0, and printed these lines, if they were kept.
+    Ended(Option<String>),
 }
 
 impl Marker {
@@ -131,22 +161,25 @@ impl Marker {
 
     async fn read(cx: &Context, host: &Host) -> Result<Marker, Failure> {
         let text = host.read(&Marker::path(cx, host)).await?;
-        let (word, said) = match text.as_deref() {
-            None => return Ok(Marker::None),
-            Some(text) => text.split_once('\n').unwrap_or((text, "")),
-        };
-        Ok(match word.trim() {
-            "none" => Marker::None,
-            "done" => Marker::Done(said.to_string()),
+        Ok(text.as_deref().map_or(Marker::None, Marker::of))
+    }
+
+    fn of(text: &str) -> Marker {
+        let (word, said) = text.split_once('\n').unwrap_or((text, ""));
+        match word.trim() {
+            NEVER => Marker::None,
+            ENDED => Marker::Ended(None),
+            "done" => Marker::Ended(Some(said.to_string())),
             _ => Marker::Begun,
-        })
+        }
     }
 
     async fn write(self, cx: &Context, host: &Host) -> Result<(), Failure> {
         let text = match &self {
-            Marker::None => "none\n".to_string(),
-            Marker::Begun => "begun\n".to_string(),
-            Marker::Done(said) => format!("done\n{said}"),
+            Marker::None => format!("{NEVER}\n"),
+            Marker::Begun => format!("{BEGUN}\n"),
+            Marker::Ended(None) => format!("{ENDED}\n"),
+            Marker::Ended(Some(said)) => format!("done\n{said}"),
         };
         if !host.is_local() && self == Marker::Begun {
             host.ask(Command::change(["mkdir", "-p", "-m", "0700", FOLDER])).await?;

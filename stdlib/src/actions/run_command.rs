@@ -55,17 +55,36 @@ mod tests {
     #[tokio::test]
     async fn a_command_line_runs_once_and_gives_back_its_last_lines() {
         let bench = Bench::default().says(DOES, "1\n2\n3\n4\n");
-        let cx = bench.step(&[line("uptime; true")]);
+        let mut cx = bench.step(&[line("uptime; true")]);
+        cx.gives = true;
         assert_eq!(perform(&RunCommand, &cx).await, Ok(Value::Text("2\n3\n4".into())));
         expect_test::expect![[r#"
-            mkdir -p -m 0700 /var/lib/kup
             write /var/lib/kup/r1-a2906e1d50.once 600
             sh -c uptime; true
+            write /var/lib/kup/r1-a2906e1d50.once 600
             write /var/lib/kup/r1-a2906e1d50.once 600
         "#]]
         .assert_eq(&bench.sent());
         // kup died before the outcome was in the journal: the node remembers it, and what it said.
         assert_eq!(perform(&RunCommand, &cx).await, Ok(Value::Text("2\n3\n4".into())));
+        assert_eq!(bench.sent(), "");
+    }
+
+    #[tokio::test]
+    async fn what_a_command_said_is_asked_of_a_person_only_if_somebody_asks_for_it() {
+        let bench = Bench::default().file("/var/lib/kup/r1-a2906e1d50.once", "ended\n");
+        let mut cx = bench.step(&[line("uptime; true")]);
+        assert_eq!(perform(&RunCommand, &cx).await, Ok(Value::Text(String::new())));
+        cx.gives = true;
+        let failure = perform(&RunCommand, &cx).await.unwrap_err();
+        assert_eq!(failure.class, Class::Unknown);
+        assert_eq!(
+            (failure.message.as_str(), failure.hint.as_str()),
+            (
+                "it ended well on n1, and what it gives back was lost with kup",
+                "if it may be run again, remove /var/lib/kup/r1-a2906e1d50.once there and go on"
+            )
+        );
         assert_eq!(bench.sent(), "");
     }
 

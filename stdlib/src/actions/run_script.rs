@@ -87,7 +87,6 @@ mod tests {
         expect_test::expect![[r#"
             mkdir -p -m 0700 /run/kup
             write /run/kup/r1-a2906e1d50.script 700
-            mkdir -p -m 0700 /var/lib/kup
             write /var/lib/kup/r1-a2906e1d50.once 600
             /usr/bin/env python3 /run/kup/r1-a2906e1d50.script
             write /var/lib/kup/r1-a2906e1d50.once 600

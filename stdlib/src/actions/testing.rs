@@ -120,6 +120,7 @@ impl Bench {
             node: Some(node),
             args: args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
             long: false,
+            gives: false,
             folder: "/playbooks".into(),
             secrets: Arc::new(Secrets::new(Arc::new(Token))),
         }

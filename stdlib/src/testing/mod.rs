@@ -140,6 +140,7 @@ pub(crate) fn with(ports: Ports, inventory: Inventory, node: &str, args: &[(&str
         attempt: 1,
         args: args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
         long: false,
+        gives: false,
         folder: ".".into(),
         secrets: Arc::new(engine::secret::Secrets::closed()),
     }
