@@ -200,7 +200,7 @@ impl Shell for Here {
                     None => Ok(sh::assumed(command.changes).await),
                 }
             }
-            sh::Line::Other => Ok(sh::assumed(command.changes).await),
+            sh::Line::Many(_) | sh::Line::Other => Ok(sh::assumed(command.changes).await),
         }
     }
 
