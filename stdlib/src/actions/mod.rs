@@ -6,16 +6,26 @@ use engine::action::{Action, Actions};
 
 // The verbs.
 mod certs_renew;
+mod check_addons;
+mod check_certificate_requests;
 mod check_certificates;
 mod check_disruption_budgets;
 mod check_etcd;
+mod check_flags;
 mod check_health;
+mod check_helm_releases;
+mod check_machines;
+mod check_manifests;
 mod check_nodes_ready;
 mod check_packages;
 mod check_rancher;
+mod check_release;
+mod check_removed_apis;
 mod check_rollback;
+mod check_single_points;
 mod check_version_skew;
 mod check_versions;
+mod check_webhooks;
 mod cordon;
 mod drain;
 mod etcd_backup;
@@ -59,12 +69,15 @@ mod certificates;
 mod configuration;
 mod detached;
 mod etcd;
+mod facts;
 mod failure;
+mod flags;
 mod host;
 mod kubeadm;
 mod once;
 mod packages;
 mod rancher;
+mod removed;
 #[cfg(test)]
 mod testing;
 mod updates;
@@ -73,15 +86,25 @@ mod verdict;
 /// Returns all of them.
 pub(crate) fn all() -> Actions {
     let verbs: Vec<Arc<dyn Action>> = vec![
+        Arc::new(verdict::Looks(check_addons::CheckAddons)),
+        Arc::new(verdict::Looks(check_certificate_requests::CheckCertificateRequests)),
         Arc::new(verdict::Looks(check_certificates::CheckCertificates)),
         Arc::new(verdict::Looks(check_disruption_budgets::CheckDisruptionBudgets)),
         Arc::new(verdict::Looks(check_etcd::CheckEtcd)),
+        Arc::new(verdict::Looks(check_flags::CheckFlags)),
         Arc::new(verdict::Looks(check_health::CheckHealth)),
+        Arc::new(verdict::Looks(check_helm_releases::CheckHelmReleases)),
+        Arc::new(verdict::Looks(check_machines::CheckMachines)),
+        Arc::new(verdict::Looks(check_manifests::CheckManifests)),
         Arc::new(verdict::Looks(check_nodes_ready::CheckNodesReady)),
         Arc::new(verdict::Looks(check_packages::CheckPackages)),
+        Arc::new(verdict::Looks(check_release::CheckRelease)),
+        Arc::new(verdict::Looks(check_removed_apis::CheckRemovedApis)),
         Arc::new(verdict::Looks(check_rollback::CheckRollback)),
+        Arc::new(verdict::Looks(check_single_points::CheckSinglePoints)),
         Arc::new(verdict::Looks(check_version_skew::CheckVersionSkew)),
         Arc::new(verdict::Looks(check_versions::CheckVersions)),
+        Arc::new(verdict::Looks(check_webhooks::CheckWebhooks)),
         Arc::new(cordon::Cordon),
         Arc::new(drain::Drain),
         Arc::new(uncordon::Uncordon),
