@@ -29,11 +29,14 @@ use crate::support::{repository, snapshot};
 
 /// The shipped playbooks, and what is given to them.
 const JOBS: &[(&str, &[(&str, &str)])] = &[
+    ("aks", &[("target", "v1.34.2"), ("group", "rg"), ("cluster", "sim")]),
     ("certs-renew", &[("left", "400d")]),
+    ("eks", &[("target", "v1.34"), ("cluster", "sim")]),
     ("etcd-backup", &[]),
     ("etcd-defrag", &[]),
     ("etcd-move-leader", &[("off", "cp1")]),
     ("etcd-restore", &[("from", "s.db")]),
+    ("gke", &[("target", "v1.34.2-gke.1036000"), ("cluster", "sim"), ("location", "europe-west3")]),
     ("k3s", &[("target", "v1.34.2+k3s1")]),
     ("kubeadm-config", &[("from", "kubeadm.yaml")]),
     ("kubeadm-hops", &[("target", "v1.34.2")]),
@@ -245,6 +248,10 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
             let vendor = given[0].1.trim_start_matches("v1.34.2");
             let of = |version: &str| format!("{version}{vendor}\"");
             SHAPE.replace("v1.33.4\"", &of("v1.33.4")).replace("v1.32.4\"", &of("v1.32.4"))
+        }
+        // A provider's control plane shows no nodes.
+        "aks" | "eks" | "gke" => {
+            SHAPE.replace("control_plane = 3", &format!("control_plane = 0\nmanaged = \"{name}\""))
         }
         // What kubeadm put aside then is on the nodes.
         "rollback-control-plane" | "rollback-worker" => format!("upgraded_from = \"v1.32.4\"{SHAPE}"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::action::{Action, Actions};
 
 // The verbs.
+mod aks;
 mod certs_renew;
 mod check_addons;
 mod check_certificate_requests;
@@ -28,6 +29,7 @@ mod check_versions;
 mod check_webhooks;
 mod cordon;
 mod drain;
+mod eks;
 mod etcd_backup;
 mod etcd_defrag;
 mod etcd_member;
@@ -35,6 +37,7 @@ mod etcd_move_leader;
 mod etcd_remove_member;
 mod etcd_restore;
 mod etcd_snapshot;
+mod gke;
 mod install;
 mod join_node;
 mod kubeadm_apply;
@@ -74,6 +77,7 @@ mod failure;
 mod flags;
 mod host;
 mod kubeadm;
+mod managed;
 mod once;
 mod packages;
 mod rancher;
@@ -148,6 +152,16 @@ pub(crate) fn all() -> Actions {
         Arc::new(restore_static_pods::RestoreStaticPods),
         Arc::new(set_version::SetProxyVersion),
         Arc::new(set_version::SetClusterVersion),
+        Arc::new(verdict::Looks(eks::CheckEks)),
+        Arc::new(managed::Upgrade(eks::ControlPlane)),
+        Arc::new(managed::Upgrade(eks::Addon)),
+        Arc::new(managed::Upgrade(eks::NodeGroup)),
+        Arc::new(verdict::Looks(gke::CheckGke)),
+        Arc::new(managed::Upgrade(gke::ControlPlane)),
+        Arc::new(managed::Upgrade(gke::NodePool)),
+        Arc::new(verdict::Looks(aks::CheckAks)),
+        Arc::new(managed::Upgrade(aks::ControlPlane)),
+        Arc::new(managed::Upgrade(aks::NodePool)),
         Arc::new(read_command::ReadCommand),
         Arc::new(run_command::RunCommand),
         Arc::new(run_script::RunScript),
