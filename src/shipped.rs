@@ -9,11 +9,14 @@ const STD: &str = "std/";
 
 /// The playbooks by name.
 const PLAYBOOKS: &[(&str, &str)] = &[
+    ("aks", include_str!("../playbooks/aks.kup")),
     ("certs-renew", include_str!("../playbooks/certs-renew.kup")),
+    ("eks", include_str!("../playbooks/eks.kup")),
     ("etcd-backup", include_str!("../playbooks/etcd-backup.kup")),
     ("etcd-defrag", include_str!("../playbooks/etcd-defrag.kup")),
     ("etcd-move-leader", include_str!("../playbooks/etcd-move-leader.kup")),
     ("etcd-restore", include_str!("../playbooks/etcd-restore.kup")),
+    ("gke", include_str!("../playbooks/gke.kup")),
     ("k3s", include_str!("../playbooks/k3s.kup")),
     ("kubeadm-config", include_str!("../playbooks/kubeadm-config.kup")),
     ("kubeadm-hops", include_str!("../playbooks/kubeadm-hops.kup")),

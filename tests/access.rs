@@ -29,11 +29,14 @@ use crate::support::{repository, snapshot};
 
 /// The shipped playbooks, and what is given to them.
 const JOBS: &[(&str, &[(&str, &str)])] = &[
+    ("aks", &[("target", "v1.34.2"), ("group", "rg"), ("cluster", "sim")]),
     ("certs-renew", &[("left", "400d")]),
+    ("eks", &[("target", "v1.34"), ("cluster", "sim")]),
     ("etcd-backup", &[]),
     ("etcd-defrag", &[]),
     ("etcd-move-leader", &[("off", "cp1")]),
     ("etcd-restore", &[("from", "s.db")]),
+    ("gke", &[("target", "v1.34.2-gke.1036000"), ("cluster", "sim"), ("location", "europe-west3")]),
     ("k3s", &[("target", "v1.34.2+k3s1")]),
     ("kubeadm-config", &[("from", "kubeadm.yaml")]),
     ("kubeadm-hops", &[("target", "v1.34.2")]),
@@ -82,6 +85,20 @@ const RARE: [&str; 6] = [
     "dpkg",
     "etcdctl",
     "etcdutl",
+];
+
+/// What `check removed apis` lists goes with other minors than v1.34, and the endpoints of a webhook are asked for where there is one.
+const OTHERS: [&str; 10] = [
+    "list clustertrustbundles.certificates.k8s.io",
+    "list flowschemas.flowcontrol.apiserver.k8s.io",
+    "list ipaddresses.networking.k8s.io",
+    "list leasecandidates.coordination.k8s.io",
+    "list mutatingadmissionpolicies.admissionregistration.k8s.io",
+    "list prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+    "list servicecidrs.networking.k8s.io",
+    "list storageversionmigrations.storagemigration.k8s.io",
+    "list volumeattributesclasses.storage.k8s.io",
+    "list endpointslices.discovery.k8s.io",
 ];
 
 struct Shipped(PathBuf);
@@ -232,6 +249,10 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
             let of = |version: &str| format!("{version}{vendor}\"");
             SHAPE.replace("v1.33.4\"", &of("v1.33.4")).replace("v1.32.4\"", &of("v1.32.4"))
         }
+        // A provider's control plane shows no nodes.
+        "aks" | "eks" | "gke" => {
+            SHAPE.replace("control_plane = 3", &format!("control_plane = 0\nmanaged = \"{name}\""))
+        }
         // What kubeadm put aside then is on the nodes.
         "rollback-control-plane" | "rollback-worker" => format!("upgraded_from = \"v1.32.4\"{SHAPE}"),
         _ => SHAPE.to_string(),
@@ -297,7 +318,7 @@ async fn every_shipped_playbook_gets_along_with_the_rights_that_it_is_said_to_ne
         used.rights.extend(asked.rights);
         used.programs.extend(asked.programs);
     }
-    let is_rare = |what: &str| RARE.contains(&what);
+    let is_rare = |what: &str| RARE.contains(&what) || OTHERS.contains(&what);
     let idle = granted.api.iter().filter(|right| !used.rights.iter().any(|used| right.covers(used)));
     let idle: Vec<_> = idle.map(ToString::to_string).filter(|right| !is_rare(right)).collect();
     assert!(idle.is_empty(), "granted, and used by no playbook: {idle:#?}");

@@ -47,12 +47,13 @@ const MAIN: Job = Job { playbook: "kubeadm-minor", given: &[("target", "v1.34.2"
 const UPGRADED: &str = "version = \"v1.34.2\"\nupgraded_from = \"v1.33.4\"\ncontrol_plane = 3\n[[pool]]\nname = \"w\"\ncount = 2\n";
 
 /// The roads that are killed here and there.
-const OTHERS: [Job; 5] = [
+const OTHERS: [Job; 6] = [
     Job { playbook: "kubeadm-config", given: &[("from", "c.yaml")], shape: "3+2@v1.33.4" },
     Job { playbook: "rollback-worker", given: &[("to", "v1.33.4")], shape: UPGRADED },
     Job { playbook: "rollback-control-plane", given: &[("to", "v1.33.4")], shape: UPGRADED },
     Job { playbook: "node-replace", given: &[("old", "w1")], shape: "3+2@v1.33.4" },
     Job { playbook: "node-replace", given: &[("old", "cp2")], shape: "3+2@v1.33.4" },
+    Job { playbook: "eks", given: &[("cluster", "sim"), ("target", "v1.34")], shape: "0+2@v1.33.4-eks" },
 ];
 
 /// What `kubeadm-config` is given.

@@ -8,6 +8,7 @@ mod crash;
 mod dnf;
 mod docs;
 mod editors;
+mod eks;
 mod etcd;
 mod hostile;
 mod makespan;

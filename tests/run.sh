@@ -28,7 +28,7 @@ command -v cc > /dev/null || missing+=(gcc libc6-dev)
 need ssh openssh-client; need git git; need nvim neovim; need prometheus prometheus; need tmux tmux
 need dnf dnf; need rpmbuild rpm; need createrepo_c createrepo-c
 [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
-if [ "$(uname -s)" = Linux ]; then need jq jq; need gpg gpg; need mkfs.ext4 e2fsprogs; need ip iproute2; need python3 python3; need nsenter util-linux; fi
+if [ "$(uname -s)" = Linux ]; then need jq jq; need gpg gpg; need mkfs.ext4 e2fsprogs; need ip iproute2; need python3 python3; python3 -c "import ensurepip" 2> /dev/null || missing+=(python3-venv); need nsenter util-linux; fi
 if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
   say "installing ${missing[*]}"
   { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"; } > /dev/null \
@@ -48,6 +48,12 @@ if command -v npm > /dev/null && ! cmp -s editors/vscode/package-lock.json "$cac
   cp editors/vscode/package.json editors/vscode/package-lock.json "$cache/tools/vscode"
   (cd "$cache/tools/vscode" && nice npm ci --ignore-scripts --no-audit --no-fund --silent) \
     || { rm -rf "$cache/tools/vscode"; say "it could not be installed: its test says so"; }
+fi
+# The real `aws` talks to the simulated EKS, and brings the model that its answers are held to.
+if command -v python3 > /dev/null && [ ! -x "$cache/tools/aws/bin/aws" ]; then
+  say "installing the AWS CLI"
+  { rm -rf "$cache/tools/aws" && python3 -m venv "$cache/tools/aws" && nice "$cache/tools/aws/bin/pip" install --quiet awscli==1.46.3; } \
+    || { rm -rf "$cache/tools/aws"; say "it could not be installed: its tests say so"; }
 fi
 export KUP_CACHE=$cache
 

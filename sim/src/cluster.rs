@@ -6,6 +6,7 @@ use engine::port::Ports;
 
 use crate::clock::Clock;
 use crate::faults::{self, Fault};
+use crate::managed::Managed;
 use crate::node::{self, Machines, Node, Release, Role, begin_services, first_static_pods, member_address};
 use crate::shape::{Packages, Shape};
 use crate::world::{Shared, World, lock};
@@ -34,7 +35,8 @@ impl Cluster {
     pub fn start(shape: Shape, seed: u64, faults: Vec<Fault>) -> Cluster {
         let mut world = World::new(shape, seed, faults);
         let external = world.shape.external_etcd().cloned();
-        for index in 1..=world.shape.control_plane {
+        // A provider has a control plane, too; the API only shows nothing of it.
+        for index in 1..=world.shape.control_plane.max(1) {
             let (packages, version) = (world.shape.packages, world.shape.version.clone());
             let role = Role::ControlPlane { etcd: external.is_none() };
             let name = format!("cp{index}");
@@ -45,6 +47,7 @@ impl Cluster {
         }
         for pool in world.shape.pools.clone() {
             let version = pool.version.clone().unwrap_or_else(|| world.shape.version.clone());
+            let version = world.shape.managed.map_or(version.clone(), |provider| provider.version(&version));
             for index in 1..=pool.count {
                 let name = format!("{}{index}", pool.name);
                 add_machine(&mut world, name.clone(), Role::Worker, pool.packages, &version);
@@ -66,6 +69,7 @@ impl Cluster {
             let tag = etcd.version.as_deref().unwrap_or(release.etcd().trim_end_matches("-0"));
             world.etcd.join(&name, tag, format!("10.77.250.{}", 11 + index));
         }
+        world.managed = world.shape.managed.map(|provider| Managed::new(&world, provider));
         begin_services(&mut world);
         kubelet::begin(&mut world);
         let controllers = content::fill(&mut world);

@@ -9,7 +9,7 @@ use crate::controllers::Controllers;
 use crate::kubelet;
 use crate::node::{Release, image};
 use crate::pod;
-use crate::shape::{Distribution, Pool, Shape};
+use crate::shape::{Distribution, Pool, Provider, Shape};
 use crate::world::World;
 
 /// Fills the store of a world whose machines and static pods are there, up to the last Ready pod.
@@ -19,7 +19,7 @@ pub(crate) fn fill(world: &mut World) -> Controllers {
     nodes(world);
     leases(world);
     mirror_pods(world);
-    if world.shape.distribution() == Distribution::Kubeadm {
+    if world.shape.distribution() == Distribution::Kubeadm && world.shape.managed.is_none() {
         config_maps(world);
     }
     api_services(world);
@@ -70,9 +70,15 @@ fn namespaces(world: &mut World) {
     }
 }
 
+/// Returns the machines that the API knows: hosts of an external etcd it does not, nor a provider's control plane.
+fn shown(world: &World) -> Vec<String> {
+    let hidden = world.shape.managed.is_some();
+    let nodes = world.nodes.values().filter(|n| !n.beside && !(hidden && n.control_plane));
+    nodes.map(|n| n.name.clone()).collect()
+}
+
 fn nodes(world: &mut World) {
-    let names: Vec<String> = world.nodes.values().filter(|n| !n.beside).map(|n| n.name.clone()).collect();
-    for name in names {
+    for name in shown(world) {
         node(world, &name);
     }
 }
@@ -129,7 +135,7 @@ fn node(world: &mut World, name: &str) {
         }
     }
     if let Some((pool, place)) = pool {
-        dress(&pool, place, &mut labels, &mut taints, &mut capacity);
+        dress(&pool, world.shape.managed, place, &mut labels, &mut taints, &mut capacity);
     }
     let mut node = json!({
         "apiVersion": "v1", "kind": "Node",
@@ -173,8 +179,15 @@ fn node(world: &mut World, name: &str) {
 }
 
 /// Gives a worker what its pool asks for.
-fn dress(pool: &Pool, place: usize, labels: &mut Value, taints: &mut Vec<Value>, capacity: &mut Value) {
-    labels["node.kubernetes.io/pool"] = json!(pool.name);
+fn dress(
+    pool: &Pool,
+    provider: Option<Provider>,
+    place: usize,
+    labels: &mut Value,
+    taints: &mut Vec<Value>,
+    capacity: &mut Value,
+) {
+    labels[provider.map_or("node.kubernetes.io/pool", Provider::pool_label)] = json!(pool.name);
     if !pool.zones.is_empty() {
         labels["topology.kubernetes.io/zone"] = json!(pool.zones[place % pool.zones.len()]);
     }
@@ -202,9 +215,12 @@ fn lease(namespace: &str, name: &str, holder: String, seconds: u64, now: &str) -
 
 fn leases(world: &mut World) {
     let now = micro_stamp(world.now());
-    let names: Vec<String> = world.nodes.values().filter(|n| !n.beside).map(|n| n.name.clone()).collect();
+    let names = shown(world);
     for name in &names {
         world.store.insert("leases", lease("kube-node-lease", name, name.clone(), 40, &now));
+    }
+    if world.shape.managed.is_some() {
+        return;
     }
     for component in ["kube-controller-manager", "kube-scheduler"] {
         let id = world.random.uuid();
@@ -214,7 +230,7 @@ fn leases(world: &mut World) {
 }
 
 fn mirror_pods(world: &mut World) {
-    if world.shape.distribution() == Distribution::K3s {
+    if world.shape.distribution() == Distribution::K3s || world.shape.managed.is_some() {
         return; // its components are no pods
     }
     let now = world.clock.stamp();

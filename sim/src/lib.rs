@@ -18,10 +18,11 @@ pub mod api;
 pub mod clock;
 pub mod etcd;
 pub mod faults;
+pub mod managed;
 pub mod node;
 pub mod random;
 pub mod world;
 
 pub use cluster::{Cluster, runtime};
 pub use faults::Fault;
-pub use shape::{Distribution, EtcdHosts, EtcdPlace, Packages, Pool, Shape, ShapeError};
+pub use shape::{Distribution, EtcdHosts, EtcdPlace, Packages, Pool, Provider, Shape, ShapeError};

@@ -15,6 +15,9 @@ pub struct Shape {
     /// The version that kubeadm upgraded it from, if it did: what it put aside then is on the nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgraded_from: Option<String>,
+    /// Whose control plane it is, if a provider's: then it has no nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed: Option<Provider>,
     /// The number of control plane nodes, named `cp1`, `cp2`, ...
     pub control_plane: usize,
     /// Where etcd runs.
@@ -107,6 +110,51 @@ impl Default for EtcdPlace {
     }
 }
 
+/// Who manages a control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// Amazon.
+    Eks,
+    /// Google.
+    Gke,
+    /// Microsoft.
+    Aks,
+}
+
+impl Provider {
+    /// Returns a release as the provider's apiservers and kubelets name it; Microsoft's add nothing.
+    pub(crate) fn version(self, release: &str) -> String {
+        let plain = release.trim_start_matches('v').split(['-', '+']).next().unwrap_or(release);
+        match self {
+            Provider::Eks => format!("v{plain}-eks-3025e55"),
+            Provider::Gke => format!("v{plain}-gke.1036000"),
+            Provider::Aks => format!("v{plain}"),
+        }
+    }
+
+    /// Returns the label that names a node's pool.
+    pub(crate) fn pool_label(self) -> &'static str {
+        match self {
+            Provider::Eks => "eks.amazonaws.com/nodegroup",
+            Provider::Gke => "cloud.google.com/gke-nodepool",
+            Provider::Aks => "kubernetes.azure.com/agentpool",
+        }
+    }
+
+    /// Reads the end of a version in the short form of a shape: `v1.33.4-eks`.
+    fn of(version: &str) -> Option<(&str, Provider)> {
+        let (plain, end) = version.rsplit_once('-')?;
+        let provider = match end {
+            "eks" => Provider::Eks,
+            "gke" => Provider::Gke,
+            "aks" => Provider::Aks,
+            _ => return None,
+        };
+        Some((plain, provider))
+    }
+}
+
 /// A package manager.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -160,8 +208,13 @@ impl Shape {
         let (control_plane, workers) = nodes.split_once('+').unwrap_or((nodes, "0"));
         let workers = workers.parse().map_err(|_| wrong())?;
         let pool = Pool { name: "w".to_string(), count: workers, ..Pool::default() };
+        let (version, managed) = match Provider::of(version) {
+            Some((plain, provider)) => (plain, Some(provider)),
+            None => (version, None),
+        };
         let shape = Shape {
             version: version.to_string(),
+            managed,
             upgraded_from: None,
             control_plane: control_plane.parse().map_err(|_| wrong())?,
             etcd: EtcdPlace::default(),
@@ -223,7 +276,12 @@ impl Shape {
                 return Err(ShapeError(format!("`{version}` is not a version: write it like `v1.33.4`")));
             }
         }
-        if self.control_plane == 0 {
+        if self.managed.is_some() && self.control_plane > 0 {
+            return Err(ShapeError(
+                "the control plane of a provider has no nodes: write it like `0+3@v1.33.4-eks`".to_string(),
+            ));
+        }
+        if self.control_plane == 0 && self.managed.is_none() {
             return Err(ShapeError("a cluster needs a control plane node".to_string()));
         }
         let mut names: Vec<&str> = self.pools.iter().map(|p| p.name.as_str()).collect();
@@ -291,6 +349,18 @@ mod tests {
         assert_eq!(distribution("1+1@v1.33.4+rke2r1"), Distribution::Rke2);
         assert_eq!(distribution("1+1@v1.33.4"), Distribution::Kubeadm);
         assert_eq!(Shape::parse("3+5@v1.33.4+k3s1").unwrap().minor(), 33);
+    }
+
+    #[test]
+    fn a_provider_has_the_control_plane() {
+        let shape = Shape::parse("0+3@v1.33.4-eks").unwrap();
+        assert_eq!(
+            (shape.managed, shape.version.as_str(), shape.workers()),
+            (Some(Provider::Eks), "v1.33.4", 3)
+        );
+        assert_eq!(Shape::parse("0+3@v1.33.4-gke").unwrap().managed, Some(Provider::Gke));
+        assert!(Shape::parse("1+3@v1.33.4-aks").is_err() && Shape::parse("0+3@v1.33.4").is_err());
+        assert_eq!(Provider::Gke.version("1.34.2"), "v1.34.2-gke.1036000");
     }
 
     #[test]

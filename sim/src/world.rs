@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::etcd::Etcd;
 use crate::faults::Fault;
 use crate::kubelet::Heart;
+use crate::managed::Managed;
 use crate::node::{Files, Node};
 use crate::random::Random;
 use crate::shape::Shape;
@@ -29,6 +30,8 @@ pub struct World {
     pub static_pods: BTreeMap<(String, String), StaticPod>,
     /// The files of this machine: what is written and fetched here lasts as long as the world.
     pub here: Files,
+    /// What a provider keeps of it, if it is one's.
+    pub managed: Option<Managed>,
     /// The etcd cluster.
     pub etcd: Etcd,
     /// What the API had stored at the start.
@@ -83,6 +86,7 @@ impl World {
             nodes: IndexMap::new(),
             static_pods: BTreeMap::new(),
             here: Files::default(),
+            managed: None,
             etcd: Etcd::default(),
             first: Image::default(),
             saved: BTreeMap::new(),

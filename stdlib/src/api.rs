@@ -237,8 +237,8 @@ pub(crate) fn label<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
 pub(crate) fn full_name(meta: &ObjectMeta) -> String {
     let name = meta.name.as_deref().unwrap_or_default();
     match meta.namespace.as_deref() {
-        Some(namespace) => format!("{namespace}/{name}"),
-        None => name.to_string(),
+        Some(namespace) if !namespace.is_empty() => format!("{namespace}/{name}"),
+        Some(_) | None => name.to_string(),
     }
 }
 

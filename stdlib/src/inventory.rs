@@ -92,7 +92,11 @@ pub async fn read(ports: &Ports, hosts: Option<&[Host]>) -> Result<Inventory, In
         join(&mut inventory, hosts)?;
     }
     inventory.nodes.sort_by(|_, a, _, b| order(a, b));
-    ask_machines(ports, &mut inventory).await?;
+    // A control plane that shows no node is a provider's, and so are the machines: nobody logs in there unless a hosts file says how.
+    let managed = ports.kube.is_some() && inventory.nodes.values().all(|node| !node.control_plane);
+    if !managed || hosts.is_some_and(|hosts| !hosts.is_empty()) {
+        ask_machines(ports, &mut inventory).await?;
+    }
     for node in inventory.nodes.values_mut() {
         hold(node).map_err(InventoryError::Name)?;
     }
@@ -475,6 +479,18 @@ mod tests {
         assert_eq!((inventory.cluster.as_str(), inventory.version), ("", None));
         let nothing = read(&ports(None, &shells, &Default::default()), None).await;
         assert_eq!(nothing, Err(InventoryError::Nothing));
+    }
+
+    #[tokio::test]
+    async fn the_machines_of_a_provider_are_not_asked_unless_a_hosts_file_names_them() {
+        let cluster = Cluster::new();
+        cluster.node("w1", "v1.33.4", false);
+        let shells = Scripted::default();
+        let inventory = look(&cluster, &shells, None).await.unwrap();
+        assert_eq!(inventory.nodes.keys().collect::<Vec<_>>(), ["w1"]);
+        assert!(shells.sent().is_empty());
+        let error = look(&cluster, &shells, Some("[[host]]\nname = \"w1\"")).await.unwrap_err();
+        assert!(error.to_string().starts_with("cannot reach w1"), "{error}");
     }
 
     #[tokio::test]

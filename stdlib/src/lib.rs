@@ -30,8 +30,11 @@ pub fn actions() -> Actions {
 /// Returns the modules written in kup: the path that `use` names, and the text.
 pub fn modules() -> &'static [(&'static str, &'static str)] {
     &[
+        ("std/aks", include_str!("../kup/aks.kup")),
+        ("std/eks", include_str!("../kup/eks.kup")),
         ("std/etcd", include_str!("../kup/etcd.kup")),
         ("std/gate", include_str!("../kup/gate.kup")),
+        ("std/gke", include_str!("../kup/gke.kup")),
         ("std/k3s", include_str!("../kup/k3s.kup")),
         ("std/kubeadm", include_str!("../kup/kubeadm.kup")),
         ("std/node", include_str!("../kup/node.kup")),

@@ -69,7 +69,25 @@ impl Release {
     }
 }
 
-fn minor<'de, D: Deserializer<'de>>(from: D) -> Result<Minor, D::Error> {
+/// How far a table of facts reaches that change with versions.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Dated {
+    /// The day on which it was last compared with its sources.
+    pub(crate) known_until: Date,
+    /// The newest minor that its sources spoke of then.
+    #[serde(deserialize_with = "minor")]
+    pub(crate) newest: Minor,
+}
+
+impl Dated {
+    /// Tells that a target is newer than the table: what it knows may not be all.
+    pub(crate) fn note(&self, what: &str, to: Minor) -> Option<String> {
+        (to > self.newest).then(|| format!("kup's table of {what} ends before {to} ({})", self.known_until))
+    }
+}
+
+/// Reads a minor release such as `v1.34`.
+pub(crate) fn minor<'de, D: Deserializer<'de>>(from: D) -> Result<Minor, D::Error> {
     String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
 }
 

@@ -15,6 +15,7 @@ mod journal;
 mod keep;
 mod library;
 mod lsp;
+mod managed;
 mod new;
 mod os;
 mod person;

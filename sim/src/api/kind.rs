@@ -53,6 +53,7 @@ pub const KINDS: &[Kind] = &[
         "ValidatingWebhookConfiguration",
         false,
     ),
+    kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", false),
     kind("apiregistration.k8s.io", "v1", "apiservices", "APIService", false),
     kind("apps", "v1", "daemonsets", "DaemonSet", true),
     kind("apps", "v1", "deployments", "Deployment", true),

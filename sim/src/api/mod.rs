@@ -116,6 +116,7 @@ async fn version(State(server): State<Server>) -> Response {
     let image = world.static_pods.get(&(server.node.clone(), "kube-apiserver".to_string()));
     let version = image.and_then(|p| p.image.rsplit_once(':')).map_or("", |(_, tag)| tag);
     let version = crate::node::version_of_tag(version);
+    let version = world.shape.managed.map_or(version.clone(), |provider| provider.version(&version));
     let minor = crate::shape::minor(&version).unwrap_or_default().to_string();
     json(
         StatusCode::OK,

@@ -2,18 +2,27 @@
 //! what it means, when it strikes, and the words that the tools then say.
 
 pub(crate) mod budget;
+pub(crate) mod certificate_request;
+pub(crate) mod clock_skew;
 pub(crate) mod component_flag;
+pub(crate) mod disk_full;
 pub(crate) mod dpkg_lock;
 pub(crate) mod gpu_driver;
 pub(crate) mod image_pull;
 pub(crate) mod kubelet_config;
 pub(crate) mod kubelet_flag;
 pub(crate) mod lost_connection;
+pub(crate) mod old_addon;
 pub(crate) mod old_mirror;
 pub(crate) mod pod_hash;
 pub(crate) mod pod_image;
 pub(crate) mod reboot;
+pub(crate) mod removed_api;
+pub(crate) mod removed_gate;
 pub(crate) mod second_control_plane;
+pub(crate) mod static_pod_file;
+pub(crate) mod swap;
+pub(crate) mod webhook;
 
 use std::fmt;
 use std::time::Duration;
@@ -41,24 +50,42 @@ pub enum Kind {
     ImagePull,
     /// F11
     PodHash,
+    /// F12
+    StaticPodFile,
     /// F13
     ComponentFlag,
+    /// F14
+    DiskFull,
     /// F16
     SecondControlPlane,
     /// F23
     KubeletFlag,
     /// F26
     Budget,
+    /// F32
+    Webhook,
+    /// F33
+    RemovedApi,
     /// F37
     KubeletConfig,
+    /// F39
+    ClockSkew,
     /// F40
     LostConnection,
     /// F41
     Reboot,
+    /// F43
+    CertificateRequest,
     /// F44
     GpuDriver,
     /// F52
     PodImage,
+    /// F53
+    Swap,
+    /// F54
+    RemovedGate,
+    /// F55
+    OldAddon,
 }
 
 /// What is to be known of a kind of fault.
@@ -85,20 +112,29 @@ pub struct Armed {
     pub since: Option<Duration>,
 }
 
-const ALL: [Entry; 13] = [
+const ALL: [Entry; 22] = [
     dpkg_lock::ENTRY,
     old_mirror::ENTRY,
     image_pull::ENTRY,
     pod_hash::ENTRY,
+    static_pod_file::ENTRY,
     component_flag::ENTRY,
+    disk_full::ENTRY,
     second_control_plane::ENTRY,
     kubelet_flag::ENTRY,
     budget::ENTRY,
+    webhook::ENTRY,
+    removed_api::ENTRY,
     kubelet_config::ENTRY,
+    clock_skew::ENTRY,
     lost_connection::ENTRY,
     reboot::ENTRY,
+    certificate_request::ENTRY,
     gpu_driver::ENTRY,
     pod_image::ENTRY,
+    swap::ENTRY,
+    removed_gate::ENTRY,
+    old_addon::ENTRY,
 ];
 
 impl Fault {
@@ -135,15 +171,24 @@ impl Kind {
             Kind::OldMirror => &old_mirror::ENTRY,
             Kind::ImagePull => &image_pull::ENTRY,
             Kind::PodHash => &pod_hash::ENTRY,
+            Kind::StaticPodFile => &static_pod_file::ENTRY,
             Kind::ComponentFlag => &component_flag::ENTRY,
+            Kind::DiskFull => &disk_full::ENTRY,
             Kind::SecondControlPlane => &second_control_plane::ENTRY,
             Kind::KubeletFlag => &kubelet_flag::ENTRY,
             Kind::Budget => &budget::ENTRY,
+            Kind::Webhook => &webhook::ENTRY,
+            Kind::RemovedApi => &removed_api::ENTRY,
             Kind::KubeletConfig => &kubelet_config::ENTRY,
+            Kind::ClockSkew => &clock_skew::ENTRY,
             Kind::LostConnection => &lost_connection::ENTRY,
             Kind::Reboot => &reboot::ENTRY,
+            Kind::CertificateRequest => &certificate_request::ENTRY,
             Kind::GpuDriver => &gpu_driver::ENTRY,
             Kind::PodImage => &pod_image::ENTRY,
+            Kind::Swap => &swap::ENTRY,
+            Kind::RemovedGate => &removed_gate::ENTRY,
+            Kind::OldAddon => &old_addon::ENTRY,
         }
     }
 }
@@ -158,11 +203,31 @@ impl fmt::Display for Fault {
 /// of a node that is not there waits for ever.
 pub(crate) fn arm(world: &mut World) {
     for fault in world.faults.clone() {
-        if let Some(node) = world.nodes.get_mut(&fault.node) {
-            node.armed.push(Armed { kind: fault.kind, struck: 0, since: None });
-        }
-        if fault.kind == Kind::Budget {
-            budget::strike(world, &fault.node);
+        let Some(node) = world.nodes.get_mut(&fault.node) else { continue };
+        node.armed.push(Armed { kind: fault.kind, struck: 0, since: None });
+        match fault.kind {
+            Kind::StaticPodFile => static_pod_file::strike(node),
+            Kind::Swap => swap::strike(node),
+            Kind::RemovedGate => removed_gate::strike(node),
+            Kind::Budget => budget::strike(world, &fault.node),
+            Kind::Webhook => webhook::strike(world, &fault.node),
+            Kind::CertificateRequest => certificate_request::strike(world, &fault.node),
+            Kind::OldAddon => old_addon::strike(world),
+            Kind::DpkgLock
+            | Kind::OldMirror
+            | Kind::ImagePull
+            | Kind::PodHash
+            | Kind::ComponentFlag
+            | Kind::DiskFull
+            | Kind::SecondControlPlane
+            | Kind::KubeletFlag
+            | Kind::RemovedApi
+            | Kind::KubeletConfig
+            | Kind::ClockSkew
+            | Kind::LostConnection
+            | Kind::Reboot
+            | Kind::GpuDriver
+            | Kind::PodImage => {}
         }
     }
 }

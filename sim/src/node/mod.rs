@@ -41,6 +41,9 @@ pub const COMPONENTS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-ma
 const KERNEL: &str = "6.1.0-37-amd64";
 const NEWER_KERNEL: &str = "6.1.0-40-amd64";
 
+/// What the kernel says where there is no swap.
+pub(crate) const SWAPS: &str = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+
 /// Where a member has its data.
 pub(crate) const DATA: &str = "/var/lib/etcd";
 
@@ -152,6 +155,7 @@ impl Node {
         node.files.write("/etc/os-release", os_release(manager), 0o644);
         node.files.write("/proc/sys/kernel/osrelease", format!("{KERNEL}\n"), 0o444);
         node.files.write(&format!("/boot/vmlinuz-{KERNEL}"), "", 0o644);
+        node.files.write("/proc/swaps", SWAPS, 0o444);
         node.files.write("/proc/self/cgroup", "0::/user.slice/user-0.slice/session-1.scope\n", 0o444);
         node.new_boot_id();
         node.files.write("/etc/machine-id", format!("{}\n", node.machine_id), 0o444);

@@ -190,7 +190,7 @@ fn short(budget: &PodDisruptionBudget) -> Option<String> {
 }
 
 /// Returns whether a selector of policy/v1 selects these labels; an empty one selects all.
-fn selects(selector: &LabelSelector, labels: Option<&BTreeMap<String, String>>) -> bool {
+pub(super) fn selects(selector: &LabelSelector, labels: Option<&BTreeMap<String, String>>) -> bool {
     let label = |key: &str| labels.and_then(|labels| labels.get(key));
     let equal = selector.match_labels.iter().flatten().all(|(key, value)| label(key) == Some(value));
     equal

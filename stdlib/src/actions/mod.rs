@@ -5,19 +5,31 @@ use std::sync::Arc;
 use engine::action::{Action, Actions};
 
 // The verbs.
+mod aks;
 mod certs_renew;
+mod check_addons;
+mod check_certificate_requests;
 mod check_certificates;
 mod check_disruption_budgets;
 mod check_etcd;
+mod check_flags;
 mod check_health;
+mod check_helm_releases;
+mod check_machines;
+mod check_manifests;
 mod check_nodes_ready;
 mod check_packages;
 mod check_rancher;
+mod check_release;
+mod check_removed_apis;
 mod check_rollback;
+mod check_single_points;
 mod check_version_skew;
 mod check_versions;
+mod check_webhooks;
 mod cordon;
 mod drain;
+mod eks;
 mod etcd_backup;
 mod etcd_defrag;
 mod etcd_member;
@@ -25,6 +37,7 @@ mod etcd_move_leader;
 mod etcd_remove_member;
 mod etcd_restore;
 mod etcd_snapshot;
+mod gke;
 mod install;
 mod join_node;
 mod kubeadm_apply;
@@ -59,12 +72,16 @@ mod certificates;
 mod configuration;
 mod detached;
 mod etcd;
+mod facts;
 mod failure;
+mod flags;
 mod host;
 mod kubeadm;
+mod managed;
 mod once;
 mod packages;
 mod rancher;
+mod removed;
 #[cfg(test)]
 mod testing;
 mod updates;
@@ -73,15 +90,25 @@ mod verdict;
 /// Returns all of them.
 pub(crate) fn all() -> Actions {
     let verbs: Vec<Arc<dyn Action>> = vec![
+        Arc::new(verdict::Looks(check_addons::CheckAddons)),
+        Arc::new(verdict::Looks(check_certificate_requests::CheckCertificateRequests)),
         Arc::new(verdict::Looks(check_certificates::CheckCertificates)),
         Arc::new(verdict::Looks(check_disruption_budgets::CheckDisruptionBudgets)),
         Arc::new(verdict::Looks(check_etcd::CheckEtcd)),
+        Arc::new(verdict::Looks(check_flags::CheckFlags)),
         Arc::new(verdict::Looks(check_health::CheckHealth)),
+        Arc::new(verdict::Looks(check_helm_releases::CheckHelmReleases)),
+        Arc::new(verdict::Looks(check_machines::CheckMachines)),
+        Arc::new(verdict::Looks(check_manifests::CheckManifests)),
         Arc::new(verdict::Looks(check_nodes_ready::CheckNodesReady)),
         Arc::new(verdict::Looks(check_packages::CheckPackages)),
+        Arc::new(verdict::Looks(check_release::CheckRelease)),
+        Arc::new(verdict::Looks(check_removed_apis::CheckRemovedApis)),
         Arc::new(verdict::Looks(check_rollback::CheckRollback)),
+        Arc::new(verdict::Looks(check_single_points::CheckSinglePoints)),
         Arc::new(verdict::Looks(check_version_skew::CheckVersionSkew)),
         Arc::new(verdict::Looks(check_versions::CheckVersions)),
+        Arc::new(verdict::Looks(check_webhooks::CheckWebhooks)),
         Arc::new(cordon::Cordon),
         Arc::new(drain::Drain),
         Arc::new(uncordon::Uncordon),
@@ -125,6 +152,16 @@ pub(crate) fn all() -> Actions {
         Arc::new(restore_static_pods::RestoreStaticPods),
         Arc::new(set_version::SetProxyVersion),
         Arc::new(set_version::SetClusterVersion),
+        Arc::new(verdict::Looks(eks::CheckEks)),
+        Arc::new(managed::Upgrade(eks::ControlPlane)),
+        Arc::new(managed::Upgrade(eks::Addon)),
+        Arc::new(managed::Upgrade(eks::NodeGroup)),
+        Arc::new(verdict::Looks(gke::CheckGke)),
+        Arc::new(managed::Upgrade(gke::ControlPlane)),
+        Arc::new(managed::Upgrade(gke::NodePool)),
+        Arc::new(verdict::Looks(aks::CheckAks)),
+        Arc::new(managed::Upgrade(aks::ControlPlane)),
+        Arc::new(managed::Upgrade(aks::NodePool)),
         Arc::new(read_command::ReadCommand),
         Arc::new(run_command::RunCommand),
         Arc::new(run_script::RunScript),

@@ -15,6 +15,33 @@ pub(super) trait Verdict: Send + Sync {
     async fn judge(&self, cx: &Context) -> Result<String, Failure>;
 }
 
+/// What a look has found: what forbids the change, and what is only worth knowing.
+#[derive(Default)]
+pub(super) struct Findings {
+    /// What forbids it.
+    pub(super) against: Vec<String>,
+    /// What an operator should know although it stops nothing.
+    pub(super) notes: Vec<String>,
+}
+
+impl Findings {
+    /// Puts a finding where its weight belongs.
+    pub(super) fn add(&mut self, forbids: bool, text: String) {
+        if forbids { self.against.push(text) } else { self.notes.push(text) }
+    }
+
+    /// Returns what was seen with the notes, or all that forbids the change, which does not go away by waiting.
+    pub(super) fn conclude(self, well: String, hint: &str) -> Result<String, Failure> {
+        let notes = self.notes.iter().map(|note| format!("note: {note}"));
+        if self.against.is_empty() {
+            return Ok(std::iter::once(well).chain(notes).collect::<Vec<_>>().join("; "));
+        }
+        let failure = Failure::last(self.against.join("; ")).with_hint(hint);
+        let notes = notes.collect::<Vec<_>>().join("\n");
+        Err(if notes.is_empty() { failure } else { failure.with_output(notes) })
+    }
+}
+
 /// The action of a verdict.
 pub(super) struct Looks<V>(pub(super) V);
 
@@ -30,5 +57,27 @@ impl<V: Verdict> Action for Looks<V> {
 
     async fn start(&self, cx: &Context, _: &Value) -> Result<Progress, Failure> {
         self.0.judge(cx).await.map(|text| Progress::Done(Value::Text(text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_forbid_nothing_and_stay_beside_what_does() {
+        let mut findings = Findings::default();
+        findings.add(false, "one CoreDNS".into());
+        assert_eq!(findings.conclude("all well".into(), "").unwrap(), "all well; note: one CoreDNS");
+        let mut findings = Findings::default();
+        findings.add(false, "one CoreDNS".into());
+        findings.add(true, "swap is on".into());
+        findings.add(true, "the disk is full".into());
+        let failure = findings.conclude("all well".into(), "mend it").unwrap_err();
+        assert_eq!(
+            (failure.message.as_str(), failure.output.as_str()),
+            ("swap is on; the disk is full", "note: one CoreDNS")
+        );
+        assert_eq!(failure.class, engine::event::Class::Final);
     }
 }

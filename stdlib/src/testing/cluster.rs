@@ -215,16 +215,25 @@ impl State {
 
     /// Tells a list from an object by its last word.
     fn is_kind(&self, path: &str) -> bool {
-        const KINDS: [&str; 9] = [
+        const KINDS: [&str; 18] = [
             "nodes",
             "pods",
             "leases",
             "daemonsets",
             "deployments",
+            "statefulsets",
+            "secrets",
+            "endpointslices",
             "poddisruptionbudgets",
             "volumeattachments",
             "apiservices",
             "persistentvolumeclaims",
+            "certificatesigningrequests",
+            "customresourcedefinitions",
+            "mutatingwebhookconfigurations",
+            "validatingadmissionpolicies",
+            "validatingadmissionpolicybindings",
+            "validatingwebhookconfigurations",
         ];
         path.rsplit('/').next().is_some_and(|word| KINDS.contains(&word))
     }
@@ -241,7 +250,9 @@ impl State {
             .split('&')
             .filter_map(|pair| pair.split_once('='))
             .map(|(key, value)| {
-                (key.to_string(), value.replace("%3D", "=").replace("%2F", "/").replace("%21", "!"))
+                let value =
+                    value.replace("%3D", "=").replace("%2F", "/").replace("%21", "!").replace("%2C", ",");
+                (key.to_string(), value)
             })
             .collect();
         let chosen: Vec<&Json> = self
@@ -254,12 +265,15 @@ impl State {
                 Some((field, _)) => panic!("a test selects by {field}"),
                 None => true,
             })
-            .filter(|object| match query.get("labelSelector").and_then(|label| label.split_once('=')) {
-                Some((label, value)) => match label.strip_suffix('!') {
-                    Some(label) => object["metadata"]["labels"][label] != *value,
-                    None => object["metadata"]["labels"][label] == *value,
-                },
-                None => true,
+            .filter(|object| {
+                let mut wanted = query.get("labelSelector").into_iter().flat_map(|labels| labels.split(','));
+                wanted.all(|label| match label.split_once('=') {
+                    Some((label, value)) => match label.strip_suffix('!') {
+                        Some(label) => object["metadata"]["labels"][label] != *value,
+                        None => object["metadata"]["labels"][label] == *value,
+                    },
+                    None => true,
+                })
             })
             .collect();
         let from: usize = query.get("continue").map_or(0, |token| token.parse().unwrap());

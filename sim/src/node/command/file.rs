@@ -11,6 +11,12 @@ use crate::node::process::{failed, said};
 pub(in crate::node) fn run(files: &mut Files, argv: &[&str]) -> Option<Output> {
     Some(match argv {
         ["true"] | ["mkdir", ..] => said(""),
+        ["echo", words @ ..] => said(format!("{}\n", words.join(" "))),
+        ["du", "-sB1", path] if !files.exists(path) => {
+            failed(1, format!("du: cannot access '{path}': No such file or directory\n"))
+        }
+        // An etcd of a cluster that has been used for a while.
+        ["du", "-sB1", path] => said(format!("180000000\t{path}\n")),
         ["false"] => failed(1, ""),
         ["cat", paths @ ..] => {
             each(files, "cat", paths, |_, content| String::from_utf8_lossy(content).into_owned())
@@ -73,7 +79,7 @@ pub(in crate::node) fn run(files: &mut Files, argv: &[&str]) -> Option<Output> {
             }
             said(names.iter().map(|n| format!("{n}\n")).collect::<String>())
         }
-        ["df", args @ ..] => df(args),
+        ["df", args @ ..] => df(args, 80_000_000_000),
         _ => return None,
     })
 }
@@ -106,16 +112,20 @@ fn each(files: &Files, program: &str, paths: &[&str], show: impl Fn(&str, &[u8])
     output
 }
 
-/// Every disk has 100 GB, of which 20 are used.
-fn df(args: &[&str]) -> Output {
+/// Every disk has 100 GB, of which 20 are used, and six million inodes.
+pub(super) fn df(args: &[&str], available: u64) -> Output {
     let paths = args.iter().filter(|a| !a.starts_with('-'));
-    let available = 80_000_000_000_u64;
+    if args.contains(&"-Pi") {
+        let head = "Filesystem      Inodes  IUsed   IFree IUse% Mounted on\n".to_string();
+        return said(paths.fold(head, |text, _| text + "/dev/sda1      6553600 412000 6141600    7% /\n"));
+    }
     if args.iter().any(|a| a.starts_with("--output=avail")) {
         return said(paths.fold("       Avail\n".to_string(), |text, _| text + &format!("{available}\n")));
     }
     let head = "Filesystem        1-blocks        Used   Available Capacity Mounted on\n".to_string();
     said(paths.fold(head, |text, _| {
-        text + &format!("/dev/sda1     100000000000 20000000000 {available}      20% /\n")
+        let used = 100_000_000_000 - available;
+        text + &format!("/dev/sda1     100000000000 {used} {available}      {}% /\n", used / 1_000_000_000)
     }))
 }
 

@@ -9,6 +9,7 @@ mod dpkg;
 mod etcd;
 pub(super) mod file;
 mod kubeadm;
+mod kubectl;
 mod rancher;
 pub(super) mod sh;
 mod system_upgrade;
@@ -20,6 +21,7 @@ use futures::future::{BoxFuture, FutureExt};
 
 use super::kubelet;
 use super::process::{Ended, Process, failed, said};
+use crate::faults::{clock_skew, disk_full};
 use crate::shape::Packages;
 
 /// Runs a command to its end.
@@ -36,6 +38,11 @@ pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFutu
             && let Some(refused) = needs_root(&argv)
         {
             return Ok(refused);
+        }
+        if let ["df", args @ ..] = argv.as_slice()
+            && process.on(disk_full::strikes)
+        {
+            return Ok(file::df(args, 3_000_000_000));
         }
         if let Some(output) = process.on(|n| file::run(&mut n.files, &argv)) {
             kubelet::manifests_moved(process, &argv);
@@ -58,6 +65,12 @@ pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFutu
             ["systemctl", args @ ..] => systemctl::systemctl(process, args).await,
             ["systemd-run", args @ ..] => Ok(systemd_run::systemd_run(process, args)),
             ["journalctl", args @ ..] => Ok(process.on(|n| systemctl::journalctl(n, args))),
+            ["date", "+%s.%N"] => {
+                let now = process.world(|w| w.clock.wall());
+                let now = process.on(|n| clock_skew::shifted(n, now));
+                Ok(said(format!("{}.{:09}\n", now.as_secs(), now.subsec_nanos())))
+            }
+            ["kubectl", args @ ..] => Ok(kubectl::kubectl(process, args)),
             ["kubelet", "--version"] => Ok(process.on(|n| match n.packages.version("kubelet") {
                 Some(release) => said(format!("Kubernetes v{release}\n")),
                 None => not_found(&["kubelet"]),

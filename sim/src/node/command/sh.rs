@@ -1,5 +1,5 @@
-//! `sh -c LINE` and scripts: the user's own words. Lines of plain words that the box knows are run;
-//! any other line is assumed to succeed after a second with nothing to say, and as a probe (a
+//! `sh -c LINE` and scripts: the user's own words. Lines of plain words that the box knows are run, one after the other where `;`
+//! stands between them, and through `grep`; any other line is assumed to succeed after a second with nothing to say, and as a probe (a
 //! command that only looks) to say no. So is a script for an interpreter that is no shell.
 
 use std::time::Duration;
@@ -14,12 +14,17 @@ pub(in crate::node) enum Line {
     Exit(i32),
     /// Plain words.
     Argv(Vec<String>),
+    /// Plain lines, each perhaps through `grep` with a pattern of plain letters.
+    Many(Vec<(String, Option<String>)>),
     /// Anything with syntax.
     Other,
 }
 
 /// Reads a line.
 pub(in crate::node) fn simple(line: &str) -> Line {
+    if line.contains("; ") {
+        return several(line);
+    }
     if line.contains(['|', '&', ';', '<', '>', '(', ')', '$', '`', '*', '?', '[', '#', '~', '\n']) {
         return Line::Other;
     }
@@ -32,6 +37,22 @@ pub(in crate::node) fn simple(line: &str) -> Line {
         },
         None => Line::Other,
     }
+}
+
+/// Reads lines between which `; ` stands.
+fn several(line: &str) -> Line {
+    let mut parts = Vec::new();
+    for part in line.split("; ") {
+        let (plain, grep) = match part.split_once(" | grep ") {
+            Some((plain, pattern)) => (plain, Some(pattern.trim().trim_matches('\'').to_string())),
+            None => (part, None),
+        };
+        match simple(plain) {
+            Line::Exit(_) | Line::Argv(_) => parts.push((plain.to_string(), grep)),
+            Line::Many(_) | Line::Other => return Line::Other,
+        }
+    }
+    Line::Many(parts)
 }
 
 /// Answers for what cannot be interpreted.
@@ -69,8 +90,40 @@ async fn run(process: &Process, line: &str, command: &Command) -> Ended {
             let output = super::execute(process, &Command { argv, ..command.clone() }).await?;
             if matches!(output.code, 127 | 64) { unknown(process, command).await } else { Ok(output) }
         }
+        Line::Many(parts) => many(process, &parts, command).await,
         Line::Other => unknown(process, command).await,
     }
+}
+
+/// Runs plain lines one after the other; one that nobody knows makes all of them unknown.
+async fn many(process: &Process, parts: &[(String, Option<String>)], command: &Command) -> Ended {
+    let mut all = said("");
+    for (line, grep) in parts {
+        let mut output = match simple(line) {
+            Line::Exit(code) => failed(code, ""),
+            Line::Argv(argv) => {
+                Box::pin(super::execute(process, &Command { argv, ..command.clone() })).await?
+            }
+            Line::Many(_) | Line::Other => return unknown(process, command).await,
+        };
+        if matches!(output.code, 127 | 64) {
+            return unknown(process, command).await;
+        }
+        if let Some(pattern) = grep {
+            let fits = |line: &&str| {
+                pattern.split("\\|").any(|one| match one.strip_prefix('^') {
+                    Some(start) => line.starts_with(start),
+                    None => line.contains(one),
+                })
+            };
+            output.stdout = output.stdout.lines().filter(fits).map(|line| format!("{line}\n")).collect();
+            output.code = i32::from(output.stdout.is_empty());
+        }
+        all.stdout.push_str(&output.stdout);
+        all.stderr.push_str(&output.stderr);
+        all.code = output.code;
+    }
+    Ok(all)
 }
 
 async fn unknown(process: &Process, command: &Command) -> Ended {
