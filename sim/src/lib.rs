@@ -10,6 +10,7 @@
 mod cluster;
 mod content;
 mod controllers;
+mod helm;
 mod kubelet;
 mod pod;
 mod shape;

@@ -32,6 +32,22 @@ pub struct Shape {
 }
 
 /// Workers that are alike.
+    /// What helm has installed.
+    #[serde(default, rename = "release", skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<Release>,
+}
+
+/// A release of helm that is there from the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    #[serde(default = "default_namespace")]
+    pub namespace: String,
+    /// Its chart with the version, as helm shows it: `cilium-1.17.4`.
+    pub chart: String,
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
@@ -191,6 +207,7 @@ impl Shape {
 
     /// Returns the number of workers.
     pub fn workers(&self) -> usize {
+            releases: Vec::new(),
         self.pools.iter().map(|p| p.count).sum()
     }
 
@@ -306,6 +323,10 @@ mod tests {
             taints = ["nvidia.com/gpu=present:NoSchedule"]
             packages = "dnf"
             zones = ["a", "b"]
+fn default_namespace() -> String {
+    "default".to_string()
+}
+
             "#,
         )
         .unwrap();
