@@ -37,7 +37,7 @@ const JOBS: &[(&str, &[(&str, &str)])] = &[
     ("k3s", &[("target", "v1.34.2+k3s1")]),
     ("kubeadm-config", &[("from", "kubeadm.yaml")]),
     ("kubeadm-hops", &[("target", "v1.34.2")]),
-    ("kubeadm-minor", &[("target", "v1.34.2")]),
+    ("kubeadm-minor", &[("target", "v1.34.2"), ("addons", "[\"cni.yaml\"]")]),
     ("kubeadm-patch", &[("target", "v1.33.5")]),
     ("node-reboot", &[("always", "true")]),
     ("node-replace", &[("old", "cp2")]),
@@ -85,6 +85,12 @@ const RARE: [&str; 6] = [
 ];
 
 struct Shipped(PathBuf);
+/// What `kubeadm-minor` is given beside: a workload of each kind.
+const ADDON: &str = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: { name: cni, namespace: default }\nspec: { selector: { matchLabels: { app: cni } }, \
+    template: { metadata: { labels: { app: cni } }, spec: { containers: [{ name: cni, image: \"cni:2\" }] } } }\n---\n\
+    apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web, namespace: shop }\nspec: { minReadySeconds: 0 }\n---\n\
+    apiVersion: apps/v1\nkind: StatefulSet\nmetadata: { name: db, namespace: shop }\nspec: { minReadySeconds: 0 }\n";
+
 
 impl Loader for Shipped {
     fn load(&self, path: &str) -> Result<String, LoadError> {
@@ -225,7 +231,25 @@ fn program(name: &str) -> Program {
 /// Plans and performs a playbook with the rights that it is said to need; returns what it asked for.
 async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) {
     let program = program(name);
-    let guarded = Arc::new(Guarded { granted: access(program.verbs()), asked: Mutex::default() });
+    let mut granted = access(program.verbs());
+    if given.iter().any(|(name, _)| *name == "addons") {
+        // The file says these, and `kup rbac` that they are missing.
+        assert!(
+            granted.notes.iter().any(|note| note.starts_with("`apply manifest` needs")),
+            "{:?}",
+            granted.notes
+        );
+        for resource in ["daemonsets", "deployments", "statefulsets"] {
+            let right = Right {
+                namespace: None,
+                group: "apps".into(),
+                resource: resource.into(),
+                verb: "patch".into(),
+            };
+            granted.api.insert(right);
+        }
+    }
+    let guarded = Arc::new(Guarded { granted, asked: Mutex::default() });
     let shape = match name {
         "k3s" | "rke2" => {
             let vendor = given[0].1.trim_start_matches("v1.34.2");
@@ -245,6 +269,7 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
     let given = given.iter().map(|(name, value)| (name.to_string(), inputs::Given::set(*value)));
     let given: IndexMap<_, _> = given.collect();
     let values = inputs::resolve(&program, &given, &*inventory).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+    std::fs::write(here.path().join("cni.yaml"), ADDON).unwrap();
     let mut plan = plan::build(&program, &inventory, &values).unwrap_or_else(|e| panic!("{name}: {e:?}"));
     let folder = here.path().to_path_buf();
     std::fs::write(here.path().join("s.db"), snapshot()).unwrap();

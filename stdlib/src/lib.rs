@@ -30,6 +30,7 @@ pub fn actions() -> Actions {
 /// Returns the modules written in kup: the path that `use` names, and the text.
 pub fn modules() -> &'static [(&'static str, &'static str)] {
     &[
+        ("std/addon", include_str!("../kup/addon.kup")),
         ("std/etcd", include_str!("../kup/etcd.kup")),
         ("std/gate", include_str!("../kup/gate.kup")),
         ("std/k3s", include_str!("../kup/k3s.kup")),

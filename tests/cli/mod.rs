@@ -1,5 +1,6 @@
 //! What a person meets at the command line, command by command.
 
+mod addon;
 mod approve;
 mod around;
 mod check;

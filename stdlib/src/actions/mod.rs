@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::action::{Action, Actions};
 
 // The verbs.
+mod apply_manifest;
 mod certs_renew;
 mod check_certificates;
 mod check_disruption_budgets;
@@ -26,6 +27,7 @@ mod etcd_remove_member;
 mod etcd_restore;
 mod etcd_snapshot;
 mod install;
+mod helm_upgrade;
 mod join_node;
 mod kubeadm_apply;
 mod kubeadm_node;
@@ -52,6 +54,7 @@ mod wait_gpus;
 mod wait_healthy;
 mod write_kubelet_configuration;
 mod write_static_pods;
+mod wait_rollout;
 
 // What they share.
 mod argument;
@@ -63,8 +66,10 @@ mod failure;
 mod host;
 mod kubeadm;
 mod once;
+mod helm;
 mod packages;
 mod rancher;
+mod manifest;
 #[cfg(test)]
 mod testing;
 mod updates;
@@ -90,6 +95,13 @@ pub(crate) fn all() -> Actions {
         Arc::new(etcd_snapshot::EtcdSnapshot),
         Arc::new(etcd_backup::EtcdBackup),
         Arc::new(etcd_defrag::EtcdDefrag),
+        Arc::new(verdict::Looks(verdict::Foreseen(apply_manifest::ApplyManifest, "check manifest"))),
+        Arc::new(verdict::Looks(verdict::Foreseen(helm_upgrade::HelmUpgrade, "check release"))),
+        Arc::new(apply_manifest::ApplyManifest),
+        Arc::new(helm_upgrade::HelmUpgrade),
+        Arc::new(wait_rollout::WaitRollout::One),
+        Arc::new(wait_rollout::WaitRollout::Manifest),
+        Arc::new(wait_rollout::WaitRollout::Release),
         Arc::new(etcd_member::ReadEtcdMember),
         Arc::new(etcd_move_leader::EtcdMoveLeader),
         Arc::new(etcd_remove_member::EtcdRemoveMember),
