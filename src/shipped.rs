@@ -9,6 +9,7 @@ const STD: &str = "std/";
 
 /// The playbooks by name.
 const PLAYBOOKS: &[(&str, &str)] = &[
+    ("binaries", include_str!("../playbooks/binaries.kup")),
     ("certs-renew", include_str!("../playbooks/certs-renew.kup")),
     ("etcd-backup", include_str!("../playbooks/etcd-backup.kup")),
     ("etcd-defrag", include_str!("../playbooks/etcd-defrag.kup")),

@@ -25,10 +25,11 @@ use sim::{Cluster, Shape};
 use stdlib::access::{Access, Right, access};
 use tokio::sync::mpsc;
 
-use crate::support::{repository, snapshot};
+use crate::support::{repository, service_hosts, snapshot};
 
 /// The shipped playbooks, and what is given to them.
 const JOBS: &[(&str, &[(&str, &str)])] = &[
+    ("binaries", &[("target", "v1.34.2"), ("hash", "sha512")]),
     ("certs-renew", &[("left", "400d")]),
     ("etcd-backup", &[]),
     ("etcd-defrag", &[]),
@@ -84,13 +85,13 @@ const RARE: [&str; 6] = [
     "etcdutl",
 ];
 
-struct Shipped(PathBuf);
 /// What `kubeadm-minor` is given beside: a workload of each kind.
 const ADDON: &str = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: { name: cni, namespace: default }\nspec: { selector: { matchLabels: { app: cni } }, \
     template: { metadata: { labels: { app: cni } }, spec: { containers: [{ name: cni, image: \"cni:2\" }] } } }\n---\n\
     apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web, namespace: shop }\nspec: { minReadySeconds: 0 }\n---\n\
     apiVersion: apps/v1\nkind: StatefulSet\nmetadata: { name: db, namespace: shop }\nspec: { minReadySeconds: 0 }\n";
 
+struct Shipped(PathBuf);
 
 impl Loader for Shipped {
     fn load(&self, path: &str) -> Result<String, LoadError> {
@@ -256,6 +257,7 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
             let of = |version: &str| format!("{version}{vendor}\"");
             SHAPE.replace("v1.33.4\"", &of("v1.33.4")).replace("v1.32.4\"", &of("v1.32.4"))
         }
+        "binaries" => format!("components = \"systemd\"{SHAPE}"),
         // What kubeadm put aside then is on the nodes.
         "rollback-control-plane" | "rollback-worker" => format!("upgraded_from = \"v1.32.4\"{SHAPE}"),
         _ => SHAPE.to_string(),
@@ -263,13 +265,14 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
     let cluster = Cluster::start(Shape::from_toml(&shape).unwrap(), 7, Vec::new());
     let ports = guarded.ports(cluster.ports());
     let looking = read_only(ports.clone());
-    let inventory = Arc::new(stdlib::inventory::read(&looking, None).await.unwrap());
+    let hosts = service_hosts(&cluster);
+    let inventory = Arc::new(stdlib::inventory::read(&looking, hosts.as_deref()).await.unwrap());
     let here = tempfile::tempdir().unwrap();
     std::fs::write(here.path().join("kubeadm.yaml"), CONFIGURATION).unwrap();
+    std::fs::write(here.path().join("cni.yaml"), ADDON).unwrap();
     let given = given.iter().map(|(name, value)| (name.to_string(), inputs::Given::set(*value)));
     let given: IndexMap<_, _> = given.collect();
     let values = inputs::resolve(&program, &given, &*inventory).unwrap_or_else(|e| panic!("{name}: {e:?}"));
-    std::fs::write(here.path().join("cni.yaml"), ADDON).unwrap();
     let mut plan = plan::build(&program, &inventory, &values).unwrap_or_else(|e| panic!("{name}: {e:?}"));
     let folder = here.path().to_path_buf();
     std::fs::write(here.path().join("s.db"), snapshot()).unwrap();

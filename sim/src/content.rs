@@ -223,7 +223,7 @@ fn leases(world: &mut World) {
 }
 
 fn mirror_pods(world: &mut World) {
-    if world.shape.distribution() == Distribution::K3s {
+    if matches!(world.shape.distribution(), Distribution::K3s | Distribution::Units) {
         return; // its components are no pods
     }
     let now = world.clock.stamp();
@@ -318,6 +318,9 @@ fn system(shape: &Shape) -> Vec<Value> {
         {"key": "CriticalAddonsOnly", "operator": "Exists"},
         {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"},
     ]);
+    if shape.distribution() == Distribution::Units {
+        all.remove(0); // its kube-proxy is a unit
+    }
     if shape.pools.iter().any(|p| p.gpu > 0) {
         let image = "nvcr.io/nvidia/k8s-device-plugin:v0.17.1";
         let mut plugin = workload("DaemonSet", "kube-system", "nvidia-device-plugin", "name", image, None);
@@ -353,7 +356,7 @@ fn rancher_system(shape: &Shape, coredns: &str) -> Vec<Value> {
             );
             vec![canal, dns]
         }
-        Distribution::K3s | Distribution::Kubeadm => {
+        Distribution::K3s | Distribution::Kubeadm | Distribution::Units => {
             let metrics = "rancher/mirrored-metrics-server:v0.8.0";
             vec![
                 workload("Deployment", "kube-system", "coredns", "k8s-app", coredns, Some(1)),

@@ -257,7 +257,9 @@ fn taint(node: &mut Value, key: &str, wanted: bool) {
 /// Notices static pods that stopped, started or were replaced.
 fn mirrors(shared: &Shared, world: &mut World, seen: &mut BTreeMap<(String, String), StaticPod>) {
     // What k3s runs is part of its own process: the API shows no pod of it.
-    if world.static_pods == *seen || world.shape.distribution() == Distribution::K3s {
+    if world.static_pods == *seen
+        || matches!(world.shape.distribution(), Distribution::K3s | Distribution::Units)
+    {
         return;
     }
     for (key, now) in world.static_pods.clone() {

@@ -25,4 +25,4 @@ pub mod world;
 
 pub use cluster::{Cluster, runtime};
 pub use faults::Fault;
-pub use shape::{Distribution, EtcdHosts, EtcdPlace, Packages, Pool, Shape, ShapeError};
+pub use shape::{Components, Distribution, EtcdHosts, EtcdPlace, Packages, Pool, Release, Shape, ShapeError};

@@ -31,6 +31,7 @@ pub fn actions() -> Actions {
 pub fn modules() -> &'static [(&'static str, &'static str)] {
     &[
         ("std/addon", include_str!("../kup/addon.kup")),
+        ("std/binaries", include_str!("../kup/binaries.kup")),
         ("std/etcd", include_str!("../kup/etcd.kup")),
         ("std/gate", include_str!("../kup/gate.kup")),
         ("std/k3s", include_str!("../kup/k3s.kup")),

@@ -3,6 +3,7 @@
 mod addon;
 mod approve;
 mod around;
+mod binaries;
 mod check;
 mod cluster;
 mod doc;

@@ -8,6 +8,7 @@ use engine::action::{Action, Actions};
 mod apply_manifest;
 mod certs_renew;
 mod check_certificates;
+mod check_components;
 mod check_disruption_budgets;
 mod check_etcd;
 mod check_health;
@@ -26,8 +27,9 @@ mod etcd_move_leader;
 mod etcd_remove_member;
 mod etcd_restore;
 mod etcd_snapshot;
-mod install;
 mod helm_upgrade;
+mod install;
+mod install_binaries;
 mod join_node;
 mod kubeadm_apply;
 mod kubeadm_node;
@@ -41,6 +43,7 @@ mod rancher_restart;
 mod rancher_snapshot;
 mod read_command;
 mod reboot;
+mod restart_component;
 mod restart_kubelet;
 mod restore_kubelet_configuration;
 mod restore_static_pods;
@@ -52,24 +55,26 @@ mod uncordon;
 mod upload_configuration;
 mod wait_gpus;
 mod wait_healthy;
+mod wait_rollout;
 mod write_kubelet_configuration;
 mod write_static_pods;
-mod wait_rollout;
 
 // What they share.
 mod argument;
+mod binary;
 mod certificates;
+mod component;
 mod configuration;
 mod detached;
 mod etcd;
 mod failure;
+mod helm;
 mod host;
 mod kubeadm;
+mod manifest;
 mod once;
-mod helm;
 mod packages;
 mod rancher;
-mod manifest;
 #[cfg(test)]
 mod testing;
 mod updates;
@@ -92,9 +97,6 @@ pub(crate) fn all() -> Actions {
         Arc::new(uncordon::Uncordon),
         Arc::new(wait_healthy::WaitHealthy),
         Arc::new(wait_gpus::WaitGpus),
-        Arc::new(etcd_snapshot::EtcdSnapshot),
-        Arc::new(etcd_backup::EtcdBackup),
-        Arc::new(etcd_defrag::EtcdDefrag),
         Arc::new(verdict::Looks(verdict::Foreseen(apply_manifest::ApplyManifest, "check manifest"))),
         Arc::new(verdict::Looks(verdict::Foreseen(helm_upgrade::HelmUpgrade, "check release"))),
         Arc::new(apply_manifest::ApplyManifest),
@@ -102,6 +104,9 @@ pub(crate) fn all() -> Actions {
         Arc::new(wait_rollout::WaitRollout::One),
         Arc::new(wait_rollout::WaitRollout::Manifest),
         Arc::new(wait_rollout::WaitRollout::Release),
+        Arc::new(etcd_snapshot::EtcdSnapshot),
+        Arc::new(etcd_backup::EtcdBackup),
+        Arc::new(etcd_defrag::EtcdDefrag),
         Arc::new(etcd_member::ReadEtcdMember),
         Arc::new(etcd_move_leader::EtcdMoveLeader),
         Arc::new(etcd_remove_member::EtcdRemoveMember),
@@ -121,6 +126,10 @@ pub(crate) fn all() -> Actions {
         Arc::new(kubeadm_apply::KubeadmApply),
         Arc::new(kubeadm_node::KubeadmNode),
         Arc::new(restart_kubelet::RestartKubelet),
+        Arc::new(verdict::Looks(check_components::CheckBinaries)),
+        Arc::new(verdict::Looks(check_components::CheckComponents)),
+        Arc::new(install_binaries::InstallBinaries),
+        Arc::new(restart_component::RestartComponent),
         Arc::new(verdict::Looks(check_rancher::CheckRancher(&rancher::K3S, "check k3s"))),
         Arc::new(verdict::Looks(check_rancher::CheckRancher(&rancher::RKE2, "check rke2"))),
         Arc::new(rancher_snapshot::Snapshot(&rancher::K3S, "k3s snapshot")),
