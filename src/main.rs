@@ -3,6 +3,7 @@
 
 mod approval;
 mod args;
+mod chosen;
 mod commands;
 mod config;
 mod console;

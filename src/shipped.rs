@@ -10,6 +10,7 @@ const STD: &str = "std/";
 /// The playbooks by name.
 const PLAYBOOKS: &[(&str, &str)] = &[
     ("aks", include_str!("../playbooks/aks.kup")),
+    ("binaries", include_str!("../playbooks/binaries.kup")),
     ("certs-renew", include_str!("../playbooks/certs-renew.kup")),
     ("eks", include_str!("../playbooks/eks.kup")),
     ("etcd-backup", include_str!("../playbooks/etcd-backup.kup")),

@@ -84,7 +84,7 @@ fn read_hosts(path: &Path) -> Result<Vec<Host>, Error> {
 /// Returns what a hosts file would say of a simulated cluster: where the members of an external etcd are.
 pub(crate) fn simulated_hosts(shape: &sim::Shape) -> Vec<Host> {
     let host = |name: String| Host { ssh: name.clone(), name, roles: vec![Role::Etcd] };
-    shape.etcd_hosts().into_iter().map(host).collect()
+    shape.etcd_services().into_iter().map(host).collect()
 }
 
 /// Reads the shape of a simulated cluster.

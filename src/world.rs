@@ -8,6 +8,7 @@ use engine::port::Ports;
 use engine::secret::Secrets;
 
 use crate::args::Global;
+use crate::chosen::chosen;
 use crate::error::Error;
 use crate::target::Place;
 
@@ -56,7 +57,11 @@ pub(crate) async fn live(global: &Global, need: Need, control: Option<PathBuf>) 
         Err(ConnectError::Missing(_)) if need == Need::IfThere && !asked_for => None,
         Err(e) => return Err(unusable(e)),
     };
-    Ok(live::ports(kube, ssh))
+    let ports = live::ports(kube, ssh);
+    Ok(Ports {
+        shells: chosen(ports.shells.clone(), global.kubeconfig.as_deref(), global.context.as_deref()),
+        ..ports
+    })
 }
 
 /// Returns the secrets of a playbook, which are read from where one is, also for a simulated cluster.

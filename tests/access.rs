@@ -25,11 +25,12 @@ use sim::{Cluster, Shape};
 use stdlib::access::{Access, Right, access};
 use tokio::sync::mpsc;
 
-use crate::support::{repository, snapshot};
+use crate::support::{repository, service_hosts, snapshot};
 
 /// The shipped playbooks, and what is given to them.
 const JOBS: &[(&str, &[(&str, &str)])] = &[
     ("aks", &[("target", "v1.34.2"), ("group", "rg"), ("cluster", "sim")]),
+    ("binaries", &[("target", "v1.34.2"), ("hash", "sha512")]),
     ("certs-renew", &[("left", "400d")]),
     ("eks", &[("target", "v1.34"), ("cluster", "sim")]),
     ("etcd-backup", &[]),
@@ -40,7 +41,7 @@ const JOBS: &[(&str, &[(&str, &str)])] = &[
     ("k3s", &[("target", "v1.34.2+k3s1")]),
     ("kubeadm-config", &[("from", "kubeadm.yaml")]),
     ("kubeadm-hops", &[("target", "v1.34.2")]),
-    ("kubeadm-minor", &[("target", "v1.34.2")]),
+    ("kubeadm-minor", &[("target", "v1.34.2"), ("addons", "[\"cni.yaml\"]")]),
     ("kubeadm-patch", &[("target", "v1.33.5")]),
     ("node-reboot", &[("always", "true")]),
     ("node-replace", &[("old", "cp2")]),
@@ -100,6 +101,12 @@ const OTHERS: [&str; 10] = [
     "list volumeattributesclasses.storage.k8s.io",
     "list endpointslices.discovery.k8s.io",
 ];
+
+/// What `kubeadm-minor` is given beside: a workload of each kind.
+const ADDON: &str = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: { name: cni, namespace: default }\nspec: { selector: { matchLabels: { app: cni } }, \
+    template: { metadata: { labels: { app: cni } }, spec: { containers: [{ name: cni, image: \"cni:2\" }] } } }\n---\n\
+    apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web, namespace: shop }\nspec: { minReadySeconds: 0 }\n---\n\
+    apiVersion: apps/v1\nkind: StatefulSet\nmetadata: { name: db, namespace: shop }\nspec: { minReadySeconds: 0 }\n";
 
 struct Shipped(PathBuf);
 
@@ -242,7 +249,25 @@ fn program(name: &str) -> Program {
 /// Plans and performs a playbook with the rights that it is said to need; returns what it asked for.
 async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) {
     let program = program(name);
-    let guarded = Arc::new(Guarded { granted: access(program.verbs()), asked: Mutex::default() });
+    let mut granted = access(program.verbs());
+    if given.iter().any(|(name, _)| *name == "addons") {
+        // The file says these, and `kup rbac` that they are missing.
+        assert!(
+            granted.notes.iter().any(|note| note.starts_with("`apply manifest` needs")),
+            "{:?}",
+            granted.notes
+        );
+        for resource in ["daemonsets", "deployments", "statefulsets"] {
+            let right = Right {
+                namespace: None,
+                group: "apps".into(),
+                resource: resource.into(),
+                verb: "patch".into(),
+            };
+            granted.api.insert(right);
+        }
+    }
+    let guarded = Arc::new(Guarded { granted, asked: Mutex::default() });
     let shape = match name {
         "k3s" | "rke2" => {
             let vendor = given[0].1.trim_start_matches("v1.34.2");
@@ -253,6 +278,7 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
         "aks" | "eks" | "gke" => {
             SHAPE.replace("control_plane = 3", &format!("control_plane = 0\nmanaged = \"{name}\""))
         }
+        "binaries" => format!("components = \"systemd\"{SHAPE}"),
         // What kubeadm put aside then is on the nodes.
         "rollback-control-plane" | "rollback-worker" => format!("upgraded_from = \"v1.32.4\"{SHAPE}"),
         _ => SHAPE.to_string(),
@@ -260,9 +286,11 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
     let cluster = Cluster::start(Shape::from_toml(&shape).unwrap(), 7, Vec::new());
     let ports = guarded.ports(cluster.ports());
     let looking = read_only(ports.clone());
-    let inventory = Arc::new(stdlib::inventory::read(&looking, None).await.unwrap());
+    let hosts = service_hosts(&cluster);
+    let inventory = Arc::new(stdlib::inventory::read(&looking, hosts.as_deref()).await.unwrap());
     let here = tempfile::tempdir().unwrap();
     std::fs::write(here.path().join("kubeadm.yaml"), CONFIGURATION).unwrap();
+    std::fs::write(here.path().join("cni.yaml"), ADDON).unwrap();
     let given = given.iter().map(|(name, value)| (name.to_string(), inputs::Given::set(*value)));
     let given: IndexMap<_, _> = given.collect();
     let values = inputs::resolve(&program, &given, &*inventory).unwrap_or_else(|e| panic!("{name}: {e:?}"));

@@ -28,7 +28,7 @@ use indexmap::IndexMap;
 use sim::{Cluster, Shape};
 use tokio::sync::mpsc;
 
-use crate::support::repository;
+use crate::support::{repository, service_hosts};
 
 /// Where not all points are tried, one in so many is.
 const SPARSE: usize = 37;
@@ -47,13 +47,32 @@ const MAIN: Job = Job { playbook: "kubeadm-minor", given: &[("target", "v1.34.2"
 const UPGRADED: &str = "version = \"v1.34.2\"\nupgraded_from = \"v1.33.4\"\ncontrol_plane = 3\n[[pool]]\nname = \"w\"\ncount = 2\n";
 
 /// The roads that are killed here and there.
-const OTHERS: [Job; 6] = [
+const OTHERS: [Job; 8] = [
     Job { playbook: "kubeadm-config", given: &[("from", "c.yaml")], shape: "3+2@v1.33.4" },
     Job { playbook: "rollback-worker", given: &[("to", "v1.33.4")], shape: UPGRADED },
     Job { playbook: "rollback-control-plane", given: &[("to", "v1.33.4")], shape: UPGRADED },
     Job { playbook: "node-replace", given: &[("old", "w1")], shape: "3+2@v1.33.4" },
     Job { playbook: "node-replace", given: &[("old", "cp2")], shape: "3+2@v1.33.4" },
     Job { playbook: "eks", given: &[("cluster", "sim"), ("target", "v1.34")], shape: "0+2@v1.33.4-eks" },
+    Job { playbook: "binaries", given: &[("target", "v1.34.2")], shape: BUILT },
+    Job { playbook: "kubeadm-minor", given: ADDONS, shape: CILIUM },
+];
+
+/// A cluster that somebody built, with etcd on its control planes.
+const BUILT: &str =
+    "version = \"v1.33.4\"\ncontrol_plane = 3\ncomponents = \"systemd\"\n[[pool]]\nname = \"w\"\ncount = 2\n";
+
+/// A cluster with a release of helm, and what is upgraded between its control plane and its worker.
+const CILIUM: &str = "version = \"v1.33.4\"\ncontrol_plane = 1\n[[pool]]\nname = \"w\"\ncount = 1\n\
+    [[release]]\nname = \"cilium\"\nnamespace = \"kube-system\"\nchart = \"cilium-1.17.4\"\n";
+const ADDONS: &[(&str, &str)] = &[
+    ("target", "v1.34.2"),
+    ("addons", "[\"/job/cni.yaml\"]"),
+    ("conflicts", "take"),
+    (
+        "charts",
+        "[{ release: \"cilium\", chart: \"cilium/cilium\", version: \"1.18.2\", namespace: \"kube-system\" }]",
+    ),
 ];
 
 /// What `kubeadm-config` is given.
@@ -139,13 +158,16 @@ impl World {
     async fn again(cluster: Cluster, job: &Job, program: &Program) -> World {
         let ports = cluster.ports();
         let looking = read_only(ports.clone());
-        let inventory = stdlib::inventory::read(&looking, None).await.unwrap();
+        let hosts = service_hosts(&cluster);
+        let inventory = stdlib::inventory::read(&looking, hosts.as_deref()).await.unwrap();
         let given = job.given.iter().map(|(name, value)| (name.to_string(), inputs::Given::set(*value)));
         let given: IndexMap<_, _> = given.collect();
         let values = inputs::resolve(program, &given, &inventory).unwrap();
         let plan = Arc::new(plan::build(program, &inventory, &values).unwrap());
         let folder = Path::new("/job").to_path_buf();
         ports.shells.here().write("/job/c.yaml", CONFIGURATION.as_bytes(), 0o600).await.unwrap();
+        let cni = include_str!("trials/kube-flannel.yaml");
+        ports.shells.here().write("/job/cni.yaml", cni.as_bytes(), 0o600).await.unwrap();
         let shared = Arc::new(inventory.clone());
         let probes = run::probe(&plan, &stdlib::actions(), &looking, &shared, &folder).await;
         let mut plan = Arc::unwrap_or_clone(plan);
@@ -245,7 +267,8 @@ impl World {
 
     /// Tells how the cluster is, and what was begun on its nodes that must not be begun twice.
     async fn state(&self) -> (Vec<String>, Vec<String>) {
-        let inventory = stdlib::inventory::read(&self.ports, None).await.unwrap();
+        let hosts = service_hosts(&self.cluster);
+        let inventory = stdlib::inventory::read(&self.ports, hosts.as_deref()).await.unwrap();
         let nodes: kube::Api<k8s_openapi::api::core::v1::Node> =
             kube::Api::all(self.ports.kube.clone().unwrap());
         let objects = nodes.list(&kube::api::ListParams::default()).await.unwrap();
@@ -278,6 +301,9 @@ impl World {
                 node.files.text("/etc/apt/sources.list.d/kubernetes.list")
             ));
             let configured = [
+                "/usr/local/bin/kube-apiserver",
+                "/usr/local/bin/kubelet",
+                "/usr/local/bin/kubelet.previous",
                 "/var/lib/kubelet/config.yaml",
                 "/var/lib/kup/reflects-kubelet-config",
                 "/run/kup/join.yaml",

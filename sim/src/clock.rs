@@ -28,6 +28,17 @@ impl Clock {
         self.start.elapsed()
     }
 
+    /// Waits until a time since the start; without one for ever.
+    pub(crate) fn until(&self, time: Option<Duration>) -> impl Future<Output = ()> + use<> {
+        let until = time.map(|time| self.start + time);
+        async move {
+            match until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Returns the time since the Unix epoch.
     pub fn wall(&self) -> Duration {
         wall(self.now())

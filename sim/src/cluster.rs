@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::faults::{self, Fault};
 use crate::managed::Managed;
 use crate::node::{self, Machines, Node, Release, Role, begin_services, first_static_pods, member_address};
-use crate::shape::{Packages, Shape};
+use crate::shape::{Components, Packages, Shape};
 use crate::world::{Shared, World, lock};
 use crate::{api, content, controllers, kubelet};
 
@@ -113,6 +113,9 @@ fn add_machine(world: &mut World, name: String, role: Role, package_manager: Pac
     let mut node = Node::new(&name, role, package_manager, version, seed);
     if let Some(release) = world.shape.upgraded_from.as_deref().and_then(Release::parse) {
         node.was_upgraded(release);
+    }
+    if world.shape.components == Components::Systemd && !node.beside {
+        node.build_by_hand(version);
     }
     if node.control_plane {
         let release = Release::parse(version).unwrap_or(Release::new(34, 0));

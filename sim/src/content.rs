@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::api;
 use crate::clock::micro_stamp;
 use crate::controllers::Controllers;
+use crate::helm;
 use crate::kubelet;
 use crate::node::{Release, image};
 use crate::pod;
@@ -23,7 +25,11 @@ pub(crate) fn fill(world: &mut World) -> Controllers {
         config_maps(world);
     }
     api_services(world);
-    for object in system(&world.shape).into_iter().chain(shop(&world.shape)) {
+    for mut object in system(&world.shape).into_iter().chain(shop(&world.shape)) {
+        if object["metadata"]["namespace"] == "kube-flannel" {
+            // As its page says: `kubectl apply -f kube-flannel.yml`.
+            api::owned_by(&mut object, "kubectl-client-side-apply", &world.clock.stamp());
+        }
         let resource = match object["kind"].as_str() {
             Some("DaemonSet") => "daemonsets",
             Some("Deployment") => "deployments",
@@ -32,6 +38,9 @@ pub(crate) fn fill(world: &mut World) -> Controllers {
             _ => "services",
         };
         world.store.insert(resource, object);
+    }
+    for release in world.shape.releases.clone() {
+        helm::install(world, &release);
     }
     settle(world, &mut controllers);
     controllers
@@ -111,7 +120,7 @@ pub(crate) fn join(world: &mut World, name: &str) {
 
 fn node(world: &mut World, name: &str) {
     let alone = world.shape.workers() == 0;
-    let rancher = world.shape.distribution() != Distribution::Kubeadm;
+    let rancher = matches!(world.shape.distribution(), Distribution::K3s | Distribution::Rke2);
     let place = world.nodes.values().filter(|n| !n.beside).position(|n| n.name == name);
     let (Some(index), Some(machine)) = (place, world.nodes.get(name).cloned()) else { return };
     let pool = world.shape.pool_of(&machine.name).map(|(pool, place)| (pool.clone(), place));
@@ -230,7 +239,8 @@ fn leases(world: &mut World) {
 }
 
 fn mirror_pods(world: &mut World) {
-    if world.shape.distribution() == Distribution::K3s || world.shape.managed.is_some() {
+    let hidden = matches!(world.shape.distribution(), Distribution::K3s | Distribution::Units);
+    if hidden || world.shape.managed.is_some() {
         return; // its components are no pods
     }
     let now = world.clock.stamp();
@@ -295,7 +305,7 @@ fn system(shape: &Shape) -> Vec<Value> {
     let release = Release::parse(&shape.version).unwrap_or(Release::new(34, 0));
     let coredns = image("coredns", release);
     let proxy = format!("registry.k8s.io/kube-proxy:{}", shape.version);
-    if shape.distribution() != Distribution::Kubeadm {
+    if matches!(shape.distribution(), Distribution::K3s | Distribution::Rke2) {
         return rancher_system(shape, &coredns);
     }
     let mut all = vec![
@@ -325,6 +335,9 @@ fn system(shape: &Shape) -> Vec<Value> {
         {"key": "CriticalAddonsOnly", "operator": "Exists"},
         {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"},
     ]);
+    if shape.distribution() == Distribution::Units {
+        all.remove(0); // its kube-proxy is a unit
+    }
     if shape.pools.iter().any(|p| p.gpu > 0) {
         let image = "nvcr.io/nvidia/k8s-device-plugin:v0.17.1";
         let mut plugin = workload("DaemonSet", "kube-system", "nvidia-device-plugin", "name", image, None);
@@ -360,7 +373,7 @@ fn rancher_system(shape: &Shape, coredns: &str) -> Vec<Value> {
             );
             vec![canal, dns]
         }
-        Distribution::K3s | Distribution::Kubeadm => {
+        Distribution::K3s | Distribution::Kubeadm | Distribution::Units => {
             let metrics = "rancher/mirrored-metrics-server:v0.8.0";
             vec![
                 workload("Deployment", "kube-system", "coredns", "k8s-app", coredns, Some(1)),

@@ -257,8 +257,8 @@ fn taint(node: &mut Value, key: &str, wanted: bool) {
 /// Notices static pods that stopped, started or were replaced.
 fn mirrors(shared: &Shared, world: &mut World, seen: &mut BTreeMap<(String, String), StaticPod>) {
     // What k3s runs is part of its own process: the API shows no pod of it.
-    let hidden = world.shape.distribution() == Distribution::K3s || world.shape.managed.is_some();
-    if world.static_pods == *seen || hidden {
+    let hidden = matches!(world.shape.distribution(), Distribution::K3s | Distribution::Units);
+    if world.static_pods == *seen || hidden || world.shape.managed.is_some() {
         return;
     }
     for (key, now) in world.static_pods.clone() {

@@ -10,6 +10,7 @@
 mod cluster;
 mod content;
 mod controllers;
+mod helm;
 mod kubelet;
 mod pod;
 mod shape;
@@ -25,4 +26,6 @@ pub mod world;
 
 pub use cluster::{Cluster, runtime};
 pub use faults::Fault;
-pub use shape::{Distribution, EtcdHosts, EtcdPlace, Packages, Pool, Provider, Shape, ShapeError};
+pub use shape::{
+    Components, Distribution, EtcdHosts, EtcdPlace, Packages, Pool, Provider, Release, Shape, ShapeError,
+};

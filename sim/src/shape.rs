@@ -23,6 +23,9 @@ pub struct Shape {
     /// Where etcd runs.
     #[serde(default)]
     pub etcd: EtcdPlace,
+    /// What runs the control plane and the kubelets of a cluster that is neither k3s nor RKE2.
+    #[serde(default, skip_serializing_if = "Components::is_kubeadm")]
+    pub components: Components,
     /// The operating system that the API shows, such as `Debian GNU/Linux 12 (bookworm)`.
     #[serde(default = "default_os")]
     pub os: String,
@@ -32,6 +35,22 @@ pub struct Shape {
     /// The workers.
     #[serde(default, rename = "pool")]
     pub pools: Vec<Pool>,
+    /// What helm has installed.
+    #[serde(default, rename = "release", skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<Release>,
+}
+
+/// A release of helm that is there from the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    #[serde(default = "default_namespace")]
+    pub namespace: String,
+    /// Its chart with the version, as helm shows it: `cilium-1.17.4`.
+    pub chart: String,
 }
 
 /// Workers that are alike.
@@ -67,6 +86,23 @@ pub struct Pool {
     /// Zones, dealt out in turn.
     #[serde(default)]
     pub zones: Vec<String>,
+}
+
+/// What runs the components.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Components {
+    /// kubeadm set them up: static pods, and a kubelet from a package.
+    #[default]
+    Kubeadm,
+    /// Somebody built them: binaries, each run by a unit of systemd; a stacked etcd too.
+    Systemd,
+}
+
+impl Components {
+    fn is_kubeadm(&self) -> bool {
+        *self == Components::Kubeadm
+    }
 }
 
 /// Where etcd runs: `"stacked"`, or `{ hosts = 3 }`.
@@ -175,6 +211,8 @@ pub enum Distribution {
     K3s,
     /// RKE2: one binary and one unit a node, which runs static pods and a kubelet.
     Rke2,
+    /// None: somebody put binaries there, and a unit for each.
+    Units,
 }
 
 impl Distribution {
@@ -218,9 +256,11 @@ impl Shape {
             upgraded_from: None,
             control_plane: control_plane.parse().map_err(|_| wrong())?,
             etcd: EtcdPlace::default(),
+            components: Components::default(),
             os: default_os(),
             packages: Packages::Apt,
             pools: if workers == 0 { Vec::new() } else { vec![pool] },
+            releases: Vec::new(),
         };
         shape.checked()
     }
@@ -237,9 +277,12 @@ impl Shape {
         minor(&self.version).unwrap_or_default()
     }
 
-    /// Returns what the cluster was set up with, which its version tells.
+    /// Returns what the cluster was set up with: its version tells, unless somebody built it.
     pub fn distribution(&self) -> Distribution {
-        Distribution::of(&self.version)
+        match self.components {
+            Components::Systemd => Distribution::Units,
+            Components::Kubeadm => Distribution::of(&self.version),
+        }
     }
 
     /// Returns the number of workers.
@@ -261,6 +304,16 @@ impl Shape {
         (1..=hosts).map(|index| format!("e{index}")).collect()
     }
 
+    /// Returns the names of the machines that run etcd as a service: its own hosts, or a control plane that somebody built.
+    pub fn etcd_services(&self) -> Vec<String> {
+        match (self.components, self.external_etcd()) {
+            (Components::Systemd, None) => {
+                (1..=self.control_plane).map(|index| format!("cp{index}")).collect()
+            }
+            _ => self.etcd_hosts(),
+        }
+    }
+
     /// Returns the pool of a worker and the worker's place in it, from 0.
     pub fn pool_of(&self, node: &str) -> Option<(&Pool, usize)> {
         self.pools.iter().find_map(|pool| {
@@ -275,6 +328,10 @@ impl Shape {
             if minor(version).is_none() {
                 return Err(ShapeError(format!("`{version}` is not a version: write it like `v1.33.4`")));
             }
+        }
+        if self.components == Components::Systemd && Distribution::of(&self.version) != Distribution::Kubeadm
+        {
+            return Err(ShapeError(format!("`components = \"systemd\"` is no {}", self.version)));
         }
         if self.managed.is_some() && self.control_plane > 0 {
             return Err(ShapeError(
@@ -322,6 +379,10 @@ pub(crate) fn minor(version: &str) -> Option<u32> {
 fn is_etcd_version(text: &str) -> bool {
     let numbers: Vec<&str> = text.split('.').collect();
     numbers.len() == 3 && numbers[0] == "3" && numbers.iter().all(|number| number.parse::<u16>().is_ok())
+}
+
+fn default_namespace() -> String {
+    "default".to_string()
 }
 
 fn default_os() -> String {

@@ -12,6 +12,7 @@ use crate::api::{Image, Store};
 use crate::clock::Clock;
 use crate::etcd::Etcd;
 use crate::faults::Fault;
+use crate::helm::Releases;
 use crate::kubelet::Heart;
 use crate::managed::Managed;
 use crate::node::{Files, Node};
@@ -38,6 +39,8 @@ pub struct World {
     pub(crate) first: Image,
     /// What it had stored when a snapshot was saved, by revision.
     pub(crate) saved: BTreeMap<u64, Image>,
+    /// What helm has installed.
+    pub(crate) releases: Releases,
     /// The bootstrap tokens that somebody has made.
     pub(crate) tokens: Vec<String>,
     /// What the control plane's certificates were uploaded with last.
@@ -90,6 +93,7 @@ impl World {
             etcd: Etcd::default(),
             first: Image::default(),
             saved: BTreeMap::new(),
+            releases: Releases::new(),
             tokens: Vec::new(),
             certificate_key: None,
             faults,

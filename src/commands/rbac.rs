@@ -27,7 +27,9 @@ pub(crate) fn rbac(console: Console, file: &Path, libraries: &[PathBuf], user: &
     let Some(program) = checked.program else {
         return Err(Error { exit: Exit::Usage, message: String::new(), hints: Vec::new() });
     };
-    console.result(&manifests(&one_line(&file.display().to_string()), &access(program.verbs()), user));
+    let access = access(program.verbs());
+    console.result(&manifests(&one_line(&file.display().to_string()), &access, user));
+    access.notes.iter().for_each(|note| console.say(&format!("note: {note}")));
     if program.tasks.iter().any(|task| matches!(task.body, dsl::program::TaskBody::Script(_))) {
         console.say("note: what scripts of the playbook read from the cluster is not in it");
     }

@@ -29,6 +29,8 @@ struct Entry {
     api: Vec<String>,
     #[serde(default)]
     root: Vec<String>,
+    #[serde(default)]
+    note: String,
 }
 
 /// What somebody who runs a playbook must be allowed to do.
@@ -38,6 +40,8 @@ pub struct Access {
     pub api: BTreeSet<Right>,
     /// Programs that run as root on the nodes.
     pub root: BTreeSet<String>,
+    /// What else is needed, and only the user's own files can tell, by verb.
+    pub notes: BTreeSet<String>,
 }
 
 /// A right in the cluster, as RBAC has it: one verb on one resource.
@@ -144,6 +148,9 @@ pub fn access<'v>(verbs: impl IntoIterator<Item = &'v str>) -> Access {
         for entry in TABLE.iter().filter(|entry| entry.names.iter().any(|name| name == verb)) {
             all.api.extend(entry.api.iter().flat_map(|line| Right::read(line)));
             all.root.extend(entry.root.iter().cloned());
+            if !entry.note.is_empty() {
+                all.notes.insert(format!("`{verb}` needs {}", entry.note));
+            }
         }
     }
     // What is granted everywhere needs no second grant in one namespace.

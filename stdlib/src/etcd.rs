@@ -55,8 +55,8 @@ pub(crate) async fn find(shell: &dyn Shell, node: Option<&Node>) -> Result<Found
     if let Some(id) = crictl::container(&ids.stdout).filter(|_| ids.ok()) {
         return Ok(Found::Member(Member::Pod(id.to_string())));
     }
-    // A stacked etcd is never a service: while its container restarts there is none.
-    let stacked = node.is_some_and(|node| node.control_plane);
+    // An etcd that kubeadm stacked is never a service: while its container restarts there is none. Where the apiserver is no static pod, nor is etcd.
+    let stacked = node.is_some_and(|node| node.control_plane && node.apiserver.is_some());
     if !beside
         && !stacked
         && let Some(service) = service(shell).await?

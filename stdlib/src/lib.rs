@@ -30,7 +30,9 @@ pub fn actions() -> Actions {
 /// Returns the modules written in kup: the path that `use` names, and the text.
 pub fn modules() -> &'static [(&'static str, &'static str)] {
     &[
+        ("std/addon", include_str!("../kup/addon.kup")),
         ("std/aks", include_str!("../kup/aks.kup")),
+        ("std/binaries", include_str!("../kup/binaries.kup")),
         ("std/eks", include_str!("../kup/eks.kup")),
         ("std/etcd", include_str!("../kup/etcd.kup")),
         ("std/gate", include_str!("../kup/gate.kup")),

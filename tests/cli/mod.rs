@@ -1,7 +1,9 @@
 //! What a person meets at the command line, command by command.
 
+mod addon;
 mod approve;
 mod around;
+mod binaries;
 mod check;
 mod cluster;
 mod doc;

@@ -31,6 +31,17 @@ pub(crate) fn snapshot() -> Vec<u8> {
     bytes
 }
 
+/// What a hosts file would say of a simulated cluster whose etcd is a service.
+pub(crate) fn service_hosts(cluster: &sim::Cluster) -> Option<Vec<stdlib::hosts::Host>> {
+    let names = sim::world::lock(&cluster.world).shape.etcd_services();
+    let host = |name: String| stdlib::hosts::Host {
+        ssh: name.clone(),
+        name,
+        roles: vec![stdlib::hosts::Role::Etcd],
+    };
+    (!names.is_empty()).then(|| names.into_iter().map(host).collect())
+}
+
 /// An environment to run kup in.
 pub(crate) struct Kup {
     folder: TempDir,

@@ -11,17 +11,20 @@ use axum::response::Response;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::kind::{Kind, Target};
+use super::kind::{self, Kind, Target};
 use super::select::Select;
 use super::status::Refusal;
-use super::{Server, bytes, evict, json as answer_json, patch, watch};
+use super::{Server, apply, bytes, evict, json as answer_json, patch, watch};
 use crate::clock::stamp;
 use crate::kubelet;
 use crate::pod;
-use crate::world::{World, lock};
+use crate::world::{Shared, World, lock};
 
 /// The largest body that an apiserver takes.
 const BODY: usize = 3 * 1024 * 1024;
+
+/// How long an apiserver takes to serve what a CustomResourceDefinition adds.
+const ESTABLISHES: Duration = Duration::from_secs(2);
 
 /// The parameters of a query that matter here.
 #[derive(Debug, Default, serde::Deserialize)]
@@ -37,11 +40,19 @@ pub(super) struct Params {
     pub(super) timeout_seconds: Option<u64>,
     pub(super) send_initial_events: bool,
     dry_run: String,
+    field_manager: String,
+    force: bool,
+    /// Whether the fields are given to their owners already.
+    #[serde(skip)]
+    applies: bool,
 }
 
 /// Answers a request on objects.
 pub(super) async fn answer(server: &Server, request: Request) -> Result<Response, Refusal> {
-    let target = Target::parse(request.uri().path())?;
+    let path = request.uri().path();
+    // Only who asks for a kind that is not built in makes the definitions be read.
+    let target = Target::parse(path)
+        .or_else(|_| Target::among(path, kind::custom(&lock(&server.world)).into_iter()))?;
     let Query(params) = Query::<Params>::try_from_uri(request.uri())
         .map_err(|e| Refusal::bad_request(format!("invalid query: {e}")))?;
     let method = request.method().clone();
@@ -55,7 +66,8 @@ pub(super) async fn answer(server: &Server, request: Request) -> Result<Response
     let mut guard = lock(&server.world);
     let world = &mut *guard;
     let (kind, dry) = (target.kind, params.dry_run == "All");
-    match (method, target.name.is_empty(), target.sub.as_str()) {
+    let defines = kind.resource == "customresourcedefinitions" && !dry && method != Method::GET;
+    let answered = match (method, target.name.is_empty(), target.sub.as_str()) {
         (Method::GET, true, "") if matches!(params.watch.as_str(), "1" | "true") => {
             watch::watch(server, world, &target, &params)
         }
@@ -68,20 +80,20 @@ pub(super) async fn answer(server: &Server, request: Request) -> Result<Response
             let path = request_path.split_once("/proxy/").map_or("", |(_, path)| path);
             proxy(world, &target, path)
         }
-        (Method::POST, true, "") => create(world, &target, &body, dry),
+        (Method::POST, true, "") => create(world, &target, parse(&body)?, dry),
         (Method::POST, false, "eviction") if kind.resource == "pods" => {
             let status = evict::evict(world, &target, &parse(&body)?, dry)?;
             Ok(answer_json(StatusCode::CREATED, &status))
         }
-        (Method::PATCH, false, "" | "status") if content_type.starts_with("application/apply-patch") => {
-            apply(world, &target, &body, dry)
+        (Method::PATCH, false, "") if content_type.starts_with("application/apply-patch") => {
+            apply_wanted(world, &target, &body, &params, dry)
         }
         (Method::PATCH, false, "" | "status") => {
-            change(world, &target, dry, |object| patch::apply(object, &content_type, &body))
+            change(world, &target, &params, dry, |object| patch::apply(object, &content_type, &body))
         }
         (Method::PUT, false, "" | "status") => {
             let wanted = parse(&body)?;
-            change(world, &target, dry, |object| {
+            change(world, &target, &params, dry, |object| {
                 *object = wanted;
                 Ok(())
             })
@@ -91,7 +103,32 @@ pub(super) async fn answer(server: &Server, request: Request) -> Result<Response
             delete(world, &target, &options, dry)
         }
         _ => Err(Refusal::no_such_method()),
+    };
+    drop(guard);
+    if defines && answered.is_ok() {
+        establish(server.world.clone());
     }
+    answered
+}
+
+/// Lets the definitions that are new be served after a while.
+fn establish(world: Shared) {
+    tokio::spawn(async move {
+        tokio::time::sleep(ESTABLISHES).await;
+        let mut world = lock(&world);
+        let now = world.clock.stamp();
+        let names: Vec<String> =
+            world.store.list("customresourcedefinitions").map(|crd| pod::name(crd).to_string()).collect();
+        for name in names {
+            world.store.update("customresourcedefinitions", "", &name, |crd| {
+                let accepted = "no conflicts found";
+                pod::set_condition(crd, "NamesAccepted", "True", "NoConflicts", accepted, &now);
+                let message = "the initial names have been accepted";
+                pod::set_condition(crd, "Established", "True", "InitialNamesAccepted", message, &now);
+                crd["status"]["acceptedNames"] = crd["spec"]["names"].clone();
+            });
+        }
+    });
 }
 
 fn parse(body: &[u8]) -> Result<Value, Refusal> {
@@ -191,8 +228,7 @@ fn list(world: &World, target: &Target, params: &Params) -> Result<Response, Ref
     Ok(bytes(StatusCode::OK, body))
 }
 
-fn create(world: &mut World, target: &Target, body: &[u8], dry: bool) -> Result<Response, Refusal> {
-    let mut object = parse(body)?;
+fn create(world: &mut World, target: &Target, mut object: Value, dry: bool) -> Result<Response, Refusal> {
     let kind = target.kind;
     if !object["metadata"].is_object() {
         object["metadata"] = json!({});
@@ -233,6 +269,7 @@ fn create(world: &mut World, target: &Target, body: &[u8], dry: bool) -> Result<
 fn change(
     world: &mut World,
     target: &Target,
+    params: &Params,
     dry: bool,
     change: impl FnOnce(&mut Value) -> Result<(), Refusal>,
 ) -> Result<Response, Refusal> {
@@ -279,6 +316,17 @@ fn change(
             }
         }
     }
+    if has_template(kind) && object["spec"]["selector"] != before["spec"]["selector"] {
+        let selector = &object["spec"]["selector"];
+        return Err(Refusal::unprocessable(format!(
+            "{}.{} \"{}\" is invalid: spec.selector: Invalid value: {selector}: field is immutable",
+            kind.name, kind.group, target.name
+        )));
+    }
+    if target.sub.is_empty() && !params.applies {
+        let by = if params.field_manager.is_empty() { "unknown" } else { &params.field_manager };
+        apply::updated(kind, &before, &mut object, by, &world.clock.stamp());
+    }
     if dry {
         return Ok(answer_json(StatusCode::OK, &present(world, kind, &object)));
     }
@@ -302,24 +350,47 @@ fn has_status(kind: &Kind) -> bool {
             | "jobs"
             | "poddisruptionbudgets"
             | "apiservices"
+            | "customresourcedefinitions"
             | "volumeattachments"
             | "persistentvolumes"
             | "persistentvolumeclaims"
     )
 }
 
-/// Server-side apply for kinds without lists that merge by key; others are refused, since a merge that
-/// is not the server's would flatter.
-fn apply(world: &mut World, target: &Target, body: &[u8], dry: bool) -> Result<Response, Refusal> {
-    if !matches!(target.kind.resource, "leases" | "configmaps" | "namespaces") {
-        let message =
-            format!("the simulated API server has no server-side apply of {}", target.kind.qualified());
-        return Err(Refusal::new(415, "UnsupportedMediaType", message));
+/// The template of a workload and its selector belong together for ever.
+fn has_template(kind: &Kind) -> bool {
+    matches!(kind.resource, "daemonsets" | "deployments" | "statefulsets")
+}
+
+/// Applies what a manager wants, which makes the object where there is none.
+fn apply_wanted(
+    world: &mut World,
+    target: &Target,
+    body: &[u8],
+    params: &Params,
+    dry: bool,
+) -> Result<Response, Refusal> {
+    let (kind, mut wanted) = (target.kind, parse(body)?);
+    if params.field_manager.is_empty() {
+        return Err(Refusal::unprocessable(
+            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+        ));
     }
-    if find(world, target).is_err() {
-        return create(world, target, body, dry);
+    if !wanted["metadata"]["managedFields"].is_null() {
+        return Err(Refusal::bad_request("metadata.managedFields must be nil"));
     }
-    change(world, target, dry, |object| patch::apply(object, "application/merge-patch+json", body))
+    wanted["metadata"]["name"] = json!(target.name);
+    let live = world.store.get(kind.resource, &target.namespace, &target.name).cloned();
+    let now = world.clock.stamp();
+    let object = apply::apply(kind, live.as_deref(), &wanted, &params.field_manager, params.force, &now)?;
+    if live.is_none() {
+        return create(world, target, object, dry);
+    }
+    let params = Params { applies: true, ..Params::default() };
+    change(world, target, &params, dry, |live| {
+        *live = object;
+        Ok(())
+    })
 }
 
 fn delete(world: &mut World, target: &Target, options: &Value, dry: bool) -> Result<Response, Refusal> {

@@ -1,13 +1,14 @@
 //! What the API says about itself, as far as clients ask.
 
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::kind::KINDS;
+use super::kind::{KINDS, Kind, custom};
 use super::status::Refusal;
-use super::{json as answer, refuse};
+use super::{Server, json as answer, refuse};
+use crate::world::lock;
 
 /// `/api`
 pub(super) async fn root() -> Response {
@@ -18,9 +19,9 @@ pub(super) async fn root() -> Response {
 }
 
 /// `/apis`
-pub(super) async fn groups() -> Response {
+pub(super) async fn groups(State(server): State<Server>) -> Response {
     let mut groups: Vec<Value> = Vec::new();
-    for kind in KINDS.iter().filter(|k| !k.group.is_empty()) {
+    for kind in all(&server).into_iter().filter(|k| !k.group.is_empty()) {
         let version = json!({"groupVersion": kind.api_version(), "version": kind.version});
         let group = json!({"name": kind.group, "versions": [version], "preferredVersion": version});
         if !groups.contains(&group) {
@@ -31,24 +32,33 @@ pub(super) async fn groups() -> Response {
 }
 
 /// `/api/v1`
-pub(super) async fn core() -> Response {
-    resources("", "v1")
+pub(super) async fn core(State(server): State<Server>) -> Response {
+    resources(&server, "", "v1")
 }
 
 /// `/apis/GROUP/VERSION`
-pub(super) async fn group(Path((group, version)): Path<(String, String)>) -> Response {
-    resources(&group, &version)
+pub(super) async fn group(
+    State(server): State<Server>,
+    Path((group, version)): Path<(String, String)>,
+) -> Response {
+    resources(&server, &group, &version)
 }
 
-fn resources(group: &str, version: &str) -> Response {
-    let kinds: Vec<_> = KINDS.iter().filter(|k| k.group == group && k.version == version).collect();
+/// Returns the kinds that are built in, and those that somebody defined.
+fn all(server: &Server) -> Vec<&'static Kind> {
+    KINDS.iter().chain(custom(&lock(&server.world))).collect()
+}
+
+fn resources(server: &Server, group: &str, version: &str) -> Response {
+    let mut kinds = all(server);
+    kinds.retain(|k| k.group == group && k.version == version);
     let Some(first) = kinds.first() else { return refuse(&Refusal::no_such_path()) };
     let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"];
     let mut resources: Vec<Value> = kinds
         .iter()
         .map(|k| {
             json!({
-                "name": k.resource, "singularName": k.name.to_lowercase(), "namespaced": k.namespaced,
+                "name": k.plural(), "singularName": k.name.to_lowercase(), "namespaced": k.namespaced,
                 "kind": k.name, "verbs": verbs,
             })
         })

@@ -1,6 +1,12 @@
 //! The kinds that the API serves, and how a path names them.
 
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+
 use super::status::Refusal;
+use crate::pod;
+use crate::world::World;
 
 /// A kind of object.
 #[derive(Debug, PartialEq, Eq)]
@@ -9,7 +15,7 @@ pub struct Kind {
     pub group: &'static str,
     /// Its version.
     pub version: &'static str,
-    /// The plural in paths.
+    /// The plural in paths; of a kind that somebody defined, with its group, since another group may have the same.
     pub resource: &'static str,
     /// The name in `kind`.
     pub name: &'static str,
@@ -38,6 +44,7 @@ pub const KINDS: &[Kind] = &[
     kind("", "v1", "persistentvolumes", "PersistentVolume", false),
     kind("", "v1", "pods", "Pod", true),
     kind("", "v1", "secrets", "Secret", true),
+    kind("", "v1", "serviceaccounts", "ServiceAccount", true),
     kind("", "v1", "services", "Service", true),
     kind(
         "admissionregistration.k8s.io",
@@ -63,7 +70,15 @@ pub const KINDS: &[Kind] = &[
     kind("certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest", false),
     kind("coordination.k8s.io", "v1", "leases", "Lease", true),
     kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true),
+    kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", true),
     kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true),
+    kind("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", false),
+    kind("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false),
+    kind("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true),
+    kind("rbac.authorization.k8s.io", "v1", "roles", "Role", true),
+    kind("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false),
+    kind("storage.k8s.io", "v1", "csidrivers", "CSIDriver", false),
+    kind("storage.k8s.io", "v1", "storageclasses", "StorageClass", false),
     kind("storage.k8s.io", "v1", "volumeattachments", "VolumeAttachment", false),
 ];
 
@@ -82,14 +97,75 @@ impl Kind {
         }
     }
 
+    /// Returns the plural in paths.
+    pub fn plural(&self) -> &'static str {
+        self.resource.split('.').next().unwrap_or(self.resource)
+    }
+
+    /// Returns whether a CustomResourceDefinition added it.
+    pub fn is_custom(&self) -> bool {
+        self.resource.contains('.')
+    }
+
     /// Returns the name that messages use: `pods`, `poddisruptionbudgets.policy`.
     pub fn qualified(&self) -> String {
-        if self.group.is_empty() {
+        if self.group.is_empty() || self.is_custom() {
             self.resource.to_string()
         } else {
             format!("{}.{}", self.resource, self.group)
         }
     }
+}
+
+/// Returns the kinds that established CustomResourceDefinitions have added, one for each version that is served.
+pub(crate) fn custom(world: &World) -> Vec<&'static Kind> {
+    let established = |crd: &Value| {
+        let conditions = crd["status"]["conditions"].as_array();
+        conditions.into_iter().flatten().any(|c| c["type"] == "Established" && c["status"] == "True")
+    };
+    let mut kinds = Vec::new();
+    for crd in world.store.list("customresourcedefinitions").filter(|crd| established(crd)) {
+        let spec = &crd["spec"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        for version in spec["versions"].as_array().into_iter().flatten().filter(|v| v["served"] == true) {
+            kinds.push(interned(
+                text(&spec["group"]),
+                text(&version["name"]),
+                pod::name(crd).to_string(),
+                text(&spec["names"]["kind"]),
+                spec["scope"] == "Namespaced",
+            ));
+        }
+    }
+    kinds
+}
+
+/// Kinds live as long as the process, since those that are built in do: there are few, and each is kept once.
+fn interned(
+    group: String,
+    version: String,
+    resource: String,
+    name: String,
+    namespaced: bool,
+) -> &'static Kind {
+    static KEPT: Mutex<Vec<&'static Kind>> = Mutex::new(Vec::new());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = |k: &&&'static Kind| {
+        (k.group, k.version, k.resource, k.name, k.namespaced)
+            == (group.as_str(), version.as_str(), resource.as_str(), name.as_str(), namespaced)
+    };
+    if let Some(kind) = kept.iter().find(same) {
+        return kind;
+    }
+    let kind: &'static Kind = Box::leak(Box::new(Kind {
+        group: group.leak(),
+        version: version.leak(),
+        resource: resource.leak(),
+        name: name.leak(),
+        namespaced,
+    }));
+    kept.push(kind);
+    kind
 }
 
 /// What a path below `/api` or `/apis` names.
@@ -108,6 +184,11 @@ pub struct Target {
 impl Target {
     /// Reads a path such as `/api/v1/namespaces/shop/pods/web-1/eviction`.
     pub fn parse(path: &str) -> Result<Target, Refusal> {
+        Target::among(path, KINDS.iter())
+    }
+
+    /// Reads a path that may name one of these kinds.
+    pub fn among(path: &str, mut kinds: impl Iterator<Item = &'static Kind>) -> Result<Target, Refusal> {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let (group, version, rest) = match parts.as_slice() {
             ["api", version, rest @ ..] => ("", *version, rest),
@@ -126,7 +207,7 @@ impl Target {
             [resource, name, sub] | [resource, name, sub @ "proxy", ..] => (*resource, *name, *sub),
             _ => return Err(Refusal::no_such_path()),
         };
-        let kind = KINDS.iter().find(|k| k.group == group && k.version == version && k.resource == resource);
+        let kind = kinds.find(|k| k.group == group && k.version == version && k.plural() == resource);
         let kind = kind.ok_or_else(Refusal::no_such_path)?;
         Ok(Target { kind, namespace: namespace.into(), name: name.into(), sub: sub.into() })
     }

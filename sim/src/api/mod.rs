@@ -7,6 +7,7 @@
 //! ```
 
 mod answer;
+mod apply;
 mod discovery;
 mod evict;
 mod kind;
@@ -30,6 +31,7 @@ use axum::routing::any;
 use serde_json::Value;
 use tower::{BoxError, ServiceExt, service_fn};
 
+pub(crate) use apply::owned_by;
 pub(crate) use evict::{end_pod, finish};
 pub use kind::{KINDS, Kind, Target};
 pub(crate) use select::selects;

@@ -21,6 +21,8 @@ use crate::pod;
 use crate::world::{Shared, World, lock};
 use budget::Claims;
 use facts::Facts;
+use workload::Rollouts;
+pub(crate) use workload::revision as digest;
 
 /// How long the loop gathers changes before it acts, as informers and work queues do.
 const GATHER: Duration = Duration::from_millis(50);
@@ -34,6 +36,7 @@ pub(crate) struct Controllers {
     facts: Facts,
     claims: Claims,
     workloads: Touched,
+    rollouts: Rollouts,
     budgets: Touched,
     schedule: bool,
     /// Nodes that were deleted, and whose pods are still there.
@@ -48,6 +51,7 @@ impl Controllers {
             facts: Facts::default(),
             claims: Claims::default(),
             workloads: Touched::new(),
+            rollouts: Rollouts::default(),
             budgets: Touched::new(),
             schedule: false,
             gone: Vec::new(),
@@ -57,13 +61,16 @@ impl Controllers {
     /// Reads the log and acts on it once. Returns whether anything was changed.
     pub(crate) fn step(&mut self, world: &mut World) -> bool {
         self.read(world);
+        let late = self.rollouts.overdue(world.now());
+        let late = late.into_iter().map(|(namespace, name)| ("deployments".to_string(), namespace, name));
+        self.workloads.extend(late);
         let before = world.store.revision();
         if world.first_up("kube-controller-manager").is_some() {
             for node in std::mem::take(&mut self.gone) {
                 forget_pods(world, &node);
             }
             for (resource, namespace, name) in std::mem::take(&mut self.workloads) {
-                workload::catch_up(world, &self.facts, &resource, &namespace, &name);
+                workload::catch_up(world, &self.facts, &mut self.rollouts, &resource, &namespace, &name);
             }
             for (_, namespace, name) in std::mem::take(&mut self.budgets) {
                 budget::catch_up(world, &self.facts, &self.claims, &namespace, &name);
@@ -149,10 +156,12 @@ pub(crate) async fn run(shared: Shared, mut controllers: Controllers) {
     // What happened between the first round and this task is not announced any more.
     changes.mark_changed();
     loop {
+        let late = lock(&shared).clock.until(controllers.rollouts.next());
         tokio::select! {
             biased;
             changed = changes.changed() => if changed.is_err() { return },
             changed = machines.changed() => if changed.is_err() { return },
+            () = late => {}
         }
         tokio::time::sleep(GATHER).await;
         kubelet::api_up(&shared).await;

@@ -1,7 +1,9 @@
 //! Deployments, ReplicaSets, StatefulSets and DaemonSets: pods are made until there are as many as
 //! wanted, and rolled when the template changes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -22,13 +24,64 @@ pub(super) fn resource_of(kind: &str) -> Option<&'static str> {
     }
 }
 
+/// How far the rollouts of Deployments are, and since when they are no further.
+#[derive(Default)]
+pub(super) struct Rollouts(BTreeMap<Key, Rollout>);
+
+struct Rollout {
+    counts: [i64; 5],
+    since: Duration,
+    deadline: Duration,
+    late: bool,
+}
+
+impl Rollouts {
+    /// Returns when the first of them will not have gone on for too long.
+    pub(super) fn next(&self) -> Option<Duration> {
+        let waiting = self.0.values().filter(|rollout| !rollout.late);
+        waiting.map(|rollout| rollout.since + rollout.deadline).min()
+    }
+
+    /// Returns those that have not gone on for too long, and of which nobody has said so.
+    pub(super) fn overdue(&self, now: Duration) -> Vec<Key> {
+        let late = |rollout: &Rollout| !rollout.late && rollout.since + rollout.deadline <= now;
+        self.0.iter().filter(|(_, rollout)| late(rollout)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Notes how far one is; returns whether it has not gone on for too long.
+    fn note(&mut self, key: Key, counts: [i64; 5], deadline: Duration, now: Duration) -> bool {
+        let rollout = self.0.entry(key).or_insert(Rollout { counts, since: now, deadline, late: false });
+        // Another template or number begins anew; else more that are new, ready or gone is progress.
+        let [generation, updated, ready, available, old] = rollout.counts;
+        let on = generation != counts[0]
+            || counts[1] > updated
+            || counts[2] > ready
+            || counts[3] > available
+            || counts[4] < old;
+        if on {
+            rollout.since = now;
+        }
+        (rollout.counts, rollout.deadline) = (counts, deadline);
+        rollout.late = rollout.since + rollout.deadline <= now;
+        rollout.late
+    }
+}
+
 /// Lets one workload catch up.
-pub(super) fn catch_up(world: &mut World, facts: &Facts, resource: &str, namespace: &str, name: &str) {
+pub(super) fn catch_up(
+    world: &mut World,
+    facts: &Facts,
+    rollouts: &mut Rollouts,
+    resource: &str,
+    namespace: &str,
+    name: &str,
+) {
     let Some(owner) = world.store.get(resource, namespace, name).cloned() else {
+        rollouts.0.remove(&(namespace.to_string(), name.to_string()));
         return orphans(world, facts, resource, namespace, name);
     };
     match resource {
-        "deployments" => deployment(world, &owner),
+        "deployments" => deployment(world, rollouts, &owner),
         "replicasets" => replica_set(world, facts, &owner),
         "statefulsets" => stateful_set(world, facts, &owner),
         "daemonsets" => daemon_set(world, facts, &owner),
@@ -86,7 +139,7 @@ fn key(object: &Value) -> (String, String) {
     (pod::namespace(object).to_string(), pod::name(object).to_string())
 }
 
-fn deployment(world: &mut World, owner: &Value) {
+fn deployment(world: &mut World, rollouts: &mut Rollouts, owner: &Value) {
     let (namespace, name) = key(owner);
     let wanted = replicas(owner);
     let hash = revision(&owner["spec"]["template"]);
@@ -128,6 +181,18 @@ fn deployment(world: &mut World, owner: &Value) {
     let all: i64 = sets.iter().map(|s| count(s, "replicas")).sum();
     let updated = count(new, "replicas");
     let now = world.clock.stamp();
+    let key = (namespace.clone(), name.clone());
+    let finished = updated >= wanted && all == updated && available >= wanted;
+    let late = if finished {
+        rollouts.0.remove(&key);
+        false
+    } else {
+        let seconds = owner["spec"]["progressDeadlineSeconds"].as_u64().unwrap_or(600);
+        let generation = owner["metadata"]["generation"].as_i64().unwrap_or(0);
+        let counts = [generation, updated, ready, available, all - updated];
+        rollouts.note(key, counts, Duration::from_secs(seconds), world.now())
+    };
+    let new = pod::name(new).to_string();
     world.store.update("deployments", &namespace, &name, |d| {
         d["status"]["observedGeneration"] = d["metadata"]["generation"].clone();
         d["status"]["replicas"] = json!(all);
@@ -142,8 +207,13 @@ fn deployment(world: &mut World, owner: &Value) {
             ("False", "MinimumReplicasUnavailable")
         };
         pod::set_condition(d, "Available", status, reason, "", &now);
-        let reason = if updated >= wanted { "NewReplicaSetAvailable" } else { "ReplicaSetUpdated" };
-        pod::set_condition(d, "Progressing", "True", reason, "", &now);
+        if late {
+            let message = format!("ReplicaSet \"{new}\" has timed out progressing.");
+            pod::set_condition(d, "Progressing", "False", "ProgressDeadlineExceeded", &message, &now);
+        } else {
+            let reason = if updated >= wanted { "NewReplicaSetAvailable" } else { "ReplicaSetUpdated" };
+            pod::set_condition(d, "Progressing", "True", reason, "", &now);
+        }
     });
 }
 

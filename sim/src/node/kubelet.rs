@@ -5,9 +5,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::process::Process;
-use super::rancher;
 use super::release::Release;
 use super::{COMPONENTS, DATA, Node, image, manifest, manifest_path};
+use super::{binary, rancher};
 use crate::etcd::Data;
 use crate::faults::{component_flag, kubelet_flag};
 use crate::world::{StaticPod, World};
@@ -36,7 +36,7 @@ pub(crate) fn start(world: &mut World, name: &str) -> bool {
     node.kubelet_active = node.kubelet_failure.is_none();
     let installed = node.packages.version("kubelet").map(|release| format!("v{release}"));
     if node.kubelet_active
-        && let Some(version) = installed.or_else(|| rancher::installed(node))
+        && let Some(version) = installed.or_else(|| node.binary_version())
     {
         node.kubelet_running = version;
     }
@@ -55,7 +55,8 @@ pub(crate) fn run_static_pods(world: &mut World, name: &str) {
 /// Runs one static pod from its manifest: a new pod if the manifest changed, else one restart more.
 pub(crate) fn run_static_pod(world: &mut World, name: &str, component: &str) {
     let Some(node) = world.nodes.get(name) else { return };
-    let manifest = match rancher::image(node, component) {
+    let image_of = |node: &Node| binary::image(node, component).or_else(|| rancher::image(node, component));
+    let manifest = match image_of(node) {
         Some(image) if node.components().any(|own| own == component) => {
             Some(manifest(name, component, &image, ""))
         }
@@ -125,7 +126,8 @@ pub(crate) fn restart_static_pod(process: &Process, component: &'static str, sto
 /// Returns the static pods of a fresh control plane node, for the start of a cluster.
 pub fn first_static_pods(node: &Node, release: Release) -> Vec<((String, String), StaticPod)> {
     let pod = |component: &str| {
-        let image = rancher::image(node, component).unwrap_or_else(|| image(component, release));
+        let own = binary::image(node, component).or_else(|| rancher::image(node, component));
+        let image = own.unwrap_or_else(|| image(component, release));
         let hash = hash(&manifest(&node.name, component, &image, ""));
         StaticPod { image, hash, up: true, restarts: 0, since: Duration::ZERO }
     };

@@ -1,6 +1,7 @@
 //! A node as its own shell sees it: packages, files, units, the kubelet. The commands of `command/`
 //! change it; the kubelets and controllers of the box see the change by [`World::machines_changed`].
 
+mod binary;
 mod command;
 mod files;
 mod kubelet;
@@ -58,6 +59,12 @@ pub struct Node {
     pub etcd: bool,
     /// Whether it is no node of the cluster, but a host of an external etcd beside it.
     pub beside: bool,
+    /// Whether somebody built it: each component is a binary that a unit of its own runs.
+    pub by_units: bool,
+    /// The version of the process of kube-proxy, where that is a unit.
+    pub proxy_running: String,
+    /// Why units do not start, as their journals say it.
+    pub unit_failures: IndexMap<String, String>,
     /// Who installs packages.
     pub package_manager: Manager,
     /// What is installed and held.
@@ -133,6 +140,9 @@ impl Node {
             control_plane,
             etcd: matches!(role, Role::ControlPlane { etcd: true } | Role::Etcd),
             beside,
+            by_units: false,
+            proxy_running: String::new(),
+            unit_failures: IndexMap::new(),
             package_manager: manager,
             packages: if beside { Packages::none(manager) } else { Packages::new(manager, release) },
             kubelet_running: version.to_string(),
@@ -186,14 +196,25 @@ impl Node {
         node
     }
 
-    /// Returns what it was set up with, which the version of its kubelet tells.
+    /// Returns what it was set up with: the version of its kubelet tells, unless somebody built it.
     pub(crate) fn distribution(&self) -> Distribution {
-        Distribution::of(&self.kubelet_running)
+        if self.by_units { Distribution::Units } else { Distribution::of(&self.kubelet_running) }
     }
 
-    /// Returns the version of the one binary of k3s or RKE2.
+    /// Returns the version of the kubelet that no package brought: the binary of k3s or RKE2, or one of its own.
     pub(crate) fn binary_version(&self) -> Option<String> {
-        rancher::installed(self)
+        let own = binary::version_of(self, "kubelet").map(|(_, version)| version);
+        own.or_else(|| rancher::installed(self))
+    }
+
+    /// Makes it a node that somebody built.
+    pub(crate) fn build_by_hand(&mut self, version: &str) {
+        binary::lay_down(self, version);
+    }
+
+    /// Returns whether its etcd is a service: on a host of its own, or on a control plane that somebody built.
+    pub(crate) fn serves_etcd(&self) -> bool {
+        self.beside || (self.by_units && self.etcd)
     }
 
     /// Leaves what `kubeadm upgrade` puts aside when it comes from a release.

@@ -61,8 +61,10 @@ pub fn reboot(shared: &Shared, name: &str) {
             if !still(&world) {
                 return;
             }
-            if world.nodes.get(&name).is_some_and(|n| n.beside) {
+            if world.nodes.get(&name).is_some_and(|n| n.serves_etcd()) {
                 super::service::set(&mut world, &name, true);
+            }
+            if world.nodes.get(&name).is_some_and(|n| n.beside) {
                 return;
             }
             super::kubelet::start(&mut world, &name);

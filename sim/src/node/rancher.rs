@@ -34,7 +34,7 @@ pub(crate) struct Names {
 /// Returns the names of a distribution; kubeadm's nodes have none of this.
 pub(crate) fn names(distribution: Distribution) -> Option<&'static Names> {
     match distribution {
-        Distribution::Kubeadm => None,
+        Distribution::Kubeadm | Distribution::Units => None,
         Distribution::K3s => Some(&Names {
             program: "k3s",
             server: "k3s",
@@ -109,7 +109,7 @@ pub(super) fn image(node: &Node, component: &str) -> Option<String> {
     let version = &node.kubelet_running;
     let release = Release::parse(version)?;
     match (node.distribution(), component) {
-        (Distribution::Kubeadm, _) => None,
+        (Distribution::Kubeadm | Distribution::Units, _) => None,
         (Distribution::K3s, "etcd") => Some(format!("k3s/etcd:{}", release.etcd())),
         (Distribution::K3s, _) => Some(format!("k3s/{component}:{version}")),
         (Distribution::Rke2, "etcd") => {

@@ -1,4 +1,4 @@
-//! The service `etcd` of a host of an external etcd: a process with its settings in its environment, as
+//! The service `etcd` of a host of an external etcd, or of a control plane that somebody built: a process with its settings in its environment, as
 //! packages and installers start it.
 
 use crate::world::World;
@@ -13,7 +13,7 @@ pub fn begin(world: &mut World) {
     let initial: Vec<String> =
         all.iter().map(|(name, address)| format!("{name}=https://{address}:2380")).collect();
     for (name, address) in &all {
-        let Some(node) = world.nodes.get_mut(name).filter(|node| node.beside) else { continue };
+        let Some(node) = world.nodes.get_mut(name).filter(|node| node.serves_etcd()) else { continue };
         let environment = [
             "PATH=/usr/local/bin:/usr/bin:/bin".to_string(),
             format!("ETCD_NAME={name}"),
@@ -40,7 +40,7 @@ pub(crate) fn set(world: &mut World, name: &str, up: bool) {
 
 /// Returns what `systemctl show` says of the service, as far as somebody asks.
 pub(crate) fn properties(world: &World, name: &str) -> Vec<(&'static str, String)> {
-    let installed = world.nodes.get(name).is_some_and(|node| node.beside);
+    let installed = world.nodes.get(name).is_some_and(|node| node.serves_etcd());
     let (load, active, sub, pid) = match (installed, world.etcd.is_up(name)) {
         (false, _) => ("not-found", "inactive", "dead", 0),
         (true, false) => ("loaded", "inactive", "dead", 0),

@@ -13,6 +13,7 @@ use super::files::Files;
 use super::process::{Ended, Process};
 use super::{Node, Ran};
 use crate::faults::lost_connection;
+use crate::helm::helm;
 use crate::managed::{az, eks, gcloud};
 use crate::shape::Provider;
 use crate::world::{Shared, lock};
@@ -176,6 +177,17 @@ impl Here {
         }
     }
 
+    /// A helm that was begun goes on when nobody listens any more.
+    async fn helm(&self, args: &[String]) -> Result<Output, ShellError> {
+        let (shared, files) = (self.shared.clone(), Here { shared: self.shared.clone() });
+        let read = move |path: &str| {
+            let kept = files.files(|f| f.text(path));
+            kept.or_else(|| std::fs::read_to_string(path).ok())
+        };
+        let running = tokio::spawn(helm(shared, args.to_vec(), read));
+        running.await.map_err(|_| ShellError::Refused("the simulated helm broke off".to_string()))
+    }
+
     fn keep(&self, from: &str, into: &Path, content: Option<Vec<u8>>) -> Result<u64, ShellError> {
         let Some(content) = content else {
             return Err(ShellError::Refused(format!("cat: {from}: No such file or directory")));
@@ -193,6 +205,9 @@ impl Shell for Here {
         self.take_in(&argv);
         if let Some(output) = self.provider(&argv) {
             return Ok(output);
+        }
+        if let ["helm", ..] = argv.as_slice() {
+            return self.helm(&command.argv[1..]).await;
         }
         if let Some(output) = self.files(|f| file::run(f, &argv)) {
             return Ok(output);

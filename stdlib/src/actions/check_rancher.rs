@@ -5,7 +5,6 @@ use async_trait::async_trait;
 use dsl::value::Value;
 use engine::action::Context;
 use engine::event::Failure;
-use engine::port::Command;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
@@ -13,7 +12,7 @@ use kube::api::{Api, ListParams};
 use super::host::Host;
 use super::rancher::Maker;
 use super::verdict::Verdict;
-use super::{argument, failure};
+use super::{argument, binary};
 use crate::api;
 
 /// How many nodes are asked at once.
@@ -35,19 +34,8 @@ impl Verdict for CheckRancher {
         let hosts: Vec<Host> = nodes.map(|node| Host::named(cx, node)).collect();
         let asked = hosts.iter().map(|host| async {
             self.0.binary(host).await?;
-            let release = self.0.release(from, &version, host.node.as_ref());
-            let look = Command::read(["curl", "-fsSL", "--retry", "3", "--head", &release.binary]);
-            let output = host.run(look).await?;
-            if output.ok() {
-                return Ok(());
-            }
-            let failure = failure::classify("curl", &output);
-            let message = format!("{} does not find {}", host.name, release.binary);
-            let hint = format!(
-                "name a mirror with `from`; it may be a folder on each node: file:///srv/{}",
-                self.0.name
-            );
-            Err(Failure { message, ..failure }.with_hint(hint))
+            let release = self.0.release(from, &version, host);
+            binary::reaches(host, &release.binary, self.0.name).await
         });
         let asked: Vec<_> = asked.collect();
         let answers: Vec<Result<(), Failure>> =

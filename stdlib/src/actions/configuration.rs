@@ -182,7 +182,9 @@ fn feed(hasher: &mut Sha256, value: &Json) {
 
 /// Reads all documents of a text.
 pub(super) fn documents(text: &str) -> Result<Vec<Json>, Failure> {
-    serde_saphyr::from_multiple::<Json>(text).map_err(|error| {
+    // As kubectl and kubeadm read it: `0644` is what chmod means by it.
+    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    serde_saphyr::from_multiple_with_options::<Json>(text, options).map_err(|error| {
         Failure::last("it is no YAML").with_output(failure::tail(&failure::printable(&error.to_string())))
     })
 }

@@ -6,10 +6,12 @@ use engine::action::{Action, Actions};
 
 // The verbs.
 mod aks;
+mod apply_manifest;
 mod certs_renew;
 mod check_addons;
 mod check_certificate_requests;
 mod check_certificates;
+mod check_components;
 mod check_disruption_budgets;
 mod check_etcd;
 mod check_flags;
@@ -38,7 +40,9 @@ mod etcd_remove_member;
 mod etcd_restore;
 mod etcd_snapshot;
 mod gke;
+mod helm_upgrade;
 mod install;
+mod install_binaries;
 mod join_node;
 mod kubeadm_apply;
 mod kubeadm_node;
@@ -52,6 +56,7 @@ mod rancher_restart;
 mod rancher_snapshot;
 mod read_command;
 mod reboot;
+mod restart_component;
 mod restart_kubelet;
 mod restore_kubelet_configuration;
 mod restore_static_pods;
@@ -63,21 +68,26 @@ mod uncordon;
 mod upload_configuration;
 mod wait_gpus;
 mod wait_healthy;
+mod wait_rollout;
 mod write_kubelet_configuration;
 mod write_static_pods;
 
 // What they share.
 mod argument;
+mod binary;
 mod certificates;
+mod component;
 mod configuration;
 mod detached;
 mod etcd;
 mod facts;
 mod failure;
 mod flags;
+mod helm;
 mod host;
 mod kubeadm;
 mod managed;
+mod manifest;
 mod once;
 mod packages;
 mod rancher;
@@ -114,6 +124,13 @@ pub(crate) fn all() -> Actions {
         Arc::new(uncordon::Uncordon),
         Arc::new(wait_healthy::WaitHealthy),
         Arc::new(wait_gpus::WaitGpus),
+        Arc::new(verdict::Looks(verdict::Foreseen(apply_manifest::ApplyManifest, "check manifest"))),
+        Arc::new(verdict::Looks(verdict::Foreseen(helm_upgrade::HelmUpgrade, "check release"))),
+        Arc::new(apply_manifest::ApplyManifest),
+        Arc::new(helm_upgrade::HelmUpgrade),
+        Arc::new(wait_rollout::WaitRollout::One),
+        Arc::new(wait_rollout::WaitRollout::Manifest),
+        Arc::new(wait_rollout::WaitRollout::Release),
         Arc::new(etcd_snapshot::EtcdSnapshot),
         Arc::new(etcd_backup::EtcdBackup),
         Arc::new(etcd_defrag::EtcdDefrag),
@@ -136,6 +153,10 @@ pub(crate) fn all() -> Actions {
         Arc::new(kubeadm_apply::KubeadmApply),
         Arc::new(kubeadm_node::KubeadmNode),
         Arc::new(restart_kubelet::RestartKubelet),
+        Arc::new(verdict::Looks(check_components::CheckBinaries)),
+        Arc::new(verdict::Looks(check_components::CheckComponents)),
+        Arc::new(install_binaries::InstallBinaries),
+        Arc::new(restart_component::RestartComponent),
         Arc::new(verdict::Looks(check_rancher::CheckRancher(&rancher::K3S, "check k3s"))),
         Arc::new(verdict::Looks(check_rancher::CheckRancher(&rancher::RKE2, "check rke2"))),
         Arc::new(rancher_snapshot::Snapshot(&rancher::K3S, "k3s snapshot")),

@@ -3,11 +3,10 @@
 use dsl::value::Version;
 use engine::action::Context;
 use engine::event::Failure;
-use engine::inventory::Node;
 use engine::port::Command;
 
-use super::argument;
 use super::host::Host;
+use super::{argument, binary};
 
 /// One of the two.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,24 +69,12 @@ impl Maker {
 
     /// Returns where the binary of a node's unit lies: installers put it into /usr/local/bin, packages into /usr/bin.
     pub(super) async fn binary(&self, host: &Host) -> Result<String, Failure> {
-        let unit = self.unit(host);
-        let said = host.ask(Command::read(["systemctl", "show", unit, "-p", "ExecStart"])).await?;
-        let path = said.split("path=").nth(1).and_then(|rest| rest.split([' ', ';']).next());
-        match path.filter(|path| path.starts_with('/') && path.ends_with(self.name)) {
-            Some(path) => Ok(path.to_string()),
-            None => Err(Failure::last(format!("{} has no unit {unit} that runs {}", host.name, self.name))
-                .with_hint(format!(
-                    "see `systemctl cat {unit}` there; a node that runs it otherwise is not kup's to upgrade"
-                ))),
-        }
+        binary::of_unit(host, self.unit(host), self.name).await
     }
 
     /// Returns the files of a release for a node, below an address that its versions lie at.
-    pub(super) fn release(&self, from: &str, version: &Version, node: Option<&Node>) -> Release {
-        let arch = match node.map(|node| node.arch.as_str()) {
-            None | Some("") => "amd64",
-            Some(arch) => arch,
-        };
+    pub(super) fn release(&self, from: &str, version: &Version, host: &Host) -> Release {
+        let arch = binary::arch(host);
         let asset = match (self.name, arch) {
             ("k3s", "amd64") => "k3s".to_string(),
             ("k3s", "arm") => "k3s-armhf".to_string(),
@@ -109,15 +96,6 @@ impl Maker {
             Err(_) => Some(format!("waiting for {} to answer", host.name)),
         }
     }
-}
-
-/// Returns the version that a binary says of itself: `k3s version v1.34.2+k3s1 (hash)`.
-pub(super) async fn version_of(host: &Host, path: &str) -> Result<Version, Failure> {
-    let said = host.ask(Command::read([path, "--version"])).await?;
-    let word = said.split_whitespace().nth(2).and_then(|word| word.parse().ok());
-    word.ok_or_else(|| {
-        Failure::last(format!("`{path} --version` names no version")).with_output(super::failure::tail(&said))
-    })
 }
 
 #[cfg(test)]
@@ -143,12 +121,15 @@ mod tests {
 
     #[test]
     fn each_kind_of_processor_has_files_of_its_own() {
-        let arm = Node { arch: "arm64".into(), ..Node::default() };
+        let bench = Bench::default();
+        let mut arm = Host::of(&bench.step(&[])).unwrap();
+        let amd = arm.clone();
+        arm.node.as_mut().unwrap().arch = "arm64".into();
         let version = "v1.34.2+k3s1".parse().unwrap();
-        let release = K3S.release("https://x/d/", &version, Some(&arm));
+        let release = K3S.release("https://x/d/", &version, &arm);
         assert_eq!(release.binary, "https://x/d/v1.34.2%2Bk3s1/k3s-arm64");
         assert_eq!(release.hashes, "https://x/d/v1.34.2%2Bk3s1/sha256sum-arm64.txt");
-        assert_eq!(K3S.release("https://x", &version, None).asset, "k3s");
-        assert_eq!(RKE2.release("https://x", &version, Some(&arm)).asset, "rke2.linux-arm64");
+        assert_eq!(K3S.release("https://x", &version, &amd).asset, "k3s");
+        assert_eq!(RKE2.release("https://x", &version, &arm).asset, "rke2.linux-arm64");
     }
 }

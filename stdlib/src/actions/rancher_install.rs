@@ -1,26 +1,17 @@
 //! `k3s install`, `rke2 install`: the binary of a release in the place of the one before, checked against the hashes
 //! of its release. The unit and its settings stay: the installer would write them anew, from what it is given.
-//!
-//! ```text
-//! curl BIN.kup, sha256sum = the release's list, BIN.kup --version, ln BIN BIN.previous, mv BIN.kup BIN
-//! ```
-//!
-//! A binary that runs cannot be written over, but another one may take its name.
 
 use async_trait::async_trait;
 use dsl::value::Value;
 use engine::action::{Action, Check, Context, Progress};
 use engine::event::Failure;
-use engine::inventory::PackageManager;
 use engine::port::Command;
 use indexmap::IndexMap;
 
-use super::detached::{self, Unit};
+use super::binary::{self, Binary, version_of};
 use super::host::Host;
-use super::rancher::{Maker, version_of};
-use super::{argument, failure};
-
-const WHAT: &str = "the download";
+use super::rancher::Maker;
+use super::{argument, detached};
 
 /// Puts a binary in its place.
 pub(super) struct Install(pub(super) &'static Maker, pub(super) &'static str);
@@ -44,28 +35,12 @@ impl Action for Install {
 
     async fn start(&self, cx: &Context, _: &Value) -> Result<Progress, Failure> {
         let host = Host::of(cx)?;
-        let part = part(&self.0.binary(&host).await?);
-        let version = self.0.version(cx, "version")?;
-        let release = self.0.release(argument::text(cx, "from")?, &version, host.node.as_ref());
-        let command = Command::change(["curl", "-fsSL", "--retry", "3", "--output", &part, &release.binary]);
-        if cx.long {
-            let unit = detached::begin(cx, &host, &command).await?;
-            return Ok(detached::pending(&unit, &host, WHAT, &Unit::Runs(String::new())));
-        }
-        let output = host.run(command).await?;
-        if !output.ok() {
-            return Err(failure::classify("curl", &output));
-        }
-        self.place(cx, &host).await
+        binary::fetch(cx, &host, &[self.wanted(cx, &host).await?]).await
     }
 
     async fn poll(&self, cx: &Context, handle: &Value) -> Result<Progress, Failure> {
         let host = Host::of(cx)?;
-        match detached::look(cx, &host, handle, WHAT).await? {
-            Unit::Ended(output) if output.ok() => self.place(cx, &host).await,
-            Unit::Ended(output) => Err(failure::classify("curl", &output)),
-            unit => Ok(detached::pending(handle, &host, WHAT, &unit)),
-        }
+        binary::follow(cx, &host, handle, &[self.wanted(cx, &host).await?]).await
     }
 
     async fn clean(&self, cx: &Context) {
@@ -76,67 +51,25 @@ impl Action for Install {
         let host = Host::of(cx)?;
         let path = self.0.binary(&host).await?;
         let Some(Value::Version(old)) = before.get("version") else { return Ok(()) };
-        if version_of(&host, &path).await? != *old {
-            let kept = previous(&path);
-            if version_of(&host, &kept).await? != *old {
-                return Err(Failure::last(format!("{kept} is not {old}"))
-                    .with_hint(format!("put {} {old} into {path} on {} by hand", self.0.name, host.name)));
-            }
-            host.ask(Command::change(["ln", "-f", &kept, &part(&path)])).await?;
-            host.ask(Command::change(["mv", "-f", &part(&path), &path])).await?;
-        }
+        binary::swap_back(&host, &path, old).await?;
         // The new one may still run; what is undone next expects the old one.
         host.ask(Command::change(["systemctl", "restart", "--no-block", self.0.unit(&host)])).await.map(drop)
     }
 }
 
 impl Install {
-    /// Puts what was downloaded in its place, once it is what it says.
-    async fn place(&self, cx: &Context, host: &Host) -> Result<Progress, Failure> {
-        let wanted = self.0.version(cx, "version")?;
-        let path = self.0.binary(host).await?;
-        let part = part(&path);
-        if version_of(host, &path).await? == wanted {
-            // An earlier attempt came so far, and nobody has heard of it.
-            return Ok(Progress::Done(Value::Version(wanted)));
-        }
-        let release = self.0.release(argument::text(cx, "from")?, &wanted, host.node.as_ref());
-        let hashes = host.ask(Command::read(["curl", "-fsSL", "--retry", "3", &release.hashes])).await?;
-        let told = hashes.lines().find_map(|line| {
-            let (hash, file) = line.split_once(char::is_whitespace)?;
-            (file.trim().trim_start_matches('*') == release.asset).then_some(hash)
-        });
-        let found = host.ask(Command::read(["sha256sum", &part]).as_root()).await?;
-        let found = found.split_whitespace().next().unwrap_or_default();
-        if told != Some(found) {
-            let told = told.unwrap_or("nothing");
-            return Err(Failure::transient(format!(
-                "{} is not what its release says: its hash is {found}, and the list says {told}",
-                release.binary
-            )));
-        }
-        host.ask(Command::change(["chmod", "0755", &part])).await?;
-        let says = version_of(host, &part).await?;
-        if says != wanted {
-            return Err(Failure::last(format!("{} says that it is {says}", release.binary)));
-        }
-        host.ask(Command::change(["ln", "-f", &path, &previous(&path)])).await?;
-        host.ask(Command::change(["mv", "-f", &part, &path])).await?;
-        if host.node.as_ref().and_then(|node| node.packages) == Some(PackageManager::Dnf) {
-            // Where SELinux is, systemd may only start what has the label of its place.
-            host.ask(Command::change(["restorecon", "-F", &path])).await?;
-        }
-        Ok(Progress::Done(Value::Version(wanted)))
+    async fn wanted(&self, cx: &Context, host: &Host) -> Result<Binary, Failure> {
+        let version = self.0.version(cx, "version")?;
+        let release = self.0.release(argument::text(cx, "from")?, &version, host);
+        Ok(Binary {
+            path: self.0.binary(host).await?,
+            version,
+            address: release.binary,
+            hashes: release.hashes,
+            asset: release.asset,
+            hasher: "sha256sum",
+        })
     }
-}
-
-/// Where a download is until it is known to be good: on the same disk, so that it can be given the name at once.
-fn part(path: &str) -> String {
-    format!("{path}.kup")
-}
-
-fn previous(path: &str) -> String {
-    format!("{path}.previous")
 }
 
 #[cfg(test)]
@@ -187,7 +120,6 @@ mod tests {
             /usr/local/bin/k3s --version
             systemctl show k3s-agent -p ExecStart
             curl -fsSL --retry 3 --output /usr/local/bin/k3s.kup https://x/v1.34.2%2Bk3s1/k3s
-            systemctl show k3s-agent -p ExecStart
             /usr/local/bin/k3s --version
             curl -fsSL --retry 3 https://x/v1.34.2%2Bk3s1/sha256sum-amd64.txt
             sha256sum /usr/local/bin/k3s.kup

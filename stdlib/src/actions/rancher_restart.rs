@@ -7,9 +7,10 @@ use engine::action::{Action, Check, Context, Progress};
 use engine::event::Failure;
 use engine::port::Command;
 
+use super::binary::version_of;
 use super::failure;
 use super::host::Host;
-use super::rancher::{Maker, version_of};
+use super::rancher::Maker;
 use super::restart_kubelet::{AGAIN, begun, follow, running_version, with_journal};
 use crate::api;
 

@@ -45,6 +45,24 @@ impl Findings {
 /// The action of a verdict.
 pub(super) struct Looks<V>(pub(super) V);
 
+/// The probe of a verb that changes something, as a verb of its own: whether that one will find its way is known before the first step.
+pub(super) struct Foreseen<A>(pub(super) A, pub(super) &'static str);
+
+#[async_trait]
+impl<A: Action> Verdict for Foreseen<A> {
+    fn name(&self) -> &'static str {
+        self.1
+    }
+
+    async fn judge(&self, cx: &Context) -> Result<String, Failure> {
+        Ok(match self.0.check(cx).await? {
+            Check::Done(text) => text,
+            Check::Needs { now, then, .. } if now.is_empty() => format!("can be applied: {then}"),
+            Check::Needs { now, then, .. } => format!("can go from {now} to {then}"),
+        })
+    }
+}
+
 #[async_trait]
 impl<V: Verdict> Action for Looks<V> {
     fn name(&self) -> &'static str {

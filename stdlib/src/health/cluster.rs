@@ -14,7 +14,7 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Api, ListParams};
 
 use super::pod::{causes, not_ready, waiting};
-use super::{Finding, Starts, control_plane, first_hand, node, ready, renewed};
+use super::{Finding, Starts, control_plane, first_hand, node, ready, renewed, rollout};
 use crate::api;
 
 /// What a container waits for that it will not get by itself.
@@ -172,22 +172,7 @@ fn carries(set: &DaemonSet) -> bool {
 
 /// Judges a DaemonSet that the system cannot do without.
 fn rolled_out(set: &DaemonSet) -> Finding {
-    if !carries(set) {
-        return None;
-    }
-    let name = api::full_name(&set.metadata);
-    let status = set.status.as_ref()?;
-    if status.observed_generation < set.metadata.generation {
-        return Some(format!("DaemonSet {name} has not been looked at since it changed"));
-    }
-    let wanted = status.desired_number_scheduled;
-    let by_hand = set.spec.update_strategy.as_ref().is_some_and(|s| s.type_.as_deref() == Some("OnDelete"));
-    let updated = status.updated_number_scheduled.unwrap_or_default();
-    if !by_hand && updated < wanted {
-        return Some(format!("DaemonSet {name}: {updated} of {wanted} pods are updated"));
-    }
-    let available = status.number_available.unwrap_or_default();
-    (available < wanted).then(|| format!("DaemonSet {name}: {available} of {wanted} pods are available"))
+    if carries(set) { rollout::daemon_set(set) } else { None }
 }
 
 /// Judges CoreDNS.

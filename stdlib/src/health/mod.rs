@@ -17,6 +17,7 @@ pub(crate) mod control_plane;
 mod first_hand;
 pub(crate) mod node;
 pub(crate) mod pod;
+pub(crate) mod rollout;
 
 /// What a look has found wrong, in an operator's words; `None` when all is well.
 pub(crate) type Finding = Option<String>;

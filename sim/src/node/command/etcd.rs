@@ -102,7 +102,7 @@ async fn save(process: &Process, path: &str) -> Ended {
         let Answer { code, stdout, stderr } = Answer::no_quorum();
         return Ok(Output { code, stdout, stderr });
     }
-    if !path.starts_with("/var/lib/etcd/") && !process.on(|n| n.beside) {
+    if !path.starts_with("/var/lib/etcd/") && !process.on(|n| n.serves_etcd()) {
         // The container sees only its data folder.
         return Ok(failed(
             1,

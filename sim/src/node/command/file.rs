@@ -2,7 +2,7 @@
 //! same on nodes and on this machine.
 
 use engine::port::Output;
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 
 use crate::node::files::Files;
 use crate::node::process::{failed, said};
@@ -23,6 +23,10 @@ pub(in crate::node) fn run(files: &mut Files, argv: &[&str]) -> Option<Output> {
         }
         ["sha256sum", paths @ ..] => each(files, "sha256sum", paths, |path, content| {
             let hex: String = Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect();
+            format!("{hex}  {path}\n")
+        }),
+        ["sha512sum", paths @ ..] => each(files, "sha512sum", paths, |path, content| {
+            let hex: String = Sha512::digest(content).iter().map(|b| format!("{b:02x}")).collect();
             format!("{hex}  {path}\n")
         }),
         ["tail", "-c", count, path] => {

@@ -2,6 +2,7 @@
 //! as long; what is not known ends with 127, as in a shell.
 
 mod apt;
+mod binary;
 mod crictl;
 mod ctr;
 mod dnf;
@@ -53,6 +54,9 @@ pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFutu
         {
             return ended;
         }
+        if let Some(ended) = binary::run(process, &argv).await {
+            return ended;
+        }
         match argv.as_slice() {
             ["apt-get", args @ ..] => apt::get(process, args).await,
             ["apt-cache", args @ ..] => apt::cache(process, args).await,
@@ -80,7 +84,7 @@ pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFutu
             ["ctr", args @ ..] => ctr::ctr(process, args).await,
             ["crictl", ..] if process.on(|n| n.beside) => Ok(not_found(&["crictl"])),
             ["crictl", args @ ..] => crictl::crictl(process, args).await,
-            [tool @ ("etcdctl" | "etcdutl"), args @ ..] if process.on(|n| n.beside) => {
+            [tool @ ("etcdctl" | "etcdutl"), args @ ..] if process.on(|n| n.serves_etcd()) => {
                 process.busy(20, 60).await?;
                 etcd::tool(process, tool, args).await
             }

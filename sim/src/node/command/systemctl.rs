@@ -6,10 +6,10 @@ use engine::port::Output;
 
 use crate::node::power;
 use crate::node::process::{Ended, Killed, Process, failed, said};
-use crate::node::rancher;
 use crate::node::service;
 use crate::node::unit::UnitState;
 use crate::node::{COMPONENTS, Node, Unit, kubelet, release::Release};
+use crate::node::{binary, rancher};
 use crate::world::World;
 
 /// A unit that ends at once is started again after this time (`RestartSec` of the kubelet's unit).
@@ -33,7 +33,9 @@ pub(super) async fn systemctl(process: &Process, args: &[&str]) -> Ended {
             rancher::restart(process);
             said("")
         }
-        [verb @ ("start" | "stop" | "restart"), "etcd" | "etcd.service"] if process.on(|n| n.beside) => {
+        [verb @ ("start" | "stop" | "restart"), "etcd" | "etcd.service"]
+            if process.on(|n| n.serves_etcd()) =>
+        {
             process.busy(500, 1500).await?;
             if *verb != "start" {
                 process.world(|w| service::set(w, &process.node, false));
@@ -42,6 +44,10 @@ pub(super) async fn systemctl(process: &Process, args: &[&str]) -> Ended {
                 process.busy(1000, 2500).await?;
                 process.world(|w| service::set(w, &process.node, true));
             }
+            said("")
+        }
+        ["restart", "--no-block", unit] | ["restart", unit] if binary::restart(process, &name(unit)) => {
+            process.busy(100, 300).await?;
             said("")
         }
         ["reboot"] => {
@@ -109,6 +115,9 @@ fn properties(world: &World, node: &str, unit: &str) -> Vec<(&'static str, Strin
     if unit == "etcd" {
         return service::properties(world, node);
     }
+    if let Some(properties) = binary::properties(world, node, unit) {
+        return properties;
+    }
     let Some(node) = world.nodes.get(node) else { return Vec::new() };
     let own = rancher::unit(node);
     if unit != own.unwrap_or("kubelet") {
@@ -137,7 +146,8 @@ fn properties(world: &World, node: &str, unit: &str) -> Vec<(&'static str, Strin
         ("ActiveState", active.to_string()),
         ("SubState", sub.to_string()),
         ("ActiveEnterTimestamp", stamp),
-        ("ExecStart", exec_start(own)),
+        ("MainPID", if node.kubelet_active { 804 } else { 0 }.to_string()),
+        ("ExecStart", if node.by_units { binary::exec_start(unit) } else { exec_start(own) }),
     ]
 }
 
@@ -201,7 +211,7 @@ fn restart_kubelet(process: &Process) {
             |w: &World| w.nodes.get(&name).and_then(|n| Release::parse(&n.kubelet_running)).map(|r| r.minor);
         let before = minor(w);
         let runs = kubelet::start(w, &name);
-        let control_plane = w.nodes.get(&name).is_some_and(|n| n.control_plane);
+        let control_plane = w.nodes.get(&name).is_some_and(|n| n.control_plane && !n.by_units);
         if !runs || !control_plane || minor(w) == before {
             return;
         }
@@ -224,6 +234,10 @@ pub(super) fn journalctl(node: &Node, args: &[&str]) -> Output {
     let after = |flag: &str| args.iter().position(|a| *a == flag).and_then(|at| args.get(at + 1));
     let count: usize = after("-n").and_then(|n| n.parse().ok()).unwrap_or(10);
     let own = rancher::unit(node).unwrap_or("kubelet");
+    if let Some(words) = after("-u").and_then(|unit| binary::journal(node, unit.trim_end_matches(".service")))
+    {
+        return said(words);
+    }
     if after("-u").is_none_or(|u| u.trim_end_matches(".service") != own) {
         return said("-- No entries --\n");
     }
