@@ -105,6 +105,7 @@ impl System {
             node: Some(node),
             args: IndexMap::new(),
             long: false,
+            gives: false,
             folder: "/".into(),
             secrets: Arc::new(engine::secret::Secrets::closed()),
         };

@@ -295,6 +295,7 @@ fn context(machine: Machine, args: &[(&str, &str)]) -> Context {
         args: args.iter().map(|(name, text)| (name.to_string(), minor(name, text))).collect(),
         secrets: Arc::new(engine::secret::Secrets::closed()),
         long: false,
+        gives: false,
         folder: ".".into(),
     }
 }

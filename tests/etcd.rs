@@ -204,6 +204,7 @@ async fn perform(
         attempt: 1,
         args: args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
         long: false,
+        gives: false,
         folder: members.folder.path().into(),
         secrets: Arc::new(engine::secret::Secrets::closed()),
     };

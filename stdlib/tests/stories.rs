@@ -65,6 +65,7 @@ impl Story {
             node: self.inventory.nodes.get(node).cloned(),
             args: given.chain([("node".to_string(), Value::Node(node.to_string()))]).collect(),
             long: self.long[verb],
+            gives: false,
             folder: "/story".into(),
             secrets: Arc::new(engine::secret::Secrets::closed()),
         }

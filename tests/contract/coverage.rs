@@ -79,6 +79,7 @@ async fn perform(
         node: step.node.as_ref().and_then(|n| inventory.nodes.get(n).cloned()),
         args: step.args.clone(),
         long: step.long,
+        gives: true,
         folder: "/contract".into(),
         secrets: Arc::new(engine::secret::Secrets::closed()),
     };
