@@ -246,13 +246,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beside_a_cluster_a_member_may_be_a_container_too_and_on_a_control_plane_it_is_nothing_else() {
+    async fn beside_a_cluster_a_member_may_be_a_container_too_and_on_kubeadms_control_plane_it_is_nothing_else() {
         let pod = Scripted::default().says("e1", PID, "MainPID=0\n").says("e1", PS, "abc123\n");
         let said = command(&pod, &beside()).await;
         assert!(said.starts_with("crictl exec abc123 etcdctl --endpoints=https://127.0.0.1:2379 "), "{said}");
         let restarting = host("etcd", "").says("e1", PS, "");
-        let plane = Node { control_plane: true, etcd: true, ..Node::default() };
+        let built = Node { control_plane: true, etcd: true, ..Node::default() };
+        let plane = Node { apiserver: "v1.34.2".parse().ok(), ..built.clone() };
         assert_eq!(command(&restarting, &plane).await, "Nothing");
+        // Where no apiserver is a static pod, etcd is none either.
+        assert!(command(&host("etcd", ""), &built).await.starts_with("etcdctl --endpoints=http"));
         // A host in a plain list, without a cluster and without a container runtime.
         let bare = Node { etcd: true, ..Node::default() };
         assert!(command(&host("etcd", ""), &bare).await.starts_with("etcdctl --endpoints=http"));
