@@ -73,7 +73,7 @@ fn namespaces(world: &mut World) {
 /// Returns the machines that the API knows: hosts of an external etcd it does not, nor a provider's control plane.
 fn shown(world: &World) -> Vec<String> {
     let hidden = world.shape.managed.is_some();
-    let nodes = world.nodes.values().filter(|n| !n.beside && !(hidden && n.control_plane));
+    let nodes = world.nodes.values().filter(|n| !(n.beside || hidden && n.control_plane));
     nodes.map(|n| n.name.clone()).collect()
 }
 

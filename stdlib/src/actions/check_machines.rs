@@ -215,7 +215,7 @@ fn software(node: &Node, kubelet: &Json, to: Minor, findings: &mut Findings) {
         rule.name == name && to >= rule.from && rule.below.as_ref().is_none_or(|below| older(version, below))
     };
     // The gravest rule stands last.
-    if let Some(rule) = TABLE.runtime.iter().filter(old).last() {
+    if let Some(rule) = TABLE.runtime.iter().rfind(old) {
         findings.add(rule.weight == Weight::Refuse, format!("{name} {version}: {}", rule.what));
     }
     if node.cgroup == "v1" && to >= TABLE.cgroup.from && kubelet["failCgroupV1"] != false {
