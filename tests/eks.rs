@@ -231,7 +231,7 @@ impl Shell for Machine {
     }
 }
 
-/// A minute of the provider's takes 100 ms here, and so does kup's waiting for it.
+/// A minute of the provider's takes a second here, and kup does not wait as long between two looks.
 struct Fast;
 
 #[async_trait]
@@ -310,7 +310,7 @@ async fn service(world: &Shared) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_aws_upgrades_a_cluster_by_these_verbs() {
     let Some(aws) = aws() else { return };
-    let cluster = cluster("0+1@v1.33.4-eks", Duration::from_millis(100));
+    let cluster = cluster("0+1@v1.33.4-eks", Duration::from_secs(1));
     let machine = Machine { aws, url: service(&cluster.world).await };
     let cx = |more: &[(&str, &str)]| {
         let args: Vec<(&str, &str)> =

@@ -71,13 +71,6 @@ pub(crate) fn epoch(since: Duration) -> u64 {
     wall(since).as_secs()
 }
 
-/// Writes seconds of the Unix epoch as text.
-pub(crate) fn text(seconds: f64) -> String {
-    let time = Timestamp::from_duration(jiff::SignedDuration::from_secs_f64(seconds))
-        .unwrap_or(Timestamp::UNIX_EPOCH);
-    time.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
-}
-
 /// Writes a time since the start as the API writes a `Time`: whole seconds.
 pub fn stamp(since: Duration) -> String {
     timestamp(since).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
