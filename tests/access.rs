@@ -41,7 +41,7 @@ const JOBS: &[(&str, &[(&str, &str)])] = &[
     ("k3s", &[("target", "v1.34.2+k3s1")]),
     ("kubeadm-config", &[("from", "kubeadm.yaml")]),
     ("kubeadm-hops", &[("target", "v1.34.2")]),
-    ("kubeadm-minor", &[("target", "v1.34.2"), ("addons", "[\"cni.yaml\"]")]),
+    ("kubeadm-minor", &[("target", "v1.34.2"), ("addons", "[cni.yaml]")]),
     ("kubeadm-patch", &[("target", "v1.33.5")]),
     ("node-reboot", &[("always", "true")]),
     ("node-replace", &[("old", "cp2")]),

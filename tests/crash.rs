@@ -67,7 +67,7 @@ const CILIUM: &str = "version = \"v1.33.4\"\ncontrol_plane = 1\n[[pool]]\nname =
     [[release]]\nname = \"cilium\"\nnamespace = \"kube-system\"\nchart = \"cilium-1.17.4\"\n";
 const ADDONS: &[(&str, &str)] = &[
     ("target", "v1.34.2"),
-    ("addons", "[\"/job/cni.yaml\"]"),
+    ("addons", "[/job/cni.yaml]"),
     ("conflicts", "take"),
     (
         "charts",

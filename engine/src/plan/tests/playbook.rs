@@ -35,7 +35,7 @@ fn the_shipped_playbook_becomes_the_official_order() {
     let plan = crate::plan::build(&program, &inventory, &values(&program, &inventory)).expect("a plan");
     expect![[r#"
         Upgrade a kubeadm cluster by one minor version, control plane first
-          target=v1.34.2  batch=10%  snapshots=./snapshots  emptydir=refuse  candidates=refuse  unsaved=refuse
+          target=v1.34.2  batch=10%  snapshots=./snapshots  emptydir=refuse  candidates=refuse  unsaved=refuse  addons=  conflicts=refuse  charts=
 
         node  role           now -> target       steps
         cp1   control plane  v1.33.4 -> v1.34.2  8 of 10
@@ -76,6 +76,9 @@ fn the_shipped_playbook_becomes_the_official_order() {
             ? restart kubelet
             ? uncordon
           ? wait healthy control_plane
+
+        addons
+          nothing
 
         workers
           3 lanes, one at a time, one canary first
