@@ -246,8 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beside_a_cluster_a_member_may_be_a_container_too_and_on_kubeadms_control_plane_it_is_nothing_else()
-     {
+    async fn beside_a_cluster_a_member_may_be_a_container_too_and_on_kubeadms_control_plane_nothing_else() {
         let pod = Scripted::default().says("e1", PID, "MainPID=0\n").says("e1", PS, "abc123\n");
         let said = command(&pod, &beside()).await;
         assert!(said.starts_with("crictl exec abc123 etcdctl --endpoints=https://127.0.0.1:2379 "), "{said}");

@@ -179,16 +179,16 @@ async fn send(
     objects: &[Object],
     definitions: &[Object],
 ) -> Result<(), Failure> {
-    for object in objects {
-        let mut name = object.name.clone();
-        let Some(door) = doors.to(&mut name).await? else {
-            return Err(match definitions.iter().any(|definition| definition.defines(&name)) {
+    for mut object in objects.iter().cloned() {
+        let Some(door) = doors.to(&mut object.name).await? else {
+            let name = &object.name;
+            return Err(match definitions.iter().any(|definition| definition.defines(name)) {
                 // Established is said a moment before it is served by every apiserver.
                 true => Failure::transient(format!("the API does not serve {} yet", name.kind)),
-                false => unknown(&name),
+                false => unknown(name),
             });
         };
-        apply(cx, &door, object, false).await?;
+        apply(cx, &door, &object, false).await?;
     }
     Ok(())
 }
