@@ -275,7 +275,8 @@ impl World {
         let world = sim::world::lock(&self.cluster.world);
         let (mut state, mut begun) = (Vec::new(), Vec::new());
         for node in world.nodes.values() {
-            let api = &inventory.nodes[&node.name];
+            // The control plane of a provider is no node of the cluster.
+            let Some(api) = inventory.nodes.get(&node.name) else { continue };
             let spec = objects.items.iter().find(|o| o.metadata.name.as_ref() == Some(&node.name));
             let spec = spec.and_then(|object| object.spec.clone()).unwrap();
             state.push(format!(
@@ -330,6 +331,7 @@ impl World {
                 format!("{} {command}", node.name)
             }));
         }
+        begun.extend(world.managed.iter().flat_map(|managed| managed.begun()));
         begun.sort();
         (state, begun)
     }

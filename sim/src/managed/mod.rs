@@ -103,6 +103,12 @@ impl Managed {
         Managed { provider, minute: Duration::from_secs(60), parts, operations: Vec::new() }
     }
 
+    /// Returns what was begun, a line an operation, the oldest first: what it was for, and the version.
+    pub fn begun(&self) -> Vec<String> {
+        let line = |op: &Operation| format!("provider upgrades `{}` to {}", op.part, op.to);
+        self.operations.iter().map(line).collect()
+    }
+
     /// Returns the operation that goes on, if any, of a part.
     pub(crate) fn running(&self, part: &str) -> Option<&Operation> {
         self.operations.iter().rev().find(|op| op.part == part && op.state == State::Running)
