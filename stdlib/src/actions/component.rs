@@ -135,7 +135,7 @@ pub(super) async fn unwell(host: &Host, component: &Component, state: &State) ->
     let Component { name, scheme, port: (flag, port), path } = component;
     let given = |flag: &str| {
         let words = state.argv.split("argv[]=").nth(1).unwrap_or_default().split_whitespace();
-        words.filter_map(|word| word.strip_prefix(flag)).next_back().map(str::to_string)
+        words.rev().find_map(|word| word.strip_prefix(flag)).map(str::to_string)
     };
     let port = given(flag).unwrap_or_else(|| port.to_string());
     let address = match given("--bind-address=").as_deref() {

@@ -119,8 +119,8 @@ mod tests {
         assert!(version(&RKE2, "v1.34.2+k3s1").unwrap_err().contains("v1.34.2+rke2r1"));
     }
 
-    #[test]
-    fn each_kind_of_processor_has_files_of_its_own() {
+    #[tokio::test]
+    async fn each_kind_of_processor_has_files_of_its_own() {
         let bench = Bench::default();
         let mut arm = Host::of(&bench.step(&[])).unwrap();
         let amd = arm.clone();
