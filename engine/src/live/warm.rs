@@ -58,11 +58,14 @@ impl Warm {
         let (output, mut errors) = self.ask(&line).await?;
         let before = format!("\n{} ", self.mark);
         let lost = || Broken::Lost("no exit code".to_string());
-        let at = errors.windows(before.len()).position(|w| w == before.as_bytes()).ok_or_else(lost)?;
-        let digits = errors[at + before.len()..].iter().take_while(|b| b.is_ascii_digit());
-        let code = String::from_utf8_lossy(&digits.copied().collect::<Vec<u8>>()).parse();
-        errors.truncate(at);
-        Ok((code.map_err(|_| lost())?, output, errors))
+        let find = |text: &[u8], part: &[u8]| text.windows(part.len()).position(|w| w == part);
+        let at = find(&errors, before.as_bytes()).ok_or_else(lost)?;
+        // Who was left behind may go on to complain: that belongs to this command too.
+        let behind = errors.split_off(at).split_off(before.len());
+        let end = find(&behind, b"\n").ok_or_else(lost)?;
+        let code = std::str::from_utf8(&behind[..end]).ok().and_then(|code| code.parse().ok());
+        errors.extend_from_slice(&behind[end + 1..]);
+        Ok((code.ok_or_else(lost)?, output, errors))
     }
 
     /// Feeds a line, and returns what was printed and complained until both streams have their end.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::argument;
-use super::check_release::Weight;
+use super::check_bad_releases::Weight;
 use super::configuration;
 use super::facts::{self, Facts, Look, TIME};
 use super::verdict::{Findings, Verdict};

@@ -9,6 +9,7 @@ mod aks;
 mod apply_manifest;
 mod certs_renew;
 mod check_addons;
+mod check_bad_releases;
 mod check_certificate_requests;
 mod check_certificates;
 mod check_components;
@@ -22,7 +23,6 @@ mod check_manifests;
 mod check_nodes_ready;
 mod check_packages;
 mod check_rancher;
-mod check_release;
 mod check_removed_apis;
 mod check_rollback;
 mod check_single_points;
@@ -112,7 +112,7 @@ pub(crate) fn all() -> Actions {
         Arc::new(verdict::Looks(check_manifests::CheckManifests)),
         Arc::new(verdict::Looks(check_nodes_ready::CheckNodesReady)),
         Arc::new(verdict::Looks(check_packages::CheckPackages)),
-        Arc::new(verdict::Looks(check_release::CheckRelease)),
+        Arc::new(verdict::Looks(check_bad_releases::CheckBadReleases)),
         Arc::new(verdict::Looks(check_removed_apis::CheckRemovedApis)),
         Arc::new(verdict::Looks(check_rollback::CheckRollback)),
         Arc::new(verdict::Looks(check_single_points::CheckSinglePoints)),

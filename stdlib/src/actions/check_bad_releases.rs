@@ -1,4 +1,4 @@
-//! `check release`: the target is none of the releases that somebody wished not to have chosen.
+//! `check bad releases`: the target is none of the releases that somebody wished not to have chosen.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use super::verdict::{Findings, Verdict};
 use crate::release::Dated;
 
 /// The verb.
-pub(super) struct CheckRelease;
+pub(super) struct CheckBadReleases;
 
 #[derive(Deserialize)]
 struct Table {
@@ -55,9 +55,9 @@ fn version<'de, D: Deserializer<'de>>(from: D) -> Result<Version, D::Error> {
 }
 
 #[async_trait]
-impl Verdict for CheckRelease {
+impl Verdict for CheckBadReleases {
     fn name(&self) -> &'static str {
-        "check release"
+        "check bad releases"
     }
 
     async fn judge(&self, cx: &Context) -> Result<String, Failure> {
