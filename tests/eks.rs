@@ -289,7 +289,8 @@ fn context(machine: Machine, args: &[(&str, &str)]) -> Context {
         ports: Ports { kube: None, shells: Arc::new(machine), clock: Arc::new(Fast), web: None },
         inventory: Arc::default(),
         run: "r1".into(),
-        key: "eks".into(),
+        // Each step has its own, and by it names what it asks for.
+        key: args.iter().map(|(_, value)| *value).collect::<Vec<_>>().join("/"),
         attempt: 1,
         node: None,
         args: args.iter().map(|(name, text)| (name.to_string(), minor(name, text))).collect(),
