@@ -539,8 +539,10 @@ impl World {
     /// Lets the run come to an end, whatever end.
     fn run(&mut self, first: Input, trouble: bool) {
         let mut kills = if trouble { self.dice.roll(3) } else { 0 };
-        // Who retries one step leaves the others as they are.
-        self.disturbed = matches!(first, Input::Retry { .. });
+        // Who retries one step leaves the others as they are, and what an abort left half made stays where a way
+        // back ends before it.
+        let aborted = self.machine.state().is_aborted();
+        self.disturbed = aborted || matches!(first, Input::Retry { .. });
         for window in 0..WINDOWS.len() {
             let told = self.clock(window, false);
             assert!(self.put(told, false));
