@@ -132,7 +132,7 @@ impl Fleet {
         }
         let host_key = done(fs::read_to_string(fleet.path("keys/host.pub")));
         let (mut config, mut known, mut toml) = (String::new(), String::new(), String::new());
-        let (mut ini, mut pyinfra) = (String::from("[all]\n"), Vec::new());
+        let mut ini = String::from("[all]\n");
         let key = fleet.at("keys/user");
         for (n, host) in Work::W2.groups().concat().iter().enumerate() {
             let port = done(done(TcpListener::bind("127.0.0.1:0")).local_addr()).port();
@@ -142,7 +142,6 @@ impl Fleet {
             let role = if n < CONTROL_PLANES { "control-plane" } else { "worker" };
             toml += &format!("[[host]]\nname = \"{host}\"\nroles = [\"{role}\"]\n");
             ini += &format!("{host}\n");
-            pyinfra.push(host.clone());
             while TcpStream::connect(("127.0.0.1", port)).is_err() {
                 thread::sleep(Duration::from_millis(20));
             }
@@ -168,7 +167,7 @@ impl Fleet {
             done(fs::write(fleet.path(&format!("work/{}.kup", work.name())), work.playbook()));
             fleet.write_script(work);
             fleet.write_ansible(work);
-            fleet.write_pyinfra(work, &pyinfra);
+            fleet.write_pyinfra(work);
         }
         fleet
     }
@@ -301,7 +300,7 @@ impl Fleet {
         done(fs::write(self.path(&format!("work/{}.yml", work.name())), plays));
     }
 
-    fn write_pyinfra(&self, work: Work, hosts: &[String]) {
+    fn write_pyinfra(&self, work: Work) {
         let data = format!(
             "_d = {{'ssh_config_file': '{}', 'ssh_known_hosts_file': '{}', 'ssh_strict_host_key_checking': 'yes', 'ssh_key': '{}', \
              'ssh_allow_agent': False, 'ssh_look_for_keys': False}}\n",
@@ -310,7 +309,7 @@ impl Fleet {
             self.at("keys/user")
         );
         let list = |of: &[String]| of.iter().map(|h| format!("('{h}', _d)")).collect::<Vec<_>>().join(", ");
-        let mut inventory = data + &format!("everyone = [{}]\n", list(hosts));
+        let mut inventory = data;
         for (n, group) in work.groups().iter().enumerate() {
             inventory += &format!("group{n} = [{}]\n", list(group));
         }

@@ -102,12 +102,9 @@ pub(crate) async fn prepare(
     })?;
     let origins = values::origins(&text.program, &given).into_iter();
     plan.origins = origins.map(|(name, origin)| (name, origin.to_string())).collect();
-    let plan = Arc::new(plan);
     let beside = folder_of(&target.file)?;
     let shared = Arc::new(inventory.clone());
-    let probes = run::probe(&plan, &stdlib::actions(), &looking, &shared, &beside).await;
-    let mut plan = Arc::unwrap_or_clone(plan);
-    plan::forecast(&mut plan, &probes);
+    let (plan, probes) = run::foresee(plan, &stdlib::actions(), &looking, &shared, &beside).await;
     let (blockers, unasked) = failed(&plan, &probes);
     let hash = plan::digest(&plan);
     Ok(Prepared { plan, hash, inventory, ports, beside, blockers, unasked })

@@ -95,10 +95,8 @@ async fn prepared(test: &Test, ports: &Ports, hosts: &[Host]) -> Result<Prepared
         said: found.iter().map(|d| d.message.clone()).collect(),
         codes: found.iter().map(|d| d.code).collect(),
     })?;
-    let (plan, shared) = (Arc::new(plan), Arc::new(inventory.clone()));
-    let probes = run::probe(&plan, &stdlib::actions(), &looking, &shared, beside(test)).await;
-    let mut plan = Arc::unwrap_or_clone(plan);
-    plan::forecast(&mut plan, &probes);
+    let shared = Arc::new(inventory.clone());
+    let (plan, probes) = run::foresee(plan, &stdlib::actions(), &looking, &shared, beside(test)).await;
     let blockers = blockers(&plan, &probes);
     Ok(Prepared { plan, inventory, blockers })
 }

@@ -297,9 +297,8 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
     let plan = plan::build(&program, &inventory, &values).unwrap_or_else(|e| panic!("{name}: {e:?}"));
     let folder = here.path().to_path_buf();
     std::fs::write(here.path().join("s.db"), snapshot()).unwrap();
-    let mut plan = Arc::new(plan);
-    let probes = run::probe(&plan, &stdlib::actions(), &looking, &inventory, &folder).await;
-    plan::forecast(Arc::make_mut(&mut plan), &probes);
+    let (plan, _) = run::foresee(plan, &stdlib::actions(), &looking, &inventory, &folder).await;
+    let plan = Arc::new(plan);
     let who = Who { host: "laptop".into(), user: "ann".into() };
     let lock = Lock::acquire(&ports, here.path(), &inventory.cluster, "run", &who).await.unwrap();
     let (people, wanted) = mpsc::channel(64);

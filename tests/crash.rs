@@ -163,15 +163,13 @@ impl World {
         let given = job.given.iter().map(|(name, value)| (name.to_string(), inputs::Given::set(*value)));
         let given: IndexMap<_, _> = given.collect();
         let values = inputs::resolve(program, &given, &inventory).unwrap();
-        let plan = Arc::new(plan::build(program, &inventory, &values).unwrap());
+        let plan = plan::build(program, &inventory, &values).unwrap();
         let folder = Path::new("/job").to_path_buf();
         ports.shells.here().write("/job/c.yaml", CONFIGURATION.as_bytes(), 0o600).await.unwrap();
         let cni = include_str!("trials/kube-flannel.yaml");
         ports.shells.here().write("/job/cni.yaml", cni.as_bytes(), 0o600).await.unwrap();
         let shared = Arc::new(inventory.clone());
-        let probes = run::probe(&plan, &stdlib::actions(), &looking, &shared, &folder).await;
-        let mut plan = Arc::unwrap_or_clone(plan);
-        plan::forecast(&mut plan, &probes);
+        let (plan, _) = run::foresee(plan, &stdlib::actions(), &looking, &shared, &folder).await;
         let digest = plan::digest(&plan);
         World { cluster, ports, stored: Stored { digest, folder, plan, inventory } }
     }

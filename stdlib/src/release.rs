@@ -86,6 +86,23 @@ impl Dated {
     }
 }
 
+/// Whether a fact of a table forbids an upgrade.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Weight {
+    /// It does.
+    Refuse,
+    /// It is worth knowing.
+    Note,
+}
+
+/// Returns the numbers that any release begins with: those of `v1.7.27~ds1` are 1, 7 and 27.
+pub(crate) fn numbers(release: &str) -> Vec<u32> {
+    let release = release.trim_start_matches('v');
+    let head = release.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();
+    head.split('.').map_while(|number| number.parse().ok()).collect()
+}
+
 /// Reads a minor release such as `v1.34`.
 pub(crate) fn minor<'de, D: Deserializer<'de>>(from: D) -> Result<Minor, D::Error> {
     String::deserialize(from)?.parse().map_err(serde::de::Error::custom)

@@ -122,6 +122,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
+    use crate::port::{BEGUN, ENDED, NEVER};
 
     fn check(command: Command, is_root: bool, expected: Expect) {
         expected
@@ -155,6 +156,13 @@ mod tests {
             { { (export LC_ALL=C; exec cat 'a b') < /dev/null 2>&3 3>&- 4>&-; printf '\nMARK %d\n' $? >&3; } | cat >&4 3>&-; } 3>&1 | cat >&2 4>&-; printf '\nMARK end\n'; printf '\nMARK end\n' >&2
         "#]]
         .assert_eq(&fed(&words, "MARK").unwrap());
+    }
+
+    #[test]
+    fn the_script_on_a_node_and_the_shells_of_others_write_the_same_words() {
+        for (word, what) in [(BEGUN, "echo W > "), (ENDED, "echo W > "), (NEVER, "!= W ]")] {
+            assert!(ONCE.contains(&what.replace('W', word)), "{word}");
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ use crate::plan::StepId;
 use crate::port::Ports;
 use crate::secret::Secrets;
 
-pub use self::probe::probe;
+pub use self::probe::{foresee, probe};
 use self::task::{Arguments, Performer};
 use self::window::Windows;
 

@@ -15,7 +15,7 @@ use super::task::Performer;
 use crate::action::Actions;
 use crate::event::Failure;
 use crate::inventory::Inventory;
-use crate::plan::{Plan, Probe, Step, StepId};
+use crate::plan::{Plan, Probe, Step, StepId, forecast};
 use crate::port::Ports;
 use crate::secret::Secrets;
 
@@ -80,6 +80,21 @@ pub async fn probe(
     }
     answers.extend(waiting.collect::<Vec<_>>().await);
     answers
+}
+
+/// Asks all that can be asked, and writes into each step of the plan whether it has work.
+pub async fn foresee(
+    plan: Plan,
+    actions: &Actions,
+    ports: &Ports,
+    inventory: &Arc<Inventory>,
+    folder: &Path,
+) -> (Plan, HashMap<StepId, Probe>) {
+    let asked = Arc::new(plan);
+    let probes = probe(&asked, actions, ports, inventory, folder).await;
+    let mut plan = Arc::unwrap_or_clone(asked);
+    forecast(&mut plan, &probes);
+    (plan, probes)
 }
 
 /// Returns whether a step's look says something before the run. What only reads is asked in its turn,

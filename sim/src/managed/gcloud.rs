@@ -17,10 +17,10 @@ pub(crate) fn gcloud(world: &mut World, args: &[&str]) -> Output {
     let given = flags(args);
     match args {
         ["container", "clusters", "describe", name, ..] => {
-            found(world, name).unwrap_or_else(|| print(&cluster(world)))
+            missing(name).unwrap_or_else(|| print(&cluster(world)))
         }
         ["container", "clusters", "upgrade", name, ..] => {
-            found(world, name).unwrap_or_else(|| upgrade(world, &given))
+            missing(name).unwrap_or_else(|| upgrade(world, &given))
         }
         ["container", "operations", "list", ..] => {
             let operations =
@@ -49,7 +49,8 @@ pub(crate) fn gcloud(world: &mut World, args: &[&str]) -> Output {
     }
 }
 
-fn found(_: &World, name: &str) -> Option<Output> {
+/// Says of a cluster that it is not there, if it is not.
+fn missing(name: &str) -> Option<Output> {
     let text = format!(
         "ResponseError: code=404, message=Not found: projects/p/locations/europe-west3/clusters/{name}."
     );

@@ -4,32 +4,29 @@
 //! <https://learn.microsoft.com/en-us/cli/azure/aks#az-aks-upgrade>, <https://learn.microsoft.com/en-us/cli/azure/aks/nodepool>
 
 use async_trait::async_trait;
-use dsl::value::Version;
 use engine::action::Context;
 use engine::event::Failure;
 use serde_json::Value as Json;
 
 use super::argument;
-use super::managed::{Managed, Operation, Seen, ask, order, text};
+use super::check_version_skew::lag;
+use super::managed::{Managed, Operation, Seen, ask, order, target, text, version};
 use super::verdict::{Findings, Verdict};
 
 /// `check aks`: the cluster is well and may be brought to a version.
 pub(super) struct CheckAks;
 
-/// `aks upgrade control plane`
-pub(super) struct ControlPlane;
-
-/// `aks upgrade node pool`
-pub(super) struct NodePool;
+/// `aks upgrade control plane`, `aks upgrade node pool`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The control plane.
+    ControlPlane,
+    /// The pool that the step names.
+    NodePool,
+}
 
 /// What the id of an operation stands for here.
 const BY_STATE: &str = "by its state";
-
-fn target(cx: &Context) -> Result<(Version, String), Failure> {
-    let version = argument::version(cx, "to")?;
-    let text = version.to_string().trim_start_matches('v').to_string();
-    Ok((version, text))
-}
 
 async fn show(cx: &Context) -> Result<Json, Failure> {
     let (group, cluster) = (argument::text(cx, "group")?, argument::text(cx, "cluster")?);
@@ -54,10 +51,6 @@ async fn show_pool(cx: &Context) -> Result<Json, Failure> {
         "json",
     ];
     ask(cx, &argv).await
-}
-
-fn version(text: &str) -> Option<Version> {
-    format!("v{text}").parse().ok()
 }
 
 #[async_trait]
@@ -91,9 +84,8 @@ impl Verdict for CheckAks {
             if state == "Failed" {
                 findings.add(true, format!("node pool {name} is {state}"));
             }
-            // A control plane may be three minors ahead of its pools since 1.28, as Kubernetes has it.
-            if let Some(version) =
-                version(text(pool, "/currentOrchestratorVersion")).filter(|v| v.minor + 3 < to.minor)
+            if let Some(version) = version(text(pool, "/currentOrchestratorVersion"))
+                .filter(|version| version.minor + lag(version.minor()) < to.minor)
             {
                 findings
                     .add(true, format!("node pool {name} has {version}, too old for {to}: upgrade it first"));
@@ -117,82 +109,62 @@ fn judge(what: &str, state: &str) -> Operation {
     }
 }
 
-fn goes_on(state: &str) -> Option<String> {
-    (state == "Upgrading").then(|| BY_STATE.to_string())
+impl Part {
+    /// Returns what the provider shows of it.
+    async fn show(self, cx: &Context) -> Result<Json, Failure> {
+        match self {
+            Part::ControlPlane => show(cx).await,
+            Part::NodePool => show_pool(cx).await,
+        }
+    }
 }
 
 #[async_trait]
-impl Managed for ControlPlane {
+impl Managed for Part {
     fn name(&self) -> &'static str {
-        "aks upgrade control plane"
+        match self {
+            Part::ControlPlane => "aks upgrade control plane",
+            Part::NodePool => "aks upgrade node pool",
+        }
     }
 
     async fn versions(&self, cx: &Context) -> Result<Seen, Failure> {
-        let cluster = show(cx).await?;
-        let now = text(&cluster, "/currentKubernetesVersion").to_string();
+        let place = match self {
+            Part::ControlPlane => "/currentKubernetesVersion",
+            Part::NodePool => "/currentOrchestratorVersion",
+        };
+        let now = text(&self.show(cx).await?, place).to_string();
         Ok(Seen { now, wanted: target(cx)?.1, settled: String::new() })
     }
 
     async fn running(&self, cx: &Context) -> Result<Option<String>, Failure> {
-        Ok(goes_on(text(&show(cx).await?, "/provisioningState")))
+        let is_running = text(&self.show(cx).await?, "/provisioningState") == "Upgrading";
+        Ok(is_running.then(|| BY_STATE.to_string()))
     }
 
     async fn begin(&self, cx: &Context) -> Result<String, Failure> {
         let (group, cluster, (_, to)) =
             (argument::text(cx, "group")?, argument::text(cx, "cluster")?, target(cx)?);
-        let mut argv = vec![
-            "az",
-            "aks",
-            "upgrade",
-            "--resource-group",
-            group,
-            "--name",
-            cluster,
-            "--kubernetes-version",
-            &to,
-        ];
-        argv.extend(["--control-plane-only", "--yes", "--no-wait", "--output", "json"]);
-        order(cx, &argv).await?;
+        let version = ["--kubernetes-version", to.as_str()];
+        let (verb, which, only) = match self {
+            Part::ControlPlane => (&["upgrade"][..], vec!["--name", cluster], &["--control-plane-only"][..]),
+            Part::NodePool => {
+                let pool = argument::text(cx, "pool")?;
+                (&["nodepool", "upgrade"][..], vec!["--cluster-name", cluster, "--name", pool], &[][..])
+            }
+        };
+        let head = [&["az", "aks"], verb, &["--resource-group", group]].concat();
+        let tail = [only, &["--yes", "--no-wait", "--output", "json"]].concat();
+        order(cx, &[head, which, version.to_vec(), tail].concat()).await?;
         Ok(BY_STATE.to_string())
     }
 
     async fn follow(&self, cx: &Context, _: &str) -> Result<Operation, Failure> {
-        let cluster = show(cx).await?;
-        Ok(judge("the cluster", text(&cluster, "/provisioningState")))
-    }
-}
-
-#[async_trait]
-impl Managed for NodePool {
-    fn name(&self) -> &'static str {
-        "aks upgrade node pool"
-    }
-
-    async fn versions(&self, cx: &Context) -> Result<Seen, Failure> {
-        let pool = show_pool(cx).await?;
-        let now = text(&pool, "/currentOrchestratorVersion").to_string();
-        Ok(Seen { now, wanted: target(cx)?.1, settled: String::new() })
-    }
-
-    async fn running(&self, cx: &Context) -> Result<Option<String>, Failure> {
-        Ok(goes_on(text(&show_pool(cx).await?, "/provisioningState")))
-    }
-
-    async fn begin(&self, cx: &Context) -> Result<String, Failure> {
-        let (group, cluster, (_, to)) =
-            (argument::text(cx, "group")?, argument::text(cx, "cluster")?, target(cx)?);
-        let pool = argument::text(cx, "pool")?;
-        let mut argv =
-            vec!["az", "aks", "nodepool", "upgrade", "--resource-group", group, "--cluster-name", cluster];
-        argv.extend(["--name", pool, "--kubernetes-version", &to, "--yes", "--no-wait", "--output", "json"]);
-        order(cx, &argv).await?;
-        Ok(BY_STATE.to_string())
-    }
-
-    async fn follow(&self, cx: &Context, _: &str) -> Result<Operation, Failure> {
-        let pool = show_pool(cx).await?;
-        let name = argument::text(cx, "pool")?;
-        Ok(judge(&format!("node pool {name}"), text(&pool, "/provisioningState")))
+        let what = match self {
+            Part::ControlPlane => "the cluster".to_string(),
+            Part::NodePool => format!("node pool {}", argument::text(cx, "pool")?),
+        };
+        Ok(judge(&what, text(&self.show(cx).await?, "/provisioningState")))
     }
 }
 
@@ -226,7 +198,7 @@ mod tests {
             .says(BEGIN, "")
             .says(SHOW, &cluster("1.33.4", "Upgrading", "1.33.4"))
             .says(SHOW, &cluster("1.34.2", "Succeeded", "1.33.4"));
-        assert_eq!(perform(&Upgrade(ControlPlane), &step(&bench)).await, Ok(Value::None));
+        assert_eq!(perform(&Upgrade(Part::ControlPlane), &step(&bench)).await, Ok(Value::None));
     }
 
     #[tokio::test]
@@ -235,7 +207,7 @@ mod tests {
             .says(SHOW, &cluster("1.33.4", "Upgrading", "1.33.4"))
             .says(SHOW, &cluster("1.33.4", "Upgrading", "1.33.4"))
             .says(SHOW, &cluster("1.33.4", "Failed", "1.33.4"));
-        let failure = perform(&Upgrade(ControlPlane), &step(&bench)).await.unwrap_err();
+        let failure = perform(&Upgrade(Part::ControlPlane), &step(&bench)).await.unwrap_err();
         assert_eq!(failure.message, "the cluster is Failed");
         assert!(!bench.sent().contains("az aks upgrade"));
     }

@@ -65,11 +65,15 @@ pub(super) async fn version_of(host: &Host, path: &str) -> Result<Version, Failu
     })
 }
 
+/// Returns the path of the program in what systemd says of `ExecStart`.
+pub(super) fn exec_path(said: &str) -> Option<&str> {
+    said.split("path=").nth(1).and_then(|rest| rest.split([' ', ';']).next())
+}
+
 /// Returns where the binary of a unit lies; `name` is what its file is called.
 pub(super) async fn of_unit(host: &Host, unit: &str, name: &str) -> Result<String, Failure> {
     let said = host.ask(Command::read(["systemctl", "show", unit, "-p", "ExecStart"])).await?;
-    let path = said.split("path=").nth(1).and_then(|rest| rest.split([' ', ';']).next());
-    match path.filter(|path| path.starts_with('/') && path.ends_with(name)) {
+    match exec_path(&said).filter(|path| path.starts_with('/') && path.ends_with(name)) {
         Some(path) => Ok(path.to_string()),
         None => Err(Failure::last(format!("{} has no unit {unit} that runs {name}", host.name)).with_hint(
             format!(

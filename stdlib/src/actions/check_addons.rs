@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::argument;
 use super::verdict::{Findings, Verdict};
 use crate::api;
-use crate::release::{Dated, minor};
+use crate::release::{Dated, minor, numbers};
 
 /// The verb.
 pub(super) struct CheckAddons;
@@ -130,10 +130,6 @@ impl Addon {
         (to < from || to > until)
             .then(|| format!("{name} {release} is tested with {from} to {until}, not with {to}"))
     }
-}
-
-fn numbers(release: &str) -> Vec<u32> {
-    release.split(['.', '-', '+']).map_while(|number| number.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::argument;
 use super::verdict::{Findings, Verdict};
-use crate::release::Dated;
+use crate::release::{Dated, Weight};
 
 /// The verb.
 pub(super) struct CheckBadReleases;
@@ -32,16 +32,6 @@ struct Bad {
     weight: Weight,
     what: String,
     source: String,
-}
-
-/// Whether a fact of a table forbids an upgrade.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Weight {
-    /// It does.
-    Refuse,
-    /// It is worth knowing.
-    Note,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {

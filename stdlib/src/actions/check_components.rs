@@ -4,15 +4,11 @@
 use async_trait::async_trait;
 use engine::action::Context;
 use engine::event::Failure;
-use futures::StreamExt;
 
 use super::component::{others, path_of, release, units};
-use super::host::Host;
+use super::host::everywhere;
 use super::verdict::Verdict;
 use super::{argument, binary};
-
-/// How many nodes are asked at once.
-const AT_ONCE: usize = 32;
 
 /// `check binaries`.
 pub(super) struct CheckBinaries;
@@ -25,16 +21,15 @@ impl Verdict for CheckBinaries {
 
     async fn judge(&self, cx: &Context) -> Result<String, Failure> {
         let version = argument::version(cx, "version")?;
-        let count = everywhere(cx, |host| async move {
+        let nodes = everywhere(cx, |host| async move {
             for name in units(&host) {
                 let binary = release(cx, &host, name, path_of(&host, name).await?)?;
                 binary::reaches(&host, &binary.address, "kubernetes").await?;
             }
-            Ok(Vec::new())
+            Ok(())
         })
-        .await?
-        .0;
-        Ok(format!("{count} nodes reach {version}"))
+        .await?;
+        Ok(format!("{} nodes reach {version}", nodes.len()))
     }
 }
 
@@ -49,26 +44,12 @@ impl Verdict for CheckComponents {
 
     async fn judge(&self, cx: &Context) -> Result<String, Failure> {
         let wanted = argument::version(cx, "are")?;
-        let (count, others) = everywhere(cx, |host| others(host, wanted.clone())).await?;
+        let nodes = everywhere(cx, |host| others(host, wanted.clone())).await?;
+        let others = nodes.concat();
         if others.is_empty() {
-            return Ok(format!("the components of {count} nodes are {wanted}"));
+            return Ok(format!("the components of {} nodes are {wanted}", nodes.len()));
         }
         Err(Failure::last(format!("not {wanted}: {}", others.join(", ")))
             .with_hint("`kup plan` shows what is left to do"))
     }
-}
-
-/// Asks every node, many at once; returns how many there are, and all that they said.
-async fn everywhere<F: Future<Output = Result<Vec<String>, Failure>>>(
-    cx: &Context,
-    ask: impl Fn(Host) -> F,
-) -> Result<(usize, Vec<String>), Failure> {
-    let hosts: Vec<Host> =
-        cx.inventory.nodes.values().filter(|node| !node.beside).map(|node| Host::named(cx, node)).collect();
-    let count = hosts.len();
-    let asked: Vec<_> = hosts.into_iter().map(ask).collect();
-    let answers: Vec<Result<Vec<String>, Failure>> =
-        futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
-    let said = answers.into_iter().collect::<Result<Vec<_>, Failure>>()?;
-    Ok((count, said.into_iter().flatten().collect()))
 }

@@ -78,7 +78,7 @@ impl Verdict for CheckFlags {
     async fn judge(&self, cx: &Context) -> Result<String, Failure> {
         let to = argument::minor(cx, "to")?;
         let looks: Vec<Look> = KUBELET.into_iter().chain(MANIFESTS).collect();
-        let control_planes = cx.inventory.nodes.values().filter(|node| node.control_plane && !node.beside);
+        let control_planes = facts::control_planes(cx);
         let workers = cx.inventory.nodes.values().filter(|node| !node.control_plane && !node.beside);
         let (mut all, workers) = futures::try_join!(
             facts::gather(cx, control_planes, &looks),

@@ -13,11 +13,10 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::argument;
-use super::check_bad_releases::Weight;
 use super::configuration;
 use super::facts::{self, Facts, Look, TIME};
 use super::verdict::{Findings, Verdict};
-use crate::release::{Dated, minor};
+use crate::release::{Dated, Weight, minor, numbers};
 
 /// The verb.
 pub(super) struct CheckMachines;
@@ -235,11 +234,7 @@ fn software(node: &Node, kubelet: &Json, to: Minor, findings: &mut Findings) {
 
 /// Compares the numbers of two versions; what is no version is not older.
 fn older(version: &str, than: &str) -> bool {
-    let numbers = |text: &str| -> Vec<u32> {
-        let head = text.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();
-        head.split('.').map_while(|number| number.parse().ok()).collect()
-    };
-    let version = numbers(version.trim_start_matches('v'));
+    let version = numbers(version);
     !version.is_empty() && version < numbers(than)
 }
 

@@ -47,7 +47,7 @@ impl Verdict for CheckManifests {
         let lost = cx.args.get("lost").and_then(Value::as_text) != Some("allow");
         let kept = CLUSTER.read(&api::client(&cx.ports)?).await?;
         let looks: Vec<Look> = MANIFESTS.into_iter().chain([FOLDER]).collect();
-        let nodes = cx.inventory.nodes.values().filter(|node| node.control_plane && !node.beside);
+        let nodes = facts::control_planes(cx);
         let all = facts::gather(cx, nodes, &looks).await?;
         let mut findings = Findings::default();
         for facts in &all {

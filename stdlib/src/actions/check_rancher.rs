@@ -5,18 +5,14 @@ use async_trait::async_trait;
 use dsl::value::Value;
 use engine::action::Context;
 use engine::event::Failure;
-use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
 
-use super::host::Host;
+use super::host::everywhere;
 use super::rancher::Maker;
 use super::verdict::Verdict;
 use super::{argument, binary};
 use crate::api;
-
-/// How many nodes are asked at once.
-const AT_ONCE: usize = 32;
 
 /// The verb.
 pub(super) struct CheckRancher(pub(super) &'static Maker, pub(super) &'static str);
@@ -30,19 +26,15 @@ impl Verdict for CheckRancher {
     async fn judge(&self, cx: &Context) -> Result<String, Failure> {
         let version = self.0.version(cx, "version")?;
         let from = argument::text(cx, "from")?;
-        let nodes = cx.inventory.nodes.values().filter(|node| !node.beside);
-        let hosts: Vec<Host> = nodes.map(|node| Host::named(cx, node)).collect();
-        let asked = hosts.iter().map(|host| async {
-            self.0.binary(host).await?;
-            let release = self.0.release(from, &version, host);
-            binary::reaches(host, &release.binary, self.0.name).await
+        let wanted = &version;
+        let nodes = everywhere(cx, |host| async move {
+            self.0.binary(&host).await?;
+            let release = self.0.release(from, wanted, &host);
+            binary::reaches(&host, &release.binary, self.0.name).await
         });
-        let asked: Vec<_> = asked.collect();
-        let answers: Vec<Result<(), Failure>> =
-            futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
-        answers.into_iter().collect::<Result<Vec<()>, Failure>>()?;
+        let nodes = nodes.await?;
         let store = datastore(cx, self.0).await?;
-        Ok(format!("{} nodes reach {version}; {store}", hosts.len()))
+        Ok(format!("{} nodes reach {version}; {store}", nodes.len()))
     }
 }
 

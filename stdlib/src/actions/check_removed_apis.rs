@@ -43,7 +43,7 @@ impl Verdict for CheckRemovedApis {
         let refuse = cx.args.get("used").and_then(Value::as_text) != Some("allow");
         let kube = api::client(&cx.ports)?;
         let mut findings = Findings::default();
-        let control_planes = cx.inventory.nodes.values().filter(|node| node.control_plane && !node.beside);
+        let control_planes = facts::control_planes(cx);
         let apiservers = facts::gather(cx, control_planes, &[METRICS]).await?;
         for facts in &apiservers {
             asked_for(facts, to, cx.ports.clock.wall().as_secs_f64(), refuse, &mut findings);

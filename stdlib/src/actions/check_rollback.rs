@@ -58,7 +58,7 @@ fn kubelets(cluster: &Inventory, to: &Version) -> Result<String, Failure> {
         return Err(Failure::last(format!("{to} is newer than the oldest apiserver, which is {oldest}"))
             .with_hint("a kubelet is never newer than an apiserver: name an older version"));
     }
-    let allowed = lag(to);
+    let allowed = lag(to.minor());
     if to.major != newest.major || newest.minor - to.minor > allowed {
         return Err(Failure::last(format!("{to} is too old for the apiservers, which are {newest}"))
             .with_hint(format!("kubelets may be {allowed} minors older, and no more")));

@@ -2,7 +2,7 @@
 //! down, and no component further from another than Kubernetes' skew policy allows.
 
 use async_trait::async_trait;
-use dsl::value::{Value, Version};
+use dsl::value::{Minor, Value, Version};
 use engine::action::Context;
 use engine::event::Failure;
 use engine::inventory::Inventory;
@@ -142,13 +142,13 @@ fn upward(low: &Version, to: &Version) -> Result<(), Failure> {
 
 /// Returns by how many minors a kubelet may be older than the newest apiserver: three, before v1.25 two.
 /// https://kubernetes.io/releases/version-skew-policy/
-pub(super) fn lag(kubelet: &Version) -> u32 {
+pub(super) fn lag(kubelet: Minor) -> u32 {
     if kubelet.minor < 25 { 2 } else { 3 }
 }
 
 /// A kubelet may be older than the newest apiserver, but not by more.
 fn behind(node: &str, kubelet: &Version, to: &Version) -> Result<(), Failure> {
-    let allowed = lag(kubelet);
+    let allowed = lag(kubelet.minor());
     if to.minor.saturating_sub(kubelet.minor) <= allowed {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use engine::action::Context;
 use engine::event::Failure;
 use engine::port::{Command, ShellError};
 
-use super::binary::{self, Binary, of_unit};
+use super::binary::{self, Binary, exec_path, of_unit};
 use super::host::{Host, is_away};
 use super::{argument, failure};
 
@@ -117,7 +117,7 @@ pub(super) async fn state(host: &Host, name: &str) -> Result<State, ShellError> 
         lines.clone().find(|(key, _)| *key == name).map_or("", |(_, value)| value).to_string()
     };
     let (argv, pid) = (of("ExecStart"), of("MainPID"));
-    let path = argv.split("path=").nth(1).and_then(|rest| rest.split([' ', ';']).next()).unwrap_or_default();
+    let path = exec_path(&argv).unwrap_or_default();
     let mut current = false;
     if pid.parse::<u32>().is_ok_and(|pid| pid > 0) && !path.is_empty() {
         let process = format!("/proc/{pid}/exe");

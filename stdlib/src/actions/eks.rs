@@ -8,6 +8,7 @@ use engine::action::Context;
 use engine::event::Failure;
 use serde_json::Value as Json;
 
+use super::check_version_skew::lag;
 use super::managed::{Managed, Operation, Seen, ask, order, text};
 use super::verdict::{Findings, Verdict};
 use super::{argument, detached};
@@ -123,8 +124,7 @@ fn judge_group(name: &str, group: &Json, to: Minor, findings: &mut Findings) {
         let issues: Vec<&str> = issues.iter().map(|issue| text(issue, "/code")).collect();
         findings.add(true, format!("node group {name} is {status} ({})", issues.join(", ")));
     }
-    // Kubelets may be three minors older than the apiserver.
-    if let Some(version) = minor(version).filter(|version| version.minor + 3 < to.minor) {
+    if let Some(version) = minor(version).filter(|version| version.minor + lag(*version) < to.minor) {
         findings.add(true, format!("node group {name} has {version}, too old for {to}: upgrade it first"));
     }
 }

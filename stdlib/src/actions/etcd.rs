@@ -12,6 +12,7 @@ use super::failure;
 use super::host::Host;
 use crate::etcd::{Found, Member, find};
 use crate::health::Finding;
+use crate::release::numbers;
 
 /// The etcd member of a host.
 pub(super) struct Etcd<'a> {
@@ -240,12 +241,6 @@ pub(super) async fn look(cx: &Context) -> Result<Finding, Failure> {
         }
     }
     silent.map_or(Ok(None), Err)
-}
-
-/// Returns the numbers of a version, to compare it.
-fn numbers(version: &str) -> Vec<u32> {
-    let digits = version.split('-').next().unwrap_or_default();
-    digits.split('.').map(|number| number.parse().unwrap_or(0)).collect()
 }
 
 /// Returns a command of a tool in few words.

@@ -18,6 +18,7 @@ use engine::port::Command;
 use super::detached::{self, Unit};
 use super::host::{FOLDER, Host};
 use super::{argument, failure, static_pods};
+use crate::release::numbers;
 
 const MARK: &str = "/var/lib/kup/etcd-restored";
 const WHAT: &str = "etcdutl snapshot restore";
@@ -240,9 +241,7 @@ impl Peer {
 
 /// Returns whether the tool of an image can raise the revision: since 3.5.10, and in all of 3.6.
 fn bumps(image: &str) -> bool {
-    let tag = image.rsplit(':').next().unwrap_or_default().trim_start_matches('v');
-    let numbers: Vec<u32> = tag.split(['.', '-']).map_while(|number| number.parse().ok()).collect();
-    numbers.as_slice() >= [3, 5, 10].as_slice()
+    numbers(image.rsplit(':').next().unwrap_or_default()).as_slice() >= [3, 5, 10].as_slice()
 }
 
 #[cfg(test)]

@@ -39,6 +39,11 @@ impl Facts {
 /// The look that asks for the time.
 pub(super) const TIME: Look = ("time", "date +%s.%N");
 
+/// Returns the nodes of the control plane.
+pub(super) fn control_planes(cx: &Context) -> impl Iterator<Item = &Node> {
+    cx.inventory.nodes.values().filter(|node| node.control_plane && !node.beside)
+}
+
 /// Asks each of the nodes as root, once. A file that is not there is no failure.
 pub(super) async fn gather(
     cx: &Context,

@@ -3,23 +3,25 @@
 //! <https://cloud.google.com/sdk/gcloud/reference/container/clusters/upgrade>
 
 use async_trait::async_trait;
-use dsl::value::Version;
 use engine::action::Context;
 use engine::event::Failure;
 use serde_json::Value as Json;
 
 use super::argument;
-use super::managed::{Managed, Operation, Seen, ask, order, text};
+use super::managed::{Managed, Operation, Seen, ask, order, target, text, version};
 use super::verdict::{Findings, Verdict};
 
 /// `check gke`: the cluster is well and may be brought to a version.
 pub(super) struct CheckGke;
 
-/// `gke upgrade control plane`
-pub(super) struct ControlPlane;
-
-/// `gke upgrade node pool`
-pub(super) struct NodePool;
+/// `gke upgrade control plane`, `gke upgrade node pool`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The control plane.
+    ControlPlane,
+    /// The pool that the step names.
+    NodePool,
+}
 
 /// What every command needs to find the cluster.
 struct Place<'a> {
@@ -29,17 +31,6 @@ struct Place<'a> {
 
 fn place(cx: &Context) -> Result<Place<'_>, Failure> {
     Ok(Place { name: argument::text(cx, "cluster")?, location: argument::text(cx, "location")? })
-}
-
-/// GKE writes versions without `v`: `1.34.2-gke.1036000`.
-fn target(cx: &Context) -> Result<(Version, String), Failure> {
-    let version = argument::version(cx, "to")?;
-    let text = version.to_string().trim_start_matches('v').to_string();
-    Ok((version, text))
-}
-
-fn version(text: &str) -> Option<Version> {
-    format!("v{text}").parse().ok()
 }
 
 async fn describe(cx: &Context) -> Result<Json, Failure> {
@@ -179,49 +170,40 @@ async fn follow(cx: &Context, id: &str) -> Result<Operation, Failure> {
     })
 }
 
-#[async_trait]
-impl Managed for ControlPlane {
-    fn name(&self) -> &'static str {
-        "gke upgrade control plane"
-    }
-
-    async fn versions(&self, cx: &Context) -> Result<Seen, Failure> {
-        let cluster = describe(cx).await?;
-        let now = text(&cluster, "/currentMasterVersion").to_string();
-        Ok(Seen { now, wanted: target(cx)?.1, settled: String::new() })
-    }
-
-    async fn running(&self, cx: &Context) -> Result<Option<String>, Failure> {
-        running(cx, None).await
-    }
-
-    async fn begin(&self, cx: &Context) -> Result<String, Failure> {
-        begin(cx, None).await
-    }
-
-    async fn follow(&self, cx: &Context, id: &str) -> Result<Operation, Failure> {
-        follow(cx, id).await
+impl Part {
+    /// Returns the name of the pool that it is.
+    fn pool(self, cx: &Context) -> Result<Option<&str>, Failure> {
+        match self {
+            Part::ControlPlane => Ok(None),
+            Part::NodePool => argument::text(cx, "pool").map(Some),
+        }
     }
 }
 
 #[async_trait]
-impl Managed for NodePool {
+impl Managed for Part {
     fn name(&self) -> &'static str {
-        "gke upgrade node pool"
+        match self {
+            Part::ControlPlane => "gke upgrade control plane",
+            Part::NodePool => "gke upgrade node pool",
+        }
     }
 
     async fn versions(&self, cx: &Context) -> Result<Seen, Failure> {
         let cluster = describe(cx).await?;
-        let now = text(pool(&cluster, argument::text(cx, "pool")?)?, "/version").to_string();
-        Ok(Seen { now, wanted: target(cx)?.1, settled: String::new() })
+        let now = match self.pool(cx)? {
+            None => text(&cluster, "/currentMasterVersion"),
+            Some(name) => text(pool(&cluster, name)?, "/version"),
+        };
+        Ok(Seen { now: now.to_string(), wanted: target(cx)?.1, settled: String::new() })
     }
 
     async fn running(&self, cx: &Context) -> Result<Option<String>, Failure> {
-        running(cx, Some(argument::text(cx, "pool")?)).await
+        running(cx, self.pool(cx)?).await
     }
 
     async fn begin(&self, cx: &Context) -> Result<String, Failure> {
-        begin(cx, Some(argument::text(cx, "pool")?)).await
+        begin(cx, self.pool(cx)?).await
     }
 
     async fn follow(&self, cx: &Context, id: &str) -> Result<Operation, Failure> {
@@ -272,7 +254,7 @@ mod tests {
             .says(LIST, &format!("[{}]", operation("RUNNING")))
             .says(look, &operation("RUNNING"))
             .says(look, &operation("DONE"));
-        assert_eq!(perform(&Upgrade(NodePool), &step(&bench)).await, Ok(Value::None));
+        assert_eq!(perform(&Upgrade(Part::NodePool), &step(&bench)).await, Ok(Value::None));
         assert_eq!(bench.sent().lines().filter(|line| line.contains("clusters upgrade")).count(), 1);
     }
 

@@ -7,6 +7,7 @@ use engine::action::Context;
 use engine::event::Failure;
 use engine::inventory::Node;
 use engine::port::{Command, Output, Shell, ShellError};
+use futures::StreamExt;
 
 use super::failure;
 
@@ -83,6 +84,20 @@ impl Host {
     pub(super) async fn write(&self, path: &str, content: &str, mode: u32) -> Result<(), Failure> {
         self.shell.write(path, content.as_bytes(), mode).await.map_err(|error| failure::shell(&error))
     }
+}
+
+/// How many nodes are asked at once.
+const AT_ONCE: usize = 32;
+
+/// Asks every node of the cluster, many at once, and returns all answers, or the first failure.
+pub(super) async fn everywhere<T, F: Future<Output = Result<T, Failure>>>(
+    cx: &Context,
+    ask: impl Fn(Host) -> F,
+) -> Result<Vec<T>, Failure> {
+    let nodes = cx.inventory.nodes.values().filter(|node| !node.beside);
+    let asked: Vec<F> = nodes.map(|node| ask(Host::named(cx, node))).collect();
+    let answers: Vec<Result<T, Failure>> = futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
+    answers.into_iter().collect()
 }
 
 /// Returns whether the machine did not answer, so that nothing is known of it.

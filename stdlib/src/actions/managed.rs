@@ -8,15 +8,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dsl::value::Value;
+use dsl::value::{Value, Version};
 use engine::action::{Action, Check, Context, Progress};
 use engine::event::Failure;
 use engine::port::Command;
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use super::failure;
 use super::host::Host;
+use super::{argument, failure};
 
 /// How often an operation is looked at: it takes minutes, and providers count requests.
 const AGAIN: Duration = Duration::from_secs(20);
@@ -147,6 +147,18 @@ async fn say(cx: &Context, command: Command) -> Result<Json, Failure> {
     serde_json::from_str(&output.stdout).map_err(|error| {
         Failure::last(format!("`{what}` printed no JSON: {error}")).with_output(failure::tail(&output.stdout))
     })
+}
+
+/// Returns the version of a step, and as GKE and AKS write it, without `v`: `1.34.2-gke.1036000`.
+pub(super) fn target(cx: &Context) -> Result<(Version, String), Failure> {
+    let version = argument::version(cx, "to")?;
+    let text = version.to_string().trim_start_matches('v').to_string();
+    Ok((version, text))
+}
+
+/// Reads a version that is written so.
+pub(super) fn version(text: &str) -> Option<Version> {
+    format!("v{text}").parse().ok()
 }
 
 /// Returns a text of an answer; empty where it is not there.
