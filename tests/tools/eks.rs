@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,6 +17,11 @@ use sim::world::{Shared, lock};
 
 /// Where `tests/run.sh` puts the AWS CLI, or the one on the PATH.
 fn aws() -> Option<PathBuf> {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    FOUND.get_or_init(find).clone()
+}
+
+fn find() -> Option<PathBuf> {
     let cache = std::env::var_os("KUP_CACHE").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/kup"));
     let kept = cache.or_else(home).map(|cache| cache.join("tools/aws/bin/aws"));
@@ -44,10 +49,13 @@ fn model(aws: &Path) -> Option<Json> {
     serde_json::from_str(&text).ok()
 }
 
-fn cluster(shape: &str, minute: Duration) -> sim::Cluster {
-    let cluster = sim::Cluster::start(sim::Shape::parse(shape).unwrap(), 7, Vec::new());
-    lock(&cluster.world).managed.as_mut().unwrap().minute = minute;
-    cluster
+fn cluster(shape: &str) -> sim::Cluster {
+    sim::Cluster::start(sim::Shape::parse(shape).unwrap(), 7, Vec::new())
+}
+
+/// From here on a minute of the provider's takes so long.
+fn minute(world: &Shared, takes: Duration) {
+    lock(world).managed.as_mut().unwrap().minute = takes;
 }
 
 #[tokio::test]
@@ -56,7 +64,7 @@ async fn every_answer_of_the_simulated_service_has_the_shape_of_its_model() {
         eprintln!("not run: there is no model of EKS beside `aws`");
         return;
     };
-    let cluster = cluster("0+2@v1.33.4-eks", Duration::from_secs(60));
+    let cluster = cluster("0+2@v1.33.4-eks");
     let world = &cluster.world;
     let ask = |operation: &str, method: &str, path: &str, query: &str, body: Json| {
         let answer = eks::ask(world, method, path, query, &body);
@@ -231,7 +239,7 @@ impl Shell for Machine {
     }
 }
 
-/// A minute of the provider's takes a second here, and kup does not wait as long between two looks.
+/// kup does not wait between two looks: the provider is done whenever a test says so.
 struct Fast;
 
 #[async_trait]
@@ -244,19 +252,19 @@ impl Clock for Fast {
         Duration::from_secs(1_767_225_600)
     }
 
-    async fn sleep(&self, time: Duration) {
-        tokio::time::sleep(time / 100).await;
-    }
+    async fn sleep(&self, _: Duration) {}
 }
 
-/// Looks and begins, and follows to the end, as a run does; `forget` loses the process after it has begun.
-async fn perform(cx: &Context, verb: &str, forget: bool) -> Result<String, Failure> {
+/// Looks and begins, and follows to the end, as a run does: the first look finds the provider at work, the next one at the end.
+/// `forget` loses the process after it has begun.
+async fn perform(world: &Shared, cx: &Context, verb: &str, forget: bool) -> Result<String, Failure> {
     let actions = stdlib::actions();
     let action = actions.get(verb).unwrap();
     let before = match action.check(cx).await? {
         Check::Done(why) => return Ok(why),
         Check::Needs { before, .. } => before,
     };
+    minute(world, Duration::from_secs(60));
     let mut progress = action.start(cx, &before).await?;
     if forget {
         // What was begun is found again, whoever asks.
@@ -275,6 +283,7 @@ async fn perform(cx: &Context, verb: &str, forget: bool) -> Result<String, Failu
             Progress::Pending { handle, again, .. } => {
                 cx.ports.clock.sleep(again).await;
                 progress = action.poll(cx, &handle).await?;
+                minute(world, Duration::ZERO);
             }
         }
     }
@@ -311,29 +320,39 @@ async fn service(world: &Shared) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_aws_upgrades_a_cluster_by_these_verbs() {
     let Some(aws) = aws() else { return };
-    let cluster = cluster("0+1@v1.33.4-eks", Duration::from_secs(1));
-    let machine = Machine { aws, url: service(&cluster.world).await };
+    let cluster = cluster("0+1@v1.33.4-eks");
+    let world = &cluster.world;
+    let machine = Machine { aws, url: service(world).await };
     let cx = |more: &[(&str, &str)]| {
         let args: Vec<(&str, &str)> =
             [("cluster", "sim"), ("to", "v1.34")].iter().chain(more).copied().collect();
         context(machine.clone(), &args)
     };
-    assert_eq!(perform(&cx(&[]), "check eks", false).await.unwrap(), "EKS cluster sim is ACTIVE with v1.33");
-    let early = perform(&cx(&[("group", "w")]), "eks upgrade node group", false).await.unwrap_err();
+    assert_eq!(
+        perform(world, &cx(&[]), "check eks", false).await.unwrap(),
+        "EKS cluster sim is ACTIVE with v1.33"
+    );
+    let early = perform(world, &cx(&[("group", "w")]), "eks upgrade node group", false).await.unwrap_err();
     assert!(early.output.contains("InvalidParameterException"), "{early:?}");
-    assert_eq!(perform(&cx(&[]), "eks upgrade control plane", true).await.unwrap(), "upgraded");
-    assert_eq!(perform(&cx(&[]), "eks upgrade control plane", false).await.unwrap(), "it is 1.34");
-    assert_eq!(perform(&cx(&[("addon", "coredns")]), "eks upgrade addon", false).await.unwrap(), "upgraded");
-    assert_eq!(perform(&cx(&[("group", "w")]), "eks upgrade node group", false).await.unwrap(), "upgraded");
+    assert_eq!(perform(world, &cx(&[]), "eks upgrade control plane", true).await.unwrap(), "upgraded");
+    assert_eq!(perform(world, &cx(&[]), "eks upgrade control plane", false).await.unwrap(), "it is 1.34");
+    assert_eq!(
+        perform(world, &cx(&[("addon", "coredns")]), "eks upgrade addon", false).await.unwrap(),
+        "upgraded"
+    );
+    assert_eq!(
+        perform(world, &cx(&[("group", "w")]), "eks upgrade node group", false).await.unwrap(),
+        "upgraded"
+    );
     let nobody = context(machine.clone(), &[("cluster", "other"), ("to", "v1.34")]);
-    let failure = perform(&nobody, "eks upgrade control plane", false).await.unwrap_err();
+    let failure = perform(world, &nobody, "eks upgrade control plane", false).await.unwrap_err();
     assert!(failure.message.contains("no such thing"), "{failure:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_simulated_command_says_what_the_real_one_says() {
     let Some(aws) = aws() else { return };
-    let cluster = cluster("0+1@v1.33.4-eks", Duration::from_secs(60));
+    let cluster = cluster("0+1@v1.33.4-eks");
     let real = Machine { aws, url: service(&cluster.world).await };
     let simulated = cluster.ports().shells;
     for line in [
