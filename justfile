@@ -2,7 +2,7 @@
 ci:
     .ci/run
 
-# Style and the pure and simulated levels only.
+# All but the real cluster.
 test:
     KUP_LAB=no tests/run.sh
 

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dsl::value::Value;
-use engine::action::{Check, Context, Progress};
+use engine::action::{Context, Progress};
 use engine::event::Failure;
 use engine::inventory::{Inventory, Node, PackageManager};
 use engine::port::{Command, Output, Ports, Shell, ShellError, Shells};
 use indexmap::IndexMap;
+
+use super::begin;
 
 /// A system in a folder, with its repository beside it.
 #[derive(Clone)]
@@ -109,13 +111,7 @@ impl System {
             folder: "/".into(),
             secrets: Arc::new(engine::secret::Secrets::closed()),
         };
-        let actions = stdlib::actions();
-        let action = actions.get(verb).expect("a verb");
-        let before = match action.check(&cx).await? {
-            Check::Done(why) => return Ok(Value::Text(why)),
-            Check::Needs { before, .. } => before,
-        };
-        match action.start(&cx, &before).await? {
+        match begin(&cx, verb).await? {
             Progress::Done(value) => Ok(value),
             Progress::Pending { reason, .. } => panic!("it is not long: {reason}"),
         }

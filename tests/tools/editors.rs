@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::kept;
 use crate::support::repository;
 
 fn json(path: &str) -> Value {
@@ -51,9 +52,7 @@ fn the_extension_is_a_program_that_node_reads() {
 
 /// Returns where `tests/run.sh` keeps what compiles and packages the extension.
 fn packager() -> Option<PathBuf> {
-    let cache = std::env::var_os("KUP_CACHE").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/kup"));
-    let modules = cache.or_else(home)?.join("tools/vscode/node_modules");
+    let modules = kept()?.join("vscode/node_modules");
     modules.join(".bin/vsce").exists().then_some(modules)
 }
 

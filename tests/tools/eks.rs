@@ -2,7 +2,6 @@
 //! clients from.
 
 use std::path::{Path, PathBuf};
-use std::process::Command as Program;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,20 +14,10 @@ use serde_json::{Value as Json, json};
 use sim::managed::eks;
 use sim::world::{Shared, lock};
 
-/// Where `tests/run.sh` puts the AWS CLI, or the one on the PATH.
+/// Returns the AWS CLI.
 fn aws() -> Option<PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
-    FOUND.get_or_init(find).clone()
-}
-
-fn find() -> Option<PathBuf> {
-    let cache = std::env::var_os("KUP_CACHE").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/kup"));
-    let kept = cache.or_else(home).map(|cache| cache.join("tools/aws/bin/aws"));
-    let found = kept.into_iter().chain([PathBuf::from("aws")]);
-    let found = found
-        .into_iter()
-        .find(|p| Program::new(p).arg("--version").output().is_ok_and(|o| o.status.success()));
+    let found = FOUND.get_or_init(|| super::program("aws/bin/aws")).clone();
     if found.is_none() {
         eprintln!("not run: there is no `aws` (tests/run.sh installs one)");
     }
@@ -239,7 +228,7 @@ impl Shell for Machine {
     }
 }
 
-/// kup does not wait between two looks: the provider is done whenever a test says so.
+/// Nobody waits: the provider is done whenever a test says so.
 struct Fast;
 
 #[async_trait]
@@ -277,15 +266,13 @@ async fn perform(world: &Shared, cx: &Context, verb: &str, forget: bool) -> Resu
         );
         progress = found;
     }
-    loop {
-        match progress {
-            Progress::Done(_) => return Ok("upgraded".to_string()),
-            Progress::Pending { handle, again, .. } => {
-                cx.ports.clock.sleep(again).await;
-                progress = action.poll(cx, &handle).await?;
-                minute(world, Duration::ZERO);
-            }
-        }
+    let Progress::Pending { handle, .. } = progress else { panic!("{verb} is at its end before it began") };
+    let first = action.poll(cx, &handle).await?;
+    assert!(matches!(first, Progress::Pending { .. }), "{verb} is at its end at once");
+    minute(world, Duration::ZERO);
+    match action.poll(cx, &handle).await? {
+        Progress::Done(_) => Ok("upgraded".to_string()),
+        Progress::Pending { reason, .. } => panic!("{verb} does not end: {reason}"),
     }
 }
 

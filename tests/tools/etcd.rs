@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dsl::value::Value;
-use engine::action::{Check, Context, Progress};
+use engine::action::{Context, Progress};
 use engine::event::Failure;
 use engine::inventory::{Inventory, Node};
 use engine::port::{Command, Output, Ports, Shell, ShellError, Shells};
 use indexmap::IndexMap;
 use tempfile::TempDir;
+
+use super::begin;
 
 /// Where verbs put files on a host; here each test has a folder of its own.
 const KUP: &str = "/var/lib/kup";
@@ -209,16 +211,13 @@ async fn perform(
         secrets: Arc::new(engine::secret::Secrets::closed()),
     };
     let actions = stdlib::actions();
-    let action = actions.get(verb).expect("a verb");
-    let before = match action.check(&cx).await? {
-        Check::Done(why) => return Ok(Value::Text(why)),
-        Check::Needs { before, .. } => before,
-    };
-    let mut progress = action.start(&cx, &before).await?;
+    let mut progress = begin(&cx, verb).await?;
     for _ in 0..200 {
         match progress {
             Progress::Done(value) => return Ok(value),
-            Progress::Pending { handle, .. } => progress = action.poll(&cx, &handle).await?,
+            Progress::Pending { handle, .. } => {
+                progress = actions.get(verb).expect("a verb").poll(&cx, &handle).await?;
+            }
         }
     }
     panic!("{verb} never ends");

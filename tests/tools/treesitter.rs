@@ -7,16 +7,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use super::program;
 use crate::support::repository;
-
-/// Returns the program: on the PATH, or where `tests/run.sh` puts it.
-fn program() -> Option<PathBuf> {
-    let cache = std::env::var_os("KUP_CACHE").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/kup"));
-    let kept = cache.or_else(home).map(|cache| cache.join("tools/bin/tree-sitter"));
-    let found = kept.into_iter().chain([PathBuf::from("tree-sitter")]);
-    found.into_iter().find(|p| Command::new(p).arg("--version").output().is_ok_and(|o| o.status.success()))
-}
 
 /// The grammar in a folder of its own, where it may be generated.
 struct Grammar {
@@ -27,7 +19,7 @@ struct Grammar {
 impl Grammar {
     /// Generates the parser; `None`: there is no program for it.
     fn generated() -> Option<Grammar> {
-        let Some(program) = program() else {
+        let Some(program) = program("bin/tree-sitter") else {
             eprintln!("not run: there is no `tree-sitter` (cargo install tree-sitter-cli)");
             return None;
         };

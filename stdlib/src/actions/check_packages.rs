@@ -10,18 +10,14 @@ use engine::action::Context;
 use engine::event::{Class, Failure};
 use engine::inventory::{Node, PackageManager};
 use engine::port::Command;
-use futures::StreamExt;
 
 use super::argument;
 use super::failure;
-use super::host::Host;
+use super::host::{Host, together};
 use super::verdict::Verdict;
 
 /// The verb.
 pub(super) struct CheckPackages;
-
-/// How many nodes are asked at once.
-const AT_ONCE: usize = 32;
 
 const PACKAGES: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
 const APT_FILE: &str = "/etc/apt/sources.list.d/kubernetes.list";
@@ -38,10 +34,9 @@ impl Verdict for CheckPackages {
         let nodes = cx.inventory.nodes.values().filter(|node| !node.beside && !is_at(node, &version));
         let asks: Vec<_> = nodes.map(|node| ask(cx, node, &version)).collect();
         let asked = asks.len();
-        let answers: Vec<_> = futures::stream::iter(asks).buffered(AT_ONCE).collect().await;
         let mut lacking: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut class = Class::Transient;
-        for (node, answer) in answers {
+        for (node, answer) in together(asks).await {
             match answer {
                 Ok(None) => {}
                 Ok(Some(why)) => {

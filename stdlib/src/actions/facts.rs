@@ -7,12 +7,8 @@ use engine::action::Context;
 use engine::event::Failure;
 use engine::inventory::Node;
 use engine::port::Command;
-use futures::StreamExt;
 
-use super::host::Host;
-
-/// How many machines are asked at once.
-const AT_ONCE: usize = 32;
+use super::host::{Host, together};
 
 /// What stands before the name of a look in the answer.
 const MARK: &str = "== ";
@@ -51,9 +47,7 @@ pub(super) async fn gather(
     looks: &[Look],
 ) -> Result<Vec<Facts>, Failure> {
     let script = script(looks);
-    let asks: Vec<_> = nodes.map(|node| ask(cx, node, &script)).collect();
-    let answers: Vec<Result<Facts, Failure>> = futures::stream::iter(asks).buffered(AT_ONCE).collect().await;
-    answers.into_iter().collect()
+    together(nodes.map(|node| ask(cx, node, &script)).collect()).await.into_iter().collect()
 }
 
 fn script(looks: &[Look]) -> String {

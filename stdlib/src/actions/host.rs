@@ -89,15 +89,18 @@ impl Host {
 /// How many nodes are asked at once.
 const AT_ONCE: usize = 32;
 
+/// Asks many at once, and returns the answers in the order of the questions.
+pub(super) async fn together<F: Future>(asks: Vec<F>) -> Vec<F::Output> {
+    futures::stream::iter(asks).buffered(AT_ONCE).collect().await
+}
+
 /// Asks every node of the cluster, many at once, and returns all answers, or the first failure.
 pub(super) async fn everywhere<T, F: Future<Output = Result<T, Failure>>>(
     cx: &Context,
     ask: impl Fn(Host) -> F,
 ) -> Result<Vec<T>, Failure> {
     let nodes = cx.inventory.nodes.values().filter(|node| !node.beside);
-    let asked: Vec<F> = nodes.map(|node| ask(Host::named(cx, node))).collect();
-    let answers: Vec<Result<T, Failure>> = futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
-    answers.into_iter().collect()
+    together(nodes.map(|node| ask(Host::named(cx, node))).collect()).await.into_iter().collect()
 }
 
 /// Returns whether the machine did not answer, so that nothing is known of it.
