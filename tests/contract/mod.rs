@@ -415,10 +415,10 @@ fn etcd() -> Vec<Case> {
 fn restore() -> Vec<Case> {
     use Alike::{Code, Lines, Words};
     const IMAGE: &str = "registry.k8s.io/etcd:3.5.24-0";
-    const FOLDER: &str = "/var/lib/kup-contract";
+    const FOLDER: &str = "/var/lib/etcd/kup-contract";
     let cp = |line: &str, alike| case("cp1", line, alike);
     let run = format!(
-        "ctr -n k8s.io run --rm --mount type=bind,src=/var/lib,dst=/var/lib,options=rbind:rw {IMAGE} kup-contract \
+        "ctr -n k8s.io run --rm --mount type=bind,src=/var/lib/etcd,dst=/var/lib/etcd,options=rbind:rw {IMAGE} kup-contract \
          etcdutl snapshot restore /var/lib/etcd/kup-contract.db --data-dir {FOLDER} --name cp1 \
          --initial-advertise-peer-urls https://10.0.0.1:2380 --initial-cluster cp1=https://10.0.0.1:2380 \
          --initial-cluster-token kup --bump-revision 1000000000 --mark-compacted"
@@ -431,9 +431,9 @@ fn restore() -> Vec<Case> {
         cp(&run, Words(&["restored snapshot"])),
         cp(&format!("test -e {FOLDER}/member/snap/db"), Code),
         cp(&run, Words(&["not empty or could not be read"])),
-        cp(&format!("mv -T {FOLDER} {FOLDER}-aside"), Lines),
-        cp(&format!("mv -T {FOLDER} {FOLDER}-aside"), Code),
-        cp(&format!("rm -rf {FOLDER}-aside /var/lib/etcd/kup-contract.db"), Code),
+        cp(&format!("mv -T {FOLDER}/member {FOLDER}-aside"), Lines),
+        cp(&format!("mv -T {FOLDER}/member {FOLDER}-aside"), Code),
+        cp(&format!("rm -rf {FOLDER} {FOLDER}-aside /var/lib/etcd/kup-contract.db"), Code),
     ]
 }
 

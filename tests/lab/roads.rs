@@ -64,6 +64,13 @@ impl Roads {
         found.find(|path| path.extension().is_some_and(|e| e == ending)).expect("a file")
     }
 
+    /// Returns the name of the last run: it begins with its time.
+    fn last(&self) -> String {
+        let runs = fs::read_dir(self.lab.folder.path().join("state/runs")).expect("runs");
+        let names = runs.map(|run| run.expect("an entry").file_name().into_string().expect("a name"));
+        names.max().expect("a run")
+    }
+
     fn record(&self) {
         if std::env::var_os("KUP_RECORD").is_none() {
             return;
@@ -95,9 +102,9 @@ fn every_other_road_comes_to_its_end_on_the_real_cluster() {
     let db = roads.file("snapshots", "db").display().to_string();
     let db = db.replace(&roads.lab.folder.path().display().to_string(), "HERE");
     roads.run(&format!("run std/etcd-restore --yes --set from={db}"), 3);
-    roads.run("approve", 3);
-    roads.run("approve", 3);
-    roads.run("approve", 0);
+    for code in [3, 3, 0] {
+        roads.run(&format!("approve {}", roads.last()), code);
+    }
     let found =
         roads.lab.kubectl(&["get", "configmap", "after-the-snapshot", "--ignore-not-found", "-o", "name"]);
     assert_eq!(found, "", "what came after the snapshot is gone");

@@ -2,9 +2,14 @@
 //! stopped and be restored from one file, with one token and one list of members, or they are not one
 //! cluster. The old data stay beside the new ones. https://etcd.io/docs/v3.6/op-guide/recovery/
 //!
+//! All of it happens below the data folder, which may be a disk of its own and cannot be moved then. A member
+//! uses `member` there alone, and only warns of other names (etcd v3.6, server/etcdmain/etcd.go,
+//! `identifyDataDirOrDie`).
+//!
 //! ```text
-//! /var/lib/etcd                 -> /var/lib/etcd.kup-RUN      the old data, for the undo
-//! /var/lib/etcd.kup-snapshot.db -> /var/lib/etcd              by etcdutl, in the image of the member itself
+//! kup-snapshot.db     -> kup-restored/member    by etcdutl, in the image of the member itself
+//! member              -> member.kup-RUN         the old data, for the undo; only once the new ones are whole
+//! kup-restored/member -> member
 //! ```
 
 use std::path::PathBuf;
@@ -60,15 +65,10 @@ impl Action for EtcdRestore {
         }
         let peers = peers(cx).await?;
         let own = Peer::of(&host).await?;
-        let file = format!("{}.kup-snapshot.db", own.data);
+        let file = copy(&own.data);
         bring(cx, &host, &file).await?;
-        let aside = aside(cx, &own.data);
-        if exists(&host, &aside).await? {
-            // An attempt has put the old data aside: what is there is half a restore.
-            host.ask(Command::change(["rm", "-rf", &own.data])).await?;
-        } else if exists(&host, &own.data).await? {
-            host.ask(Command::change(["mv", "-T", &own.data, &aside])).await?;
-        }
+        // What an attempt has left is half a restore.
+        host.ask(Command::change(["rm", "-rf", &restored(&own.data)])).await?;
         let argv = own.restore(&host, &peers, &file, cx).await?;
         let handle = detached::begin(cx, &host, &Command::change(argv)).await?;
         Ok(detached::pending(&handle, &host, WHAT, &Unit::Runs(String::new())))
@@ -81,11 +81,12 @@ impl Action for EtcdRestore {
         if !output.ok() {
             return Err(failure::classify(WHAT, &output));
         }
-        let own = Peer::of(&host).await?;
+        let data = Peer::of(&host).await?.data;
+        exchange(cx, &host, &data).await?;
         host.ask(Command::change(["mkdir", "-p", "-m", "0700", FOLDER])).await?;
         host.write(MARK, &format!("{}\n", cx.run), 0o600).await?;
-        host.ask(Command::change(["rm", "-f", &format!("{}.kup-snapshot.db", own.data)])).await?;
-        Ok(Progress::Done(Value::Text(format!("the old data are in {}", aside(cx, &own.data)))))
+        host.ask(Command::change(["rm", "-rf", &restored(&data), &copy(&data)])).await?;
+        Ok(Progress::Done(Value::Text(format!("the old data are in {}", aside(cx, &data)))))
     }
 
     async fn clean(&self, cx: &Context) {
@@ -96,21 +97,53 @@ impl Action for EtcdRestore {
         let host = Host::of(cx)?;
         let Some(data) = before.as_text() else { return Ok(()) };
         static_pods::hold_stopped(&host, &["etcd"]).await?;
-        let aside = aside(cx, data);
+        let (member, aside) = (member(data), aside(cx, data));
         if exists(&host, &aside).await? {
-            if exists(&host, data).await? {
+            if exists(&host, &member).await? {
                 // Whoever took it back may want to look at it.
-                host.ask(Command::change(["mv", "-T", data, &format!("{aside}-restored")])).await?;
+                host.ask(Command::change(["mv", "-T", &member, &format!("{aside}-restored")])).await?;
             }
-            host.ask(Command::change(["mv", "-T", &aside, data])).await?;
+            host.ask(Command::change(["mv", "-T", &aside, &member])).await?;
         }
-        host.ask(Command::change(["rm", "-f", MARK])).await.map(drop)
+        host.ask(Command::change(["rm", "-rf", MARK, &restored(data), &copy(data)])).await.map(drop)
     }
+}
+
+/// Returns where a member has its data.
+fn member(data: &str) -> String {
+    format!("{data}/member")
 }
 
 /// Returns where a run puts the old data.
 fn aside(cx: &Context, data: &str) -> String {
-    format!("{data}.kup-{}", cx.run)
+    format!("{data}/member.kup-{}", cx.run)
+}
+
+/// Returns the folder that the tool fills: it wants an empty one.
+fn restored(data: &str) -> String {
+    format!("{data}/kup-restored")
+}
+
+/// Returns where the snapshot lies on the node.
+fn copy(data: &str) -> String {
+    format!("{data}/kup-snapshot.db")
+}
+
+/// Puts the old data aside and the restored ones in their place; goes on where a crash has broken it off.
+async fn exchange(cx: &Context, host: &Host, data: &str) -> Result<(), Failure> {
+    let (member, aside, new) = (member(data), aside(cx, data), member(&restored(data)));
+    if !exists(host, &new).await? {
+        return Ok(());
+    }
+    if exists(host, &member).await? {
+        let away = match exists(host, &aside).await? {
+            // An attempt has put the old data aside: these are what it restored.
+            true => Command::change(["rm", "-rf", &member]),
+            false => Command::change(["mv", "-T", &member, &aside]),
+        };
+        host.ask(away).await?;
+    }
+    host.ask(Command::change(["mv", "-T", &new, &member])).await.map(drop)
 }
 
 async fn exists(host: &Host, path: &str) -> Result<bool, Failure> {
@@ -206,7 +239,8 @@ impl Peer {
     ) -> Result<Vec<String>, Failure> {
         let members: Vec<String> = peers.iter().map(|peer| format!("{}={}", peer.name, peer.url)).collect();
         let mut argv: Vec<String> = self.tool(host, cx).await?;
-        argv.extend(["etcdutl", "snapshot", "restore", file, "--data-dir", &self.data].map(str::to_string));
+        let into = restored(&self.data);
+        argv.extend(["etcdutl", "snapshot", "restore", file, "--data-dir", &into].map(str::to_string));
         argv.extend(["--name", &self.name, "--initial-advertise-peer-urls", &self.url].map(str::to_string));
         argv.extend(["--initial-cluster", &members.join(",")].map(str::to_string));
         argv.extend(["--initial-cluster-token", &format!("kup-{}", cx.run)].map(str::to_string));
@@ -218,13 +252,12 @@ impl Peer {
     }
 
     /// Returns what goes before `etcdutl`: containerd's own client runs it in the image of the member, with
-    /// the folder above its data; without it the host must have the tool.
+    /// its data folder; without it the host must have the tool.
     async fn tool(&self, host: &Host, cx: &Context) -> Result<Vec<String>, Failure> {
         let list = ["ctr", "-n", "k8s.io", "images", "ls", "-q", &format!("name=={}", self.image)];
         let images = host.run(Command::read(list).as_root()).await?;
         if images.ok() && !images.stdout.trim().is_empty() {
-            let above = self.data.rsplit_once('/').map_or("/", |(above, _)| above);
-            let mount = format!("type=bind,src={above},dst={above},options=rbind:rw");
+            let mount = format!("type=bind,src={0},dst={0},options=rbind:rw", self.data);
             let id = format!("kup-restore-{}-{}", cx.run, cx.attempt);
             let run = ["ctr", "-n", "k8s.io", "run", "--rm", "--mount", &mount, &self.image, &id];
             return Ok(run.map(str::to_string).into());
@@ -252,7 +285,7 @@ mod tests {
 
     const MANIFEST: &str = "spec:\n  containers:\n  - command:\n    - etcd\n    - --data-dir=/var/lib/etcd\n    - --initial-advertise-peer-urls=https://10.0.0.1:2380\n    - --name=n1\n    image: registry.k8s.io/etcd:3.5.24-0\n";
     const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    const RESTORE: &str = "ctr -n k8s.io run --rm --mount type=bind,src=/var/lib,dst=/var/lib,options=rbind:rw registry.k8s.io/etcd:3.5.24-0 kup-restore-r1-1 etcdutl snapshot restore /var/lib/etcd.kup-snapshot.db --data-dir /var/lib/etcd --name n1 --initial-advertise-peer-urls https://10.0.0.1:2380 --initial-cluster n1=https://10.0.0.1:2380 --initial-cluster-token kup-r1 --bump-revision 1000000000 --mark-compacted";
+    const RESTORE: &str = "ctr -n k8s.io run --rm --mount type=bind,src=/var/lib/etcd,dst=/var/lib/etcd,options=rbind:rw registry.k8s.io/etcd:3.5.24-0 kup-restore-r1-1 etcdutl snapshot restore /var/lib/etcd/kup-snapshot.db --data-dir /var/lib/etcd/kup-restored --name n1 --initial-advertise-peer-urls https://10.0.0.1:2380 --initial-cluster n1=https://10.0.0.1:2380 --initial-cluster-token kup-r1 --bump-revision 1000000000 --mark-compacted";
 
     fn step(bench: &Bench) -> Context {
         let mut cx = bench.step(&[("from", Value::Path("./s.db".into()))]);
@@ -267,11 +300,12 @@ mod tests {
             .file("/etc/kubernetes/kup-stopped/etcd.yaml", MANIFEST)
             .file("/playbooks/s.db", "snapshot")
             .says("sha256sum /playbooks/s.db", &format!("{HASH}  s.db\n"))
-            .says("sha256sum /var/lib/etcd.kup-snapshot.db", &format!("{HASH}  x\n"))
+            .says("sha256sum /var/lib/etcd/kup-snapshot.db", &format!("{HASH}  x\n"))
             .says("ls -A /etc/kubernetes/manifests", "")
             .says("crictl ps --name ^kube-apiserver$ -q", "")
-            .says("test -e /var/lib/etcd", "")
-            .says("mv -T /var/lib/etcd /var/lib/etcd.kup-r1", "")
+            .says("test -e /var/lib/etcd/kup-restored/member", "")
+            .says("test -e /var/lib/etcd/member", "")
+            .says("mv -T /var/lib/etcd/member /var/lib/etcd/member.kup-r1", "")
             .says(
                 "ctr -n k8s.io images ls -q name==registry.k8s.io/etcd:3.5.24-0",
                 "registry.k8s.io/etcd:3.5.24-0\n",
@@ -288,10 +322,13 @@ mod tests {
             "LoadState=loaded\nActiveState=active\nSubState=exited\nResult=success\nExecMainCode=1\nExecMainStatus=0\n",
         );
         let said = perform(&EtcdRestore, &cx).await.unwrap();
-        assert_eq!(said.as_text(), Some("the old data are in /var/lib/etcd.kup-r1"));
+        assert_eq!(said.as_text(), Some("the old data are in /var/lib/etcd/member.kup-r1"));
         let sent = bench.sent();
         assert!(sent.contains(RESTORE), "{sent}");
-        assert!(sent.find("mv -T").unwrap() < sent.find("systemd-run").unwrap(), "{sent}");
+        let at = |what: &str| sent.find(what).unwrap_or_else(|| panic!("{what}\n{sent}"));
+        assert!(at("systemd-run") < at("mv -T /var/lib/etcd/member /var/lib/etcd/member.kup-r1"), "{sent}");
+        let put = "mv -T /var/lib/etcd/kup-restored/member /var/lib/etcd/member\n";
+        assert!(at("member.kup-r1\n") < at(put), "{sent}");
         assert_eq!(bench.content(MARK).as_deref(), Some("r1\n"));
         assert!(matches!(EtcdRestore.check(&cx).await, Ok(Check::Done(_))));
     }

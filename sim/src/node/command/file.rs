@@ -4,6 +4,7 @@
 use engine::port::Output;
 use sha2::{Digest, Sha256, Sha512};
 
+use crate::node::DATA;
 use crate::node::files::Files;
 use crate::node::process::{failed, said};
 
@@ -94,6 +95,10 @@ fn moved(files: &mut Files, args: &[&str]) -> Output {
     let [from, to] = paths.as_slice() else { return failed(1, "mv: missing destination file operand\n") };
     if !files.exists(from) {
         return failed(1, format!("mv: cannot stat '{from}': No such file or directory\n"));
+    }
+    if *from == DATA {
+        // A disk of its own, as etcd should have.
+        return failed(1, format!("mv: cannot move '{from}' to '{to}': Device or resource busy\n"));
     }
     if files.get(from).is_none() && files.exists(to) {
         return failed(1, format!("mv: cannot move '{from}' to '{to}': Directory not empty\n"));
