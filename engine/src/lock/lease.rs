@@ -213,7 +213,11 @@ impl Lease {
     }
 
     /// Finds out why a renewal was refused, and mends what can be mended.
-    async fn recover(&self, transitions: Option<i32>) -> Result<Recovered, LockError> {
+    async fn recover(
+        &self,
+        transitions: Option<i32>,
+        watched: &mut Option<Watched>,
+    ) -> Result<Recovered, LockError> {
         let seen = match self.look().await? {
             None => return Ok(Recovered::Ours(self.create(transitions.unwrap_or(1)).await?)),
             Some(seen) => seen,
@@ -222,15 +226,38 @@ impl Lease {
             return Ok(Recovered::Ours(transitions));
         }
         let ours = self.may_take(&seen) && transitions.is_none_or(|t| seen.transitions <= t);
-        match ours || seen.holder.is_empty() {
-            true => Ok(Recovered::Ours(self.take(&seen).await?)),
-            false => Ok(Recovered::Taken(seen.holder)),
+        if ours || seen.holder.is_empty() {
+            return Ok(Recovered::Ours(self.take(&seen).await?));
+        }
+        // Who takes a lease counts on. A lower number is of another time: a restored etcd has the lease of the
+        // run that saved it, which has ended.
+        let older = transitions.is_none_or(|held| seen.transitions < held);
+        let now = self.clock.now();
+        match watched {
+            Some(last) if last.version != seen.version => Ok(Recovered::Taken(seen.holder)),
+            Some(last) if now - last.since < seen.lasts => Ok(Recovered::Ours(None)),
+            Some(_) => {
+                tracing::warn!("taking the lock of `{}`, which nobody renews", seen.holder);
+                let transitions = seen.transitions.max(transitions.unwrap_or_default());
+                Ok(Recovered::Ours(self.take(&Seen { transitions, ..seen }).await?))
+            }
+            None if older && self.rest(&seen).is_none() => {
+                *watched = Some(Watched { version: seen.version, since: now });
+                Ok(Recovered::Ours(None))
+            }
+            None => Ok(Recovered::Taken(seen.holder)),
         }
     }
 }
 
+/// A lease of somebody else that looks abandoned.
+struct Watched {
+    version: String,
+    since: Duration,
+}
+
 enum Recovered {
-    /// Still ours, or again, if there is a number.
+    /// Still ours, or again, if there is a number; else nobody's as far as can be seen yet.
     Ours(Option<i32>),
     Taken(String),
 }
@@ -316,6 +343,7 @@ async fn keep(
     number: Arc<AtomicI32>,
     tell: watch::Sender<Option<String>>,
 ) {
+    let mut watched = None;
     loop {
         lease.clock.sleep(RENEW).await;
         let renewed = match held {
@@ -324,12 +352,12 @@ async fn keep(
         };
         let recovered = match renewed {
             Ok(Some(_)) => continue,
-            Ok(None) => lease.recover(held).await,
+            Ok(None) => lease.recover(held, &mut watched).await,
             Err(e) => Err(e),
         };
         match recovered {
             Ok(Recovered::Ours(Some(n))) => {
-                held = Some(n);
+                (held, watched) = (Some(n), None);
                 number.store(n, Ordering::Relaxed);
             }
             Ok(Recovered::Ours(None)) => {}

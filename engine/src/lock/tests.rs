@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use kube::client::Body;
@@ -237,6 +238,50 @@ async fn the_run_that_broke_the_only_api_may_mend_it() {
     drop(lock);
     cluster.down(true);
     assert!(matches!(ask("two").await, Err(LockError::Api(_))));
+}
+
+/// An etcd restored from what the run `old` saved: its lease is there again, of a minute ago.
+async fn restored(resumed: bool) -> (Cluster, tempfile::TempDir, Lock) {
+    let (cluster, root) = (Cluster::default(), tempfile::tempdir().unwrap());
+    let ask = async |run: &str| Lock::acquire(&cluster.ports(0), root.path(), "u-1", run, &who("a")).await;
+    let old = ask("old").await.unwrap();
+    let saved = cluster.0.lock().unwrap().lease.clone();
+    old.release().await;
+    let mut lock = ask("one").await.unwrap();
+    cluster.down(true);
+    if resumed {
+        drop(lock);
+        lock = ask("one").await.unwrap();
+    }
+    wait(90).await;
+    cluster.0.lock().unwrap().lease = saved;
+    cluster.down(false);
+    wait(20).await;
+    assert_eq!(cluster.spec()["holderIdentity"], "old@a (ann)", "it is watched first");
+    (cluster, root, lock)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_run_that_restored_etcd_takes_the_lease_back_from_the_one_that_saved_it() {
+    for resumed in [false, true] {
+        let (cluster, _root, lock) = restored(resumed).await;
+        wait(80).await;
+        assert_eq!(cluster.spec()["holderIdentity"], "one@a (ann)");
+        assert!(lock.taken().now_or_never().is_none());
+        assert_eq!(cluster.spec()["leaseTransitions"], json!(lock.fencing()));
+        assert!(resumed || lock.fencing() > 2, "the number only grows");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_came_with_a_restored_etcd_is_theirs_where_somebody_renews_it() {
+    let (cluster, _root, lock) = restored(true).await;
+    {
+        let mut store = cluster.0.lock().unwrap();
+        store.lease.as_mut().unwrap()["metadata"]["resourceVersion"] = json!("1000");
+    }
+    assert_eq!(lock.taken().await, "old@a (ann)");
+    assert_eq!(cluster.spec()["holderIdentity"], "old@a (ann)");
 }
 
 #[tokio::test(start_paused = true)]
