@@ -6,11 +6,13 @@
 //! somebody recorded it (`KUP_RECORD=1`), so that the simulator is held to it in every test run.
 
 mod coverage;
+mod perform;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dsl::value::Value as Given;
 use engine::port::{Command, Output, Ports, Shell};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -196,13 +198,46 @@ fn upgrade(node: &'static str, first: bool) -> Vec<Ask> {
     asks
 }
 
+/// What looks at a cluster before an upgrade: the scripts on its nodes, and the lists of its API.
+const LOOKS: &str = include_str!("looks.kup");
+
+/// Workloads on the only worker: one free to go, one that its budget keeps, one that two budgets speak of.
+const WORKLOADS: &str = include_str!("workloads.kup");
+
+/// What is made anew on a control plane, and for it.
+const ANEW: &str = include_str!("anew.kup");
+
+/// A worker is started again, leaves, and comes back.
+const AWAY: &str = include_str!("away.kup");
+
+/// What those playbooks read.
+const FILES: [(&str, &str); 2] =
+    [("kubeadm.yaml", include_str!("kubeadm.yaml")), ("workloads.yaml", include_str!("workloads.yaml"))];
+
+/// Returns a folder with them.
+fn files() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, content) in FILES {
+        std::fs::write(folder.path().join(name), content).expect("a file");
+    }
+    folder
+}
+
 /// Returns all questions, in their order.
 pub(crate) fn story() -> Vec<Ask> {
     let mut story = Vec::new();
     story.extend(before().into_iter().map(Ask::Command));
+    story.push(Ask::Perform(LOOKS));
     story.extend(etcd().into_iter().map(Ask::Etcd));
     story.extend(restore().into_iter().map(Ask::Command));
     story.extend(requests().into_iter().map(Ask::Request));
+    story.push(Ask::Perform(WORKLOADS));
+    story.push(Ask::Settle);
+    story.extend(evictions().into_iter().map(Ask::Request));
+    story.push(Ask::Perform(ANEW));
+    story.push(Ask::Settle);
+    story.push(Ask::Perform(AWAY));
+    story.push(Ask::Settle);
     story.extend(upgrade("cp1", true));
     story.push(Ask::Settle);
     story.extend(upgrade("w1", false));
@@ -247,6 +282,8 @@ pub(crate) enum Ask {
     /// kubelet that has just restarted may end and start its static pods (the only apiserver among them).
     Settle,
     Request(Request),
+    /// A playbook whose steps are performed one after the other; what came of each is the answer.
+    Perform(&'static str),
 }
 
 /// One request to the API.
@@ -272,6 +309,9 @@ impl Ask {
             Ask::Etcd(c) => format!("etcd$ {}", c.argv.join(" ")),
             Ask::Switch(node) => format!("{node}: {LIST}"),
             Ask::Settle => "the cluster settles".to_string(),
+            Ask::Perform(text) => {
+                text.lines().find(|line| line.starts_with("playbook")).unwrap_or_default().to_string()
+            }
             Ask::Request(r) => format!("{} {} {}", r.method, r.path, r.body),
         }
     }
@@ -295,6 +335,7 @@ impl Ask {
             Ask::Switch(_) => Alike::Words(&["/core:/stable:/v1.33/deb/ /"]),
             Ask::Settle => Alike::Code,
             Ask::Request(r) => r.alike,
+            Ask::Perform(_) => Alike::Lines,
         };
         match alike {
             Alike::Code => Ok(()),
@@ -408,6 +449,7 @@ fn etcd() -> Vec<Case> {
             Words(&["Finished defragmenting etcd member[https://127.0.0.1:2379]"]),
         ),
         ctl("move-leader 1", Words(&["Error: etcdserver: bad leader transferee"])),
+        ctl("member remove 1", Words(&["etcdserver: member not found"])),
     ]
 }
 
@@ -446,6 +488,12 @@ fn requests() -> Vec<Request> {
         body: json!({"spec": {"unschedulable": on}, "metadata": {"annotations": {"kup.dev/contract": if on { json!("x") } else { Value::Null }}}}),
         alike: Code,
     };
+    let mark = |text: &str| Request {
+        method: "PATCH",
+        path: "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy",
+        body: json!({"metadata": {"annotations": {"kup.dev/contract": if text.is_empty() { Value::Null } else { json!(text) }}}}),
+        alike: Code,
+    };
     vec![
         get("/version", Json),
         get("/readyz", Alike::Lines),
@@ -469,12 +517,35 @@ fn requests() -> Vec<Request> {
         get("/apis/storage.k8s.io/v1/volumeattachments", Code),
         cordon(true),
         cordon(false),
+        mark("x"),
+        mark(""),
         Request {
             method: "POST",
             path: "/api/v1/namespaces/default/pods/nope/eviction",
             body: json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "nope", "namespace": "default"}}),
             alike: Json,
         },
+    ]
+}
+
+/// What the API says of an eviction, in all the ways that a drain may hear. `POD(x)` is a pod of that workload.
+fn evictions() -> Vec<Request> {
+    let get = |path| Request { method: "GET", path, body: Value::Null, alike: Alike::Json };
+    let evict = |path, with: Value| {
+        let mut body = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "POD", "namespace": "default"}});
+        body["deleteOptions"] = with;
+        Request { method: "POST", path, body, alike: Alike::Json }
+    };
+    const FREE: &str = "/api/v1/namespaces/default/pods/POD(free)/eviction";
+    vec![
+        get("/apis/policy/v1/poddisruptionbudgets"),
+        get("/apis/apps/v1/daemonsets"),
+        get("/api/v1/namespaces/default/pods/POD(free)"),
+        evict(FREE, json!({"dryRun": ["All"]})),
+        evict(FREE, json!({"preconditions": {"uid": "00000000-0000-0000-0000-000000000000"}})),
+        evict("/api/v1/namespaces/default/pods/POD(kept)/eviction", json!({})),
+        evict("/api/v1/namespaces/default/pods/POD(twice)/eviction", json!({})),
+        evict(FREE, json!({"gracePeriodSeconds": 1})),
     ]
 }
 
@@ -510,10 +581,27 @@ pub(crate) async fn answers(ports: &Ports, story: &[Ask]) -> Vec<Answer> {
             }
             Ask::Switch(node) => switch(ports.shells.on(node)).await,
             Ask::Settle => settle(ports).await,
+            Ask::Perform(text) => performed(ports, text).await,
             Ask::Request(request) => send(ports, request).await,
         });
     }
     out
+}
+
+/// Returns what came of each step: what it gave, by its fields, or how it failed.
+async fn performed(ports: &Ports, text: &str) -> Answer {
+    let steps = perform::perform(ports, files().path(), text, &[]).await;
+    let line = |step: &perform::Performed| match &step.came {
+        Ok(Some(Given::Record(fields))) => {
+            format!("{} gave {}", step.key, fields.keys().cloned().collect::<Vec<_>>().join(", "))
+        }
+        Ok(Some(_)) => format!("{} done", step.key),
+        Ok(None) => format!("{} needs nothing", step.key),
+        Err(failure) => format!("{} failed: {:?}: {}", step.key, failure.class, failure.message),
+    };
+    let failed = steps.iter().any(|step| step.came.is_err());
+    let lines: Vec<String> = steps.iter().map(line).collect();
+    Answer { code: i32::from(failed), text: lines.join("\n") }
 }
 
 /// Returns code 0 once all is Ready and stays so, 1 if that does not come within 5 minutes.
@@ -581,16 +669,27 @@ async fn switch(shell: Arc<dyn Shell>) -> Answer {
 /// Sends a request and waits, as kup does, while an apiserver restarts.
 async fn send(ports: &Ports, request: &Request) -> Answer {
     let client = ports.kube.clone().expect("a cluster");
-    let body = if request.body.is_null() { Vec::new() } else { request.body.to_string().into_bytes() };
+    let (mut path, mut body) = (request.path.to_string(), request.body.to_string());
+    if let Some(workload) = path.split_once("POD(").and_then(|(_, rest)| rest.split(')').next()) {
+        let list = "/api/v1/namespaces/default/pods?labelSelector=app%3D".to_string() + workload;
+        let asked = http::Request::get(list).body(Vec::new()).expect("a request");
+        let pods: Value = client.request(asked).await.expect("pods");
+        let pod = pods["items"][0]["metadata"]["name"].as_str().unwrap_or("nope").to_string();
+        path = path.replace(&format!("POD({workload})"), &pod);
+        body = body.replace("\"POD\"", &format!("\"{pod}\""));
+    }
+    let body = if request.body.is_null() { Vec::new() } else { body.into_bytes() };
     let kind =
         if request.method == "PATCH" { "application/strategic-merge-patch+json" } else { "application/json" };
     for _ in 0..120 {
-        let http =
-            http::Request::builder().method(request.method).uri(request.path).header("content-type", kind);
+        let http = http::Request::builder().method(request.method).uri(&path).header("content-type", kind);
         let sent = client.request_text(http.body(body.clone()).expect("a request")).await;
         match sent {
             Ok(text) => return Answer { code: 200, text },
-            Err(kube::Error::Api(status)) if status.code < 500 && status.code != 429 => {
+            // To evict is to be told no; the others wait, as kup does.
+            Err(kube::Error::Api(status))
+                if (status.code < 500 && status.code != 429) || path.ends_with("/eviction") =>
+            {
                 let text = serde_json::to_string(&*status).unwrap_or_default();
                 return Answer { code: i32::from(status.code), text };
             }
