@@ -95,11 +95,17 @@ mod tests {
     }
 
     #[test]
-    fn every_playbook_says_in_its_head_what_it_does_and_how_to_run_it() {
+    fn every_playbook_says_in_its_head_what_it_does_needs_and_changes_how_it_is_taken_back_and_how_to_run_it()
+    {
         for playbook in all() {
             let head: Vec<&str> = playbook.text.lines().take_while(|line| line.starts_with('#')).collect();
-            assert!(head.len() >= 2 && head[0].ends_with('.'), "{}", playbook.name);
+            assert!(head[0].ends_with('.'), "{}", playbook.name);
             assert!(head.iter().any(|line| line.starts_with("#   kup run ")), "{}", playbook.name);
+            let words: Vec<&str> =
+                head.iter().flat_map(|line| line.split([' ', '`', ';', ':', ',', '.'])).collect();
+            for part in [&["Needs"][..], &["Changes", "changes"], &["back", "rollback"]] {
+                assert!(words.iter().any(|word| part.contains(word)), "{}: {part:?}", playbook.name);
+            }
         }
     }
 }
