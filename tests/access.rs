@@ -2,12 +2,10 @@
 //! that it is said to need, comes to its end; and no right is granted that none of them ever uses.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use dsl::program::Program;
-use dsl::source::{LoadError, Loader};
 use engine::event::{Event, Outcome};
 use engine::inputs;
 use engine::journal::{Journal, Keys};
@@ -25,6 +23,7 @@ use sim::{Cluster, Shape};
 use stdlib::access::{Access, Right, access};
 use tokio::sync::mpsc;
 
+use crate::support::world::shipped;
 use crate::support::{repository, service_hosts, snapshot};
 
 /// The shipped playbooks, and what is given to them.
@@ -107,18 +106,6 @@ const ADDON: &str = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: { name: cni
     template: { metadata: { labels: { app: cni } }, spec: { containers: [{ name: cni, image: \"cni:2\" }] } } }\n---\n\
     apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web, namespace: shop }\nspec: { minReadySeconds: 0 }\n---\n\
     apiVersion: apps/v1\nkind: StatefulSet\nmetadata: { name: db, namespace: shop }\nspec: { minReadySeconds: 0 }\n";
-
-struct Shipped(PathBuf);
-
-impl Loader for Shipped {
-    fn load(&self, path: &str) -> Result<String, LoadError> {
-        if path == "main" {
-            return std::fs::read_to_string(&self.0).map_err(|_| LoadError::NotFound);
-        }
-        let text = stdlib::modules().iter().find(|(known, _)| *known == path);
-        text.map(|(_, text)| text.to_string()).ok_or(LoadError::NotFound)
-    }
-}
 
 /// What was asked of the cluster and of the nodes.
 #[derive(Default)]
@@ -240,15 +227,9 @@ impl Shell for WatchedShell {
     }
 }
 
-fn program(name: &str) -> Program {
-    let path = repository().join(format!("playbooks/{name}.kup"));
-    let checked = dsl::check("main", &Shipped(path), stdlib::PRELUDE);
-    checked.program.unwrap_or_else(|| panic!("{name}: {:?}", checked.diagnostics))
-}
-
 /// Plans and performs a playbook with the rights that it is said to need; returns what it asked for.
 async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) {
-    let program = program(name);
+    let program = shipped(name, "");
     let mut granted = access(program.verbs());
     if given.iter().any(|(name, _)| *name == "addons") {
         // The file says these, and `kup rbac` that they are missing.

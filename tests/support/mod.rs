@@ -6,6 +6,7 @@ pub(crate) mod hostile;
 pub(crate) mod sshd;
 pub(crate) mod terminal;
 pub(crate) mod web;
+pub(crate) mod world;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
