@@ -172,7 +172,7 @@ fn etcd_is_saved_for_its_own_sake() {
         assert!(path.contains("/there/") && done["value"]["sha256"].as_str().is_some(), "{done}");
     }
     let ran = kup.run("run std/etcd-backup --sim 3+1@v1.33.4 --yes --json --set from=cp3").exits(0);
-    assert!(ran.stdout.contains("-cp3.db"));
+    assert!(ran.stdout.contains("-cp3-backup-etcd-backup.db"));
 }
 
 #[test]

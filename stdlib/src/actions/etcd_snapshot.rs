@@ -116,11 +116,14 @@ pub(super) async fn is_copied(here: &Host, path: &str) -> Result<bool, Failure> 
     Ok(hash(here, path).await.is_ok_and(|found| found == known))
 }
 
-/// Returns where the snapshot of this run stands on this machine.
+/// Returns where the snapshot of this step stands on this machine. The step is part of the name: where a run saves before each
+/// hop, an older snapshot must not be taken for the one that is wanted.
 pub(super) fn target(cx: &Context) -> Result<PathBuf, Failure> {
     let host = Host::of(cx)?;
     let cluster = if cx.inventory.cluster.is_empty() { "hosts" } else { &cx.inventory.cluster };
-    let file = format!("{cluster}-{}-{}.db", cx.run, host.name);
+    let plain = |c: char| if c.is_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
+    let step: String = cx.key.chars().map(plain).collect();
+    let file = format!("{cluster}-{}-{}-{step}.db", cx.run, host.name);
     Ok(argument::path(cx, "into")?.join(file))
 }
 
@@ -159,7 +162,7 @@ mod tests {
 
     const CTL: &str = "crictl exec abc123 etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key";
     const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    const COPY: &str = "/playbooks/snapshots/c0ffee-r1-n1.db";
+    const COPY: &str = "/playbooks/snapshots/c0ffee-r1-n1-workers-n1-step.db";
     const FILE: &str = "/var/lib/etcd/kup-r1.db";
 
     /// Scripts; what is scripted before this counts instead of it.
@@ -192,7 +195,10 @@ mod tests {
         let cx = bench.step(&[into()]);
         let value = perform(&EtcdSnapshot, &cx).await.unwrap();
         assert_eq!(value.get("revision"), Some(&Value::Number(92)));
-        assert_eq!(bench.content(&format!("{COPY}.sha256")).unwrap(), format!("{HASH}  c0ffee-r1-n1.db\n"));
+        assert_eq!(
+            bench.content(&format!("{COPY}.sha256")).unwrap(),
+            format!("{HASH}  c0ffee-r1-n1-workers-n1-step.db\n")
+        );
         let sent = bench.sent().replace(CTL, "CTL");
         expect_test::expect![[r#"
             crictl ps --name ^etcd$ -q
@@ -204,9 +210,9 @@ mod tests {
             crictl exec abc123 etcdutl snapshot status /var/lib/etcd/kup-r1.db -w json
             sha256sum /var/lib/etcd/kup-r1.db
             here: mkdir -p /playbooks/snapshots
-            fetch /var/lib/etcd/kup-r1.db /playbooks/snapshots/c0ffee-r1-n1.db
-            here: sha256sum /playbooks/snapshots/c0ffee-r1-n1.db
-            here: write /playbooks/snapshots/c0ffee-r1-n1.db.sha256 600
+            fetch /var/lib/etcd/kup-r1.db /playbooks/snapshots/c0ffee-r1-n1-workers-n1-step.db
+            here: sha256sum /playbooks/snapshots/c0ffee-r1-n1-workers-n1-step.db
+            here: write /playbooks/snapshots/c0ffee-r1-n1-workers-n1-step.db.sha256 600
             rm -f /var/lib/etcd/kup-r1.db /var/lib/etcd/kup-r1.db.part
         "#]]
         .assert_eq(&sent);

@@ -87,7 +87,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_newest_snapshot_of_the_run_is_copied_with_its_token() {
-        let (file, copy) = (format!("{FOLDER}/kup-r1-n1-1800000009"), "/playbooks/snapshots/c0ffee-r1-n1.db");
+        let (file, copy) = (
+            format!("{FOLDER}/kup-r1-n1-1800000009"),
+            "/playbooks/snapshots/c0ffee-r1-n1-workers-n1-step.db",
+        );
         let bench = Bench::default()
             .says(
                 "systemctl show rke2-agent -p ExecStart",
@@ -106,7 +109,10 @@ mod tests {
         let snapshot = Snapshot(&RKE2, "rke2 snapshot");
         let said = perform(&snapshot, &cx).await.unwrap();
         assert_eq!(said.get("sha256").and_then(Value::as_text), Some(HASH));
-        assert_eq!(bench.content("/playbooks/snapshots/c0ffee-r1-n1.token").unwrap(), "K10::server:x\n");
+        assert_eq!(
+            bench.content("/playbooks/snapshots/c0ffee-r1-n1-workers-n1-step.token").unwrap(),
+            "K10::server:x\n"
+        );
         assert!(bench.sent().contains(&format!("rm -f {file}\n")));
         assert!(matches!(snapshot.check(&cx).await, Ok(Check::Done(_))));
     }
