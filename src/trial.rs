@@ -40,9 +40,9 @@ pub(crate) struct Played {
     events: Vec<Event>,
 }
 
-/// Plays a test; an error is about its cluster or its faults.
-pub(crate) fn play(test: &Test) -> Result<Played, Error> {
-    let shape = read_shape(&test.shape.0)?;
+/// Plays a test of a file; an error is about its cluster or its faults.
+pub(crate) fn play(file: &Path, test: &Test) -> Result<Played, Error> {
+    let shape = read_shape(&shape_of(file, test))?;
     let faults = test.faults.iter().map(|(fault, _)| read_fault(fault, &shape)).collect::<Result<_, _>>()?;
     let wants_run =
         test.expected.iter().any(|e| !matches!(e.what, What::Plan(..) | What::Planned(_) | What::None(_)));
@@ -107,6 +107,15 @@ fn blockers(plan: &Plan, probes: &HashMap<StepId, Probe>) -> Vec<String> {
         Some(Probe::Failed(_) | Probe::Check(_)) | None => None,
     };
     plan.ids().filter_map(blocker).collect()
+}
+
+/// Returns the shape as it is read: its file stands beside that of the test, wherever one is.
+fn shape_of(file: &Path, test: &Test) -> String {
+    let (shape, _) = &test.shape;
+    match file.parent() {
+        Some(folder) if shape.ends_with(".toml") => folder.join(shape).display().to_string(),
+        Some(_) | None => shape.clone(),
+    }
 }
 
 fn beside(test: &Test) -> &Path {

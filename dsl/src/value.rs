@@ -367,6 +367,22 @@ impl Value {
             _ => None,
         }
     }
+
+    /// Writes the value as an argument of a step that is shown; a text that is not one word stands in quotes.
+    pub fn argument(&self) -> String {
+        let one_word = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':' | '%');
+        match self {
+            Value::Text(s) | Value::Path(s) if s.is_empty() || !s.chars().all(one_word) => format!("{s:?}"),
+            Value::Record(fields) => {
+                let field = |(name, value): (&String, &Value)| match value {
+                    Value::List(_) | Value::Nodes(_) => format!("{name}: [{value}]"),
+                    value => format!("{name}: {}", value.argument()),
+                };
+                format!("{{ {} }}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+            }
+            other => other.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Value {

@@ -90,7 +90,7 @@ impl Tally {
         let mut plans: Vec<(Span, String)> = Vec::new();
         for test in &checked.tests {
             let mut misses = Vec::new();
-            let played = play(test);
+            let played = play(file, test);
             let place_of = |span: Span| place(&checked.sources, span);
             match &played {
                 Err(error) => {

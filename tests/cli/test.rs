@@ -1,8 +1,12 @@
 //! `kup test`: what a person writes to know that a playbook does what it should, and what is said where
 //! it does not.
 
+use std::collections::BTreeSet;
+
+use dsl::test::What;
 use expect_test::expect;
 
+use crate::support::world::Repository;
 use crate::support::{Kup, repository};
 
 const PLAYBOOK: &str = r#"playbook "Ask"
@@ -21,10 +25,43 @@ fn test(name: &str, lines: &str) -> String {
 
 #[test]
 fn the_shipped_modules_and_playbooks_do_what_their_tests_say() {
-    let folders = ["stdlib/kup/tests", "playbooks/tests"].map(|f| repository().join(f).display().to_string());
+    let folders = TESTS.map(|folder| repository().join(folder).display().to_string());
     let ran = Kup::new().run_args(&["test", &folders[0], &folders[1]]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.lines().count() >= 15 && ran.stdout.lines().all(|l| l.starts_with("ok ")));
+}
+
+/// The shipped tests of modules, and of playbooks.
+const TESTS: [&str; 2] = ["stdlib/kup/tests", "playbooks/tests"];
+
+#[test]
+fn of_every_module_a_test_expects_what_its_verbs_do() {
+    let mut expected = BTreeSet::new();
+    for folder in TESTS {
+        for entry in std::fs::read_dir(repository().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if !name.ends_with(".kup") {
+                continue;
+            }
+            let checked = dsl::check_any(&format!("{folder}/{name}"), &Repository(""), stdlib::PRELUDE);
+            assert!(!checked.tests.is_empty(), "{folder}/{name}");
+            for one in checked.tests.into_iter().flat_map(|test| test.expected) {
+                match one.what {
+                    What::Planned(steps) | What::Went(steps, _) => expected.extend([steps.verb]),
+                    What::Before(first, second) => expected.extend([first.verb, second.verb]),
+                    // A whole plan names no verb, and what is not there is not tried.
+                    What::Plan(..) | What::Changes(_) | What::Failure(_) | What::End(..) | What::None(_) => {}
+                }
+            }
+        }
+    }
+    for (module, _) in stdlib::modules() {
+        let (_, tasks, _) = dsl::module(module, &Repository(""), stdlib::PRELUDE);
+        assert!(
+            tasks.iter().any(|task| expected.contains(&task.name)),
+            "no test in {TESTS:?} is of {module}"
+        );
+    }
 }
 
 #[test]
@@ -134,6 +171,15 @@ fn another_playbook_is_tested_from_a_file_of_tests() {
     let kup = Kup::new().with_main_job().with("up.test.kup", tests);
     kup.run("test up.test.kup").exits(0).says("2 passed");
     kup.run("check up.test.kup").exits(0);
+}
+
+#[test]
+fn a_shape_is_read_from_beside_the_test_and_a_text_of_several_words_names_its_step() {
+    let lines = "  set line=\"echo two words\"\n  expect run command \"echo two words\" on gpu1 ran\n  expect no run command \"two words\"\n";
+    let text = format!("{PLAYBOOK}{}", test("asked", lines)).replace("1+2@v1.33.4", "./shape.toml");
+    let shape = "version = \"v1.33.4\"\ncontrol_plane = 1\n[[pool]]\nname = \"gpu\"\ncount = 1\n";
+    let kup = Kup::new().with("there/ask.kup", text).with("there/shape.toml", shape);
+    kup.run("test there/ask.kup").exits(0);
 }
 
 #[test]

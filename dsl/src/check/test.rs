@@ -327,13 +327,16 @@ impl<'a> Checker<'a> {
         Some(Steps { verb: words[..count].join(" "), args, node })
     }
 
-    /// Writes an argument as a plan shows it: texts stand there without their quotes.
+    /// Writes an argument as a plan shows it.
     fn as_shown(&self, arg: &Arg) -> String {
         let value = |value: &ast::Expr| match &value.kind {
             ast::ExprKind::Text(text) => text.clone(),
             _ => one_line(self.text(value.span)),
         };
-        let joined = |values: &[ast::Expr]| values.iter().map(value).collect::<Vec<_>>().join(", ");
+        let joined = |values: &[ast::Expr]| match values {
+            [ast::Expr { kind: ast::ExprKind::Text(text), .. }] => Value::Text(text.clone()).argument(),
+            _ => values.iter().map(value).collect::<Vec<_>>().join(", "),
+        };
         match arg {
             Arg::Plain(values) => joined(values),
             Arg::Named(name, values) => format!("{}={}", self.text(*name), joined(values)),

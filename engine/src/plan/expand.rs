@@ -349,7 +349,7 @@ impl<'p> Draft<'p> {
             }
             match waits {
                 Some((_, expr)) => text.push_str(&shown_argument(expr)),
-                None => text.push_str(&quoted(value)),
+                None => text.push_str(&value.argument()),
             }
         }
         text
@@ -545,21 +545,5 @@ fn shown_argument(expr: &Expr) -> String {
     match &expr.kind {
         ExprKind::Text(_) => format!("\"{}\"", shown(expr).replace('"', "\\\"")),
         _ => shown(expr),
-    }
-}
-
-/// Writes a value as an argument; text that is not one word stands in quotes.
-fn quoted(value: &Value) -> String {
-    let one_word = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':' | '%');
-    match value {
-        Value::Text(s) | Value::Path(s) if s.is_empty() || !s.chars().all(one_word) => format!("{s:?}"),
-        Value::Record(fields) => {
-            let field = |(name, value): (&String, &Value)| match value {
-                Value::List(_) | Value::Nodes(_) => format!("{name}: [{value}]"),
-                value => format!("{name}: {}", quoted(value)),
-            };
-            format!("{{ {} }}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
-        }
-        other => other.to_string(),
     }
 }
