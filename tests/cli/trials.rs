@@ -1,15 +1,18 @@
-//! Playbooks as somebody writes them with the reference alone, kept in `tests/trials`: run for real on plain
-//! hosts over ssh, without any cluster.
+//! Playbooks as somebody writes them with the reference alone, kept in `tests/trials`: those for plain hosts are run for
+//! real over ssh, without any cluster, those for clusters on simulated ones.
 
 use std::fs;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::support::sshd::{Hosts, OPTIONS};
-use crate::support::{Kup, Ran};
+use crate::support::{Kup, Ran, repository, snapshot};
 
 const HOSTS: &str = include_str!("../trials/hosts.kup");
 const BINARIES: &str = include_str!("../trials/binaries.kup");
+const HOPS: &str = include_str!("../trials/hops.kup");
+const RESTORE: &str = include_str!("../trials/restore.kup");
 
 /// Runs a trial; `dir` is the folder of the test, which all hosts share with kup.
 fn trial(kup: &Kup, line: &str) -> Ran {
@@ -23,11 +26,51 @@ fn text(kup: &Kup, path: &str) -> String {
 
 #[test]
 fn trials_are_well_written() {
-    let kup = Kup::new().with("hosts.kup", HOSTS).with("binaries.kup", BINARIES);
-    for file in ["hosts.kup", "binaries.kup"] {
-        kup.run(&format!("check {file} --deny warnings")).exits(0);
-        kup.run(&format!("fmt --check {file}")).exits(0);
+    let folder = repository().join("tests/trials");
+    for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path().display().to_string()) {
+        if file.ends_with(".kup") {
+            Kup::new().run_args(&["check", &file, "--deny", "warnings"]).exits(0);
+            Kup::new().run_args(&["fmt", "--check", &file]).exits(0);
+        }
     }
+}
+
+/// Returns the actions that changed something, with their nodes, in their order.
+fn changes(ran: &Ran) -> Vec<String> {
+    let all = ran.json();
+    let done = all.iter().filter(|e| e["type"] == "step_done" && e["changed"] == true);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    done.map(|e| format!("{} on {}", text(&e["action"]), text(&e["node"]))).collect()
+}
+
+#[test]
+fn a_cluster_that_was_left_behind_is_brought_over_three_minors() {
+    let kup = Kup::new().with("hops.kup", HOPS);
+    let line = "run hops.kup --yes --json --set target=v1.34.2 --sim";
+    let ran = kup.run(&format!("{line} 3+4@v1.31.4 --fault F40@cp2 --fault F41@w3")).exits(0);
+    let all = changes(&ran);
+    let count = |what: &str| all.iter().filter(|one| *one == what).count();
+    assert_eq!((count("etcd snapshot on cp1"), count("restart kubelet on cp3")), (3, 3), "each hop");
+    for worker in ["w1", "w2", "w3", "w4"] {
+        assert_eq!(count(&format!("restart kubelet on {worker}")), 1, "{worker} goes all the way at once");
+    }
+    let last = all.iter().rposition(|one| one == "kubeadm upgrade node on cp3");
+    assert!(last < all.iter().position(|one| one.ends_with(" on w1")), "{all:?}");
+    assert_eq!(changes(&kup.run(&format!("{line} 3+4@v1.34.2")).exits(0)), [""; 0]);
+}
+
+#[test]
+fn etcd_is_restored_with_a_yes_before_each_step_that_takes_something_away() {
+    let kup = Kup::new().with("restore.kup", RESTORE).with("before.db", snapshot());
+    let first = kup.run("run restore.kup --yes --json --sim 3+2@v1.33.4 --set snapshot=before.db").exits(3);
+    assert_eq!(changes(&first), [""; 0], "nothing before somebody says yes");
+    let runs = fs::read_dir(kup.state().join("runs")).unwrap();
+    let run = runs.map(|entry| entry.unwrap().file_name().into_string().unwrap()).next().unwrap();
+    let yes = |code| changes(&kup.run(&format!("approve {run} --json")).exits(code));
+    let on = |verb: &str| ["cp1", "cp2", "cp3"].map(|node| format!("{verb} on {node}"));
+    assert_eq!(yes(3), on("stop static pods"));
+    assert_eq!(yes(3), on("etcd restore"));
+    assert_eq!(yes(0), [on("start static pods"), on("start static pods")].concat());
 }
 
 #[test]
