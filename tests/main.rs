@@ -8,6 +8,7 @@ mod crash;
 mod docs;
 mod hostile;
 mod makespan;
+mod rehearsal;
 mod support;
 mod tidy;
 mod tools;
