@@ -68,11 +68,11 @@ impl Asker {
 }
 
 fn ask(console: Console, gate: Gate, question: &str) -> Input {
-    answer(gate, console.ask(question) == Some(true))
+    answer(gate, console.ask(question) == Some(true), String::new())
 }
 
 /// Makes an answer that is given now, by who runs kup.
-pub(crate) fn answer(gate: Gate, yes: bool) -> Input {
+pub(crate) fn answer(gate: Gate, yes: bool, why: String) -> Input {
     let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default();
-    Input::Answer { gate, yes, by: whoami(), when: now.to_string() }
+    Input::Answer { gate, yes, by: whoami(), when: now.to_string(), why }
 }

@@ -152,6 +152,9 @@ pub(crate) enum Command {
     Resume {
         /// The run; else the last one that is not over.
         run: Option<String>,
+        /// Why; it stands in the journal and the report.
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
         /// Do not ask before beginning.
         #[arg(long, short)]
         yes: bool,
@@ -160,6 +163,9 @@ pub(crate) enum Command {
     Rollback {
         /// The run; else the last one that was not taken back.
         run: Option<String>,
+        /// Why; it stands in the journal and the report.
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
         /// Do not ask before beginning.
         #[arg(long, short)]
         yes: bool,
@@ -168,11 +174,17 @@ pub(crate) enum Command {
     Approve {
         /// The run; else the last one that is not over, and then it is asked once more.
         run: Option<String>,
+        /// Why; it stands in the journal and the report.
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
     },
     /// Begins nothing new in a run that goes on, and holds it when what runs has ended.
     Pause {
         /// The run; else the last one that is not over.
         run: Option<String>,
+        /// Why; it stands in the journal and the report.
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
     },
     /// Ends a run for good: what runs may end, nothing is taken back.
     Abort {

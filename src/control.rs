@@ -32,7 +32,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[serde(tag = "do", rename_all = "snake_case")]
 pub(crate) enum Order {
     /// Begin nothing new.
-    Pause { by: String },
+    Pause {
+        by: String,
+        #[serde(default)]
+        why: String,
+    },
+    /// Take back what was done.
+    Rollback { by: String, why: String },
     /// End for good.
     Abort { by: String, why: String },
     /// Leave a step out.
@@ -40,7 +46,13 @@ pub(crate) enum Order {
     /// Try a step again.
     Retry { step: String, by: String, why: String },
     /// Say yes to all that is asked at a step or a scope.
-    Approve { gate: String, by: String, when: String },
+    Approve {
+        gate: String,
+        by: String,
+        when: String,
+        #[serde(default)]
+        why: String,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,14 +66,15 @@ impl Order {
     fn input(self, plan: &Plan) -> Result<Input, String> {
         let step = |key: &str| Keys::new(plan).find_step(key).ok_or(format!("there is no step `{key}`"));
         Ok(match self {
-            Order::Pause { by } => Input::Interrupt { by },
+            Order::Pause { by, why } => Input::Interrupt { by, why },
+            Order::Rollback { by, why } => Input::Rollback { by, why },
             Order::Abort { by, why } => Input::Abort { by, why },
             Order::Skip { step: key, by, why } => Input::Waive { step: step(&key)?, by, why },
             Order::Retry { step: key, by, why } => Input::Retry { step: step(&key)?, by, why },
-            Order::Approve { gate, by, when } => {
+            Order::Approve { gate, by, when, why } => {
                 let asked = plan.approvals.keys().find(|g| plan.gate_key(**g) == gate);
                 let gate: Gate = *asked.ok_or(format!("nothing is asked at `{gate}`"))?;
-                Input::Answer { gate, yes: true, by, when }
+                Input::Answer { gate, yes: true, by, when, why }
             }
         })
     }
@@ -70,7 +83,10 @@ impl Order {
     fn is_taken_by(&self, plan: &Plan, event: &Event) -> bool {
         let is = |id: &engine::plan::StepId, key: &String| plan.step(*id).key == *key;
         match (self, event) {
-            (Order::Pause { by }, Event::Stopping { by: who }) => by == who,
+            (Order::Pause { by, .. } | Order::Rollback { by, .. }, Event::Stopping { by: who, .. }) => {
+                by == who
+            }
+            (Order::Rollback { .. }, Event::RollbackStarted { .. }) => true,
             (Order::Abort { .. }, Event::RunAborted { .. }) => true,
             (Order::Skip { step, .. }, Event::StepWaived { step: id, .. }) => is(id, step),
             (Order::Retry { step, .. }, Event::RetryAsked { step: id, .. }) => is(id, step),

@@ -109,7 +109,7 @@ impl Drive<'_> {
             let by = lock.taken().await;
             console.alarm(&format!("the lock of this cluster was taken by {}", printable(&by)));
             // Nothing new is begun: two runs must not change one cluster.
-            let _ = inputs.send(Input::Interrupt { by }).await;
+            let _ = inputs.send(Input::Interrupt { by, why: String::new() }).await;
             std::future::pending::<()>().await;
         };
         let outcome = tokio::select! {

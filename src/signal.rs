@@ -26,7 +26,7 @@ pub(crate) fn forward(console: Console, inputs: Sender<Input>) {
                 2 => "stopping what can be stopped safely; once more leaves at once, and the run can be resumed",
                 _ => "leaving at once; go on later with `kup resume`",
             });
-            if inputs.send(Input::Interrupt { by: by.to_string() }).await.is_err() {
+            if inputs.send(Input::Interrupt { by: by.to_string(), why: String::new() }).await.is_err() {
                 return;
             }
         }

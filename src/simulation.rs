@@ -217,27 +217,25 @@ impl Wanted {
         let about = |step: &StepId, why: &String| {
             Some(More { step: Some(step.0), why: why.clone(), ..More::default() })
         };
+        let because = |why: &String| (!why.is_empty()).then(|| More { why: why.clone(), ..More::default() });
         let (what, by, more) = match input {
-            Input::Begin { by } => (What::Begin, by, None),
-            Input::Rollback { by } => (What::Rollback, by, None),
-            Input::Interrupt { by } => (What::Interrupt, by, None),
+            Input::Begin { by, why } => (What::Begin, by, because(why)),
+            Input::Rollback { by, why } => (What::Rollback, by, because(why)),
+            Input::Interrupt { by, why } => (What::Interrupt, by, because(why)),
             Input::Waive { step, by, why } => (What::Waive, by, about(step, why)),
             Input::Retry { step, by, why } => (What::Retry, by, about(step, why)),
-            Input::Abort { by, why } => (What::Abort, by, Some(More { why: why.clone(), ..More::default() })),
+            Input::Abort { by, why } => (What::Abort, by, because(why)),
             Input::TookLock { by, from, why } => {
                 let more = More { why: why.clone(), from: from.clone(), ..More::default() };
                 (What::TookLock, by, Some(more))
             }
-            Input::Answer { gate, yes, by, when } => {
+            Input::Answer { gate, yes, by, when, why } => {
                 let (step, scope) = match gate {
                     Gate::Step(id) => (Some(id.0), None),
                     Gate::Scope(id) => (None, Some(id.0)),
                 };
-                (
-                    What::Answer,
-                    by,
-                    Some(More { step, scope, yes: *yes, when: when.clone(), ..More::default() }),
-                )
+                let (when, why) = (when.clone(), why.clone());
+                (What::Answer, by, Some(More { step, scope, yes: *yes, when, why, ..More::default() }))
             }
             Input::Probed(..)
             | Input::Began(..)
@@ -256,16 +254,16 @@ impl Wanted {
     fn input(&self) -> Option<Input> {
         let (by, more) = (self.by.clone(), self.more.clone().unwrap_or_default());
         Some(match self.what {
-            What::Begin => Input::Begin { by },
-            What::Rollback => Input::Rollback { by },
-            What::Interrupt => Input::Interrupt { by },
+            What::Begin => Input::Begin { by, why: more.why },
+            What::Rollback => Input::Rollback { by, why: more.why },
+            What::Interrupt => Input::Interrupt { by, why: more.why },
             What::Answer => {
                 let gate = match (more.step, more.scope) {
                     (Some(id), _) => Gate::Step(StepId(id)),
                     (None, Some(id)) => Gate::Scope(ScopeId(id)),
                     (None, None) => return None,
                 };
-                Input::Answer { gate, yes: more.yes, by, when: more.when }
+                Input::Answer { gate, yes: more.yes, by, when: more.when, why: more.why }
             }
             What::Waive => Input::Waive { step: StepId(more.step?), by, why: more.why },
             What::Retry => Input::Retry { step: StepId(more.step?), by, why: more.why },

@@ -150,7 +150,7 @@ impl Played {
     async fn run(&mut self, test: &Test, plan: &Arc<Plan>, inventory: &Inventory, ports: Ports) {
         let (people, inputs) = mpsc::channel(1);
         // There is room for it: the channel is new.
-        let _ = people.try_send(Input::Begin { by: "test".to_string() });
+        let _ = people.try_send(Input::Begin { by: "test".to_string(), why: String::new() });
         let run = Run {
             machine: &mut Machine::new(plan.clone(), test.seed),
             journal: &mut Journal::forgotten(Keys::new(plan)),

@@ -283,12 +283,18 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
     let who = Who { host: "laptop".into(), user: "ann".into() };
     let lock = Lock::acquire(&ports, here.path(), &inventory.cluster, "run", &who).await.unwrap();
     let (people, wanted) = mpsc::channel(64);
-    people.send(Input::Begin { by: who.user.clone() }).await.unwrap();
+    people.send(Input::Begin { by: who.user.clone(), why: String::new() }).await.unwrap();
     let mut machine = Machine::new(plan.clone(), 7);
     machine.attend();
     let mut sink = |_, event: &Event| {
         if let Event::ApprovalAsked { gate, .. } = event {
-            let yes = Input::Answer { gate: *gate, yes: true, by: "ann".into(), when: String::new() };
+            let yes = Input::Answer {
+                gate: *gate,
+                yes: true,
+                by: "ann".into(),
+                when: String::new(),
+                why: String::new(),
+            };
             people.try_send(yes).unwrap();
         }
     };

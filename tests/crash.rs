@@ -131,7 +131,7 @@ fn killed(job: &Job, program: &Program, point: Point) -> End {
         } else {
             (store, ann())
         };
-        let on = Input::Begin { by: who.user.clone() };
+        let on = Input::Begin { by: who.user.clone(), why: String::new() };
         assert_eq!(world.resume(&store, &who, on).await, Outcome::Done, "{point:?}");
         world.end(&store).await
     })

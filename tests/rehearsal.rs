@@ -165,7 +165,9 @@ fn a_road_that_is_taken_back_leaves_what_its_head_says() {
                 assert_eq!(world.begin(&store, None).await.unwrap(), Outcome::Paused, "{name}");
                 assert_eq!(world.changed(&store).len(), changes, "{name}: all of it is done");
                 let held = world.end(&store).await.state;
-                let outcome = world.resume(&store, &ann(), Input::Rollback { by: "ann".into() }).await;
+                let outcome = world
+                    .resume(&store, &ann(), Input::Rollback { by: "ann".into(), why: String::new() })
+                    .await;
                 (before, held, world.end(&store).await.state, outcome)
             });
             if back.is_some() {

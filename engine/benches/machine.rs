@@ -111,7 +111,7 @@ fn running(program: &Program, workers: usize) {
 fn drive(plan: &Arc<Plan>) -> usize {
     let mut machine = Machine::new(plan.clone(), 1);
     let (mut events, mut now) = (0, 0);
-    machine.handle(now, Input::Begin { by: "bench".into() });
+    machine.handle(now, Input::Begin { by: "bench".into(), why: String::new() });
     loop {
         while let Some(event) = machine.poll_event() {
             black_box(event);
@@ -193,7 +193,7 @@ async fn with_a_journal(plan: &Arc<Plan>, waits: bool, sync: bool) {
     let waiting = Arc::new(AtomicUsize::new(0));
     let action: Arc<dyn Action> = Arc::new(Idle { waits, waiting: waiting.clone() });
     let (people, inputs) = tokio::sync::mpsc::channel(1);
-    people.send(Input::Begin { by: "bench".into() }).await.expect("there is room");
+    people.send(Input::Begin { by: "bench".into(), why: String::new() }).await.expect("there is room");
     let run = Run {
         machine: &mut Machine::new(plan.clone(), 1),
         journal: &mut journal,

@@ -14,6 +14,8 @@ pub enum Event {
     RunResumed {
         /// Who.
         by: String,
+        /// Why, if they said so.
+        why: String,
     },
     /// A scope's first step may begin.
     ScopeOpened(ScopeId),
@@ -183,6 +185,8 @@ pub enum Event {
         by: String,
         /// When, as RFC 3339.
         when: String,
+        /// Why, if they said so.
+        why: String,
     },
     /// Somebody said no: the run holds, and asks again when it is resumed.
     ApprovalRefused {
@@ -222,11 +226,15 @@ pub enum Event {
     RollbackStarted {
         /// Who or what asked.
         by: String,
+        /// Why, if they said so.
+        why: String,
     },
     /// Nothing new begins, what runs may end.
     Stopping {
         /// Who or what asked.
         by: String,
+        /// Why, if they said so.
+        why: String,
     },
     /// The run is over.
     RunFinished(Outcome),

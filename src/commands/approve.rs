@@ -5,7 +5,7 @@ use engine::plan::Gate;
 
 use crate::approval::answer;
 use crate::args::Global;
-use crate::commands::resume;
+use crate::commands::{person, resume};
 use crate::config::whoami;
 use crate::console::{Console, RESET, YELLOW};
 use crate::control::{self, Order};
@@ -15,7 +15,13 @@ use crate::printable::one_line;
 use crate::record::Record;
 
 /// Answers what is asked, and goes on.
-pub(crate) fn approve(global: &Global, console: Console, run: Option<&str>) -> Result<Exit, Error> {
+pub(crate) fn approve(
+    global: &Global,
+    console: Console,
+    run: Option<&str>,
+    why: Option<&str>,
+) -> Result<Exit, Error> {
+    let why = person::reason(why)?;
     let record = resume::find(global, run)?;
     let name = record.folder.run().to_string();
     let machine = record.machine();
@@ -41,15 +47,15 @@ pub(crate) fn approve(global: &Global, console: Console, run: Option<&str>) -> R
     }
     if record.is_alive() {
         for gate in asked {
-            let Input::Answer { by, when, .. } = answer(gate, true) else { continue };
+            let Input::Answer { by, when, why, .. } = answer(gate, true, why.clone()) else { continue };
             let gate = record.stored.plan.gate_key(gate).to_string();
-            control::tell(&record, &Order::Approve { gate, by, when })?;
+            control::tell(&record, &Order::Approve { gate, by, when, why })?;
         }
         console.say("approved");
         return Ok(Exit::Done);
     }
-    let mut inputs: Vec<Input> = asked.into_iter().map(|gate| answer(gate, true)).collect();
-    inputs.push(Input::Begin { by: whoami() });
+    let mut inputs: Vec<Input> = asked.into_iter().map(|gate| answer(gate, true, why.clone())).collect();
+    inputs.push(Input::Begin { by: whoami(), why: String::new() });
     resume::go(global, console, record, inputs)
 }
 

@@ -36,9 +36,13 @@ pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Re
         Command::New { file } => new::new(console, &file),
         Command::Plan(target) => plan::plan(global, console, target),
         Command::Run { target, yes, plan } => run::run(global, console, target, yes, plan.as_deref()),
-        Command::Resume { run, yes } => resume::resume(global, console, run.as_deref(), yes),
-        Command::Rollback { run, yes } => resume::rollback(global, console, run.as_deref(), yes),
-        Command::Pause { run } => person::pause(global, console, run.as_deref()),
+        Command::Resume { run, why, yes } => {
+            resume::resume(global, console, run.as_deref(), why.as_deref(), yes)
+        }
+        Command::Rollback { run, why, yes } => {
+            resume::rollback(global, console, run.as_deref(), why.as_deref(), yes)
+        }
+        Command::Pause { run, why } => person::pause(global, console, run.as_deref(), why.as_deref()),
         Command::Abort { run, why, yes } => person::abort(global, console, run.as_deref(), &why, yes),
         Command::Skip { step, run, why } => person::skip(global, console, &step, run.as_deref(), &why),
         Command::Retry { step, run, why } => {
@@ -47,7 +51,7 @@ pub(crate) fn perform(global: &Global, console: Console, command: Command) -> Re
         Command::Takeover { run, force, yes } => {
             takeover::takeover(global, console, run.as_deref(), force.as_deref(), yes)
         }
-        Command::Approve { run } => approve::approve(global, console, run.as_deref()),
+        Command::Approve { run, why } => approve::approve(global, console, run.as_deref(), why.as_deref()),
         Command::Status { run } => status::status(global, console, run.as_deref()),
         Command::Why { words } => why::why(global, console, &words),
         Command::Report { run } => report::report(global, console, run.as_deref()),

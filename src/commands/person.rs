@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use engine::journal::Keys;
-use engine::machine::{Input, Machine};
+use engine::machine::{Input, Machine, Mode};
 use engine::plan::StepId;
 
 use crate::args::Global;
@@ -19,14 +19,26 @@ use crate::record::Record;
 use crate::simulation::Simulation;
 
 /// Begins nothing new in a run that goes on, as a first Ctrl-C does.
-pub(crate) fn pause(global: &Global, console: Console, run: Option<&str>) -> Result<Exit, Error> {
+pub(crate) fn pause(
+    global: &Global,
+    console: Console,
+    run: Option<&str>,
+    why: Option<&str>,
+) -> Result<Exit, Error> {
+    let why = reason(why)?;
     let record = resume::find(global, run)?;
     if !record.is_alive() {
         let name = record.folder.run();
         return Err(Error::usage(format!("run {name} does not go on, so there is nothing to pause"))
             .hint(format!("look at it with `kup status {name}`")));
     }
-    control::tell(&record, &Order::Pause { by: whoami() })?;
+    // Said twice it would be an interrupt of the second degree.
+    if record.machine().state().mode() == Mode::Stopping {
+        let name = record.folder.run();
+        return Err(Error::usage(format!("run {name} is stopping already: what runs may end"))
+            .hint(format!("look at it with `kup status {name}`")));
+    }
+    control::tell(&record, &Order::Pause { by: whoami(), why })?;
     console.say("asked to pause: nothing new begins, what runs may end");
     Ok(Exit::Done)
 }
@@ -39,7 +51,7 @@ pub(crate) fn abort(
     why: &str,
     yes: bool,
 ) -> Result<Exit, Error> {
-    let why = reason(why)?;
+    let why = reason(Some(why))?;
     let record = resume::find(global, run)?;
     let name = record.folder.run().to_string();
     resume::somebody(console, yes)?;
@@ -64,7 +76,7 @@ pub(crate) fn skip(
     run: Option<&str>,
     why: &str,
 ) -> Result<Exit, Error> {
-    let why = reason(why)?;
+    let why = reason(Some(why))?;
     let record = resume::find(global, run)?;
     let id = step_of(&record, step)?;
     let key = record.stored.plan.step(id).key.clone();
@@ -93,7 +105,7 @@ pub(crate) fn retry(
     let record = resume::find(global, run)?;
     let id = step_of(&record, step)?;
     let key = record.stored.plan.step(id).key.clone();
-    let (by, why) = (whoami(), why.unwrap_or_default().to_string());
+    let (by, why) = (whoami(), reason(why)?);
     if record.is_alive() {
         control::tell(&record, &Order::Retry { step: key.clone(), by, why })?;
         console.say(&format!("`{}` is tried again", one_line(&key)));
@@ -107,7 +119,9 @@ pub(crate) fn retry(
     resume::go(global, console, record, vec![Input::Retry { step: id, by, why }])
 }
 
-fn reason(why: &str) -> Result<String, Error> {
+/// Reads the reason for a decision; what was given must say something.
+pub(super) fn reason(why: Option<&str>) -> Result<String, Error> {
+    let Some(why) = why else { return Ok(String::new()) };
     match why.trim() {
         "" => Err(Error::usage("`--why` says nothing").hint("say why, for whoever reads the report")),
         why => Ok(why.to_string()),

@@ -5,9 +5,10 @@ use engine::lock::Lock;
 use engine::machine::{Input, Mode};
 
 use crate::args::Global;
-use crate::commands::approve;
+use crate::commands::{approve, person};
 use crate::config::{who, whoami};
 use crate::console::Console;
+use crate::control::{self, Order};
 use crate::drive::Drive;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -17,7 +18,14 @@ use crate::simulation::Simulation;
 use crate::world::{self, Need};
 
 /// Goes on with a run.
-pub(crate) fn resume(global: &Global, console: Console, run: Option<&str>, yes: bool) -> Result<Exit, Error> {
+pub(crate) fn resume(
+    global: &Global,
+    console: Console,
+    run: Option<&str>,
+    why: Option<&str>,
+    yes: bool,
+) -> Result<Exit, Error> {
+    let why = person::reason(why)?;
     let record = open(global, run)?;
     somebody(console, yes)?;
     let name = record.folder.run().to_string();
@@ -40,7 +48,7 @@ pub(crate) fn resume(global: &Global, console: Console, run: Option<&str>, yes: 
     }
     approve::tell(console, &record);
     agree(console, yes, &format!("Go on with run {name}?"))?;
-    go(global, console, record, vec![Input::Begin { by: whoami() }])
+    go(global, console, record, vec![Input::Begin { by: whoami(), why }])
 }
 
 /// Takes back what a run did.
@@ -48,17 +56,23 @@ pub(crate) fn rollback(
     global: &Global,
     console: Console,
     run: Option<&str>,
+    why: Option<&str>,
     yes: bool,
 ) -> Result<Exit, Error> {
+    let why = person::reason(why)?;
     let record = match run {
         Some(run) => Record::open(global, Some(run))?,
         None => Record::open_standing(global)?,
     };
-    let record = not_at_work(record)?;
     somebody(console, yes)?;
     let name = record.folder.run().to_string();
     agree(console, yes, &format!("Take back what run {name} did, in reverse order?"))?;
-    go(global, console, record, vec![Input::Rollback { by: whoami() }])
+    if record.is_alive() {
+        control::tell(&record, &Order::Rollback { by: whoami(), why })?;
+        console.say("asked to take back: nothing new begins, what runs may end, then it is taken back");
+        return Ok(Exit::Done);
+    }
+    go(global, console, record, vec![Input::Rollback { by: whoami(), why }])
 }
 
 /// Finds a run; without a name the last one that is not over.

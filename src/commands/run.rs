@@ -143,7 +143,7 @@ async fn begin(
         inventory,
         beside,
         secrets,
-        inputs: vec![Input::Begin { by: whoami() }],
+        inputs: vec![Input::Begin { by: whoami(), why: String::new() }],
         simulation,
     };
     drive.go(global, console).await

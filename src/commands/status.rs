@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::printable::{one_line, printable};
 use crate::record::{Failed, Record};
-use crate::report::{count, took};
+use crate::report::{count, said_by, took};
 
 /// Says how a run stands.
 pub(crate) fn status(global: &Global, console: Console, run: Option<&str>) -> Result<Exit, Error> {
@@ -25,6 +25,9 @@ pub(crate) fn status(global: &Global, console: Console, run: Option<&str>) -> Re
     say(&one_line(&format!("begun {} by {} on {}", header.started, header.user, header.host)));
     let last = record.recorded.events.last().map_or(0, |(at, _)| *at);
     say(&format!("state: {}", describe(mode, alive, &took(last))));
+    if let Some(order) = order(&record) {
+        say(&one_line(&order));
+    }
     say(&format!("steps: {}", tally(&machine)));
     if let (Mode::Paused | Mode::Finished(Outcome::Paused), Some(why)) = (mode, pause(&record)) {
         say(&format!("{YELLOW}paused{RESET}: {}", one_line(why)));
@@ -136,6 +139,18 @@ fn pause(record: &Record) -> Option<&str> {
         Event::RunPaused(why) => Some(why.as_str()),
         _ => None,
     })
+}
+
+/// Returns what somebody wanted last of the whole run, if they said why.
+fn order(record: &Record) -> Option<String> {
+    let (what, by, why) = record.recorded.events.iter().rev().find_map(|(_, event)| match event {
+        Event::RunResumed { by, why } => Some(("resumed", by, why)),
+        Event::RollbackStarted { by, why } => Some(("taken back", by, why)),
+        Event::RunAborted { by, why } => Some(("ended for good", by, why)),
+        Event::Stopping { by, why } => Some(("stopped", by, why)),
+        _ => None,
+    })?;
+    (!why.is_empty()).then(|| format!("{what} by {}", said_by(by, why)))
 }
 
 fn name(record: &Record, id: StepId) -> String {

@@ -32,6 +32,6 @@ pub(crate) fn takeover(
         None => format!("Wait until the lock expires, and go on with run {name}?"),
     };
     resume::agree(console, yes, &question)?;
-    let begin = vec![Input::Begin { by: whoami() }];
+    let begin = vec![Input::Begin { by: whoami(), why: String::new() }];
     resume::go_with(global, console, record, begin, resume::Claim::Over { force: force.map(str::to_string) })
 }

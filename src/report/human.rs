@@ -5,7 +5,7 @@ use engine::event::{Event, Failure, Fired, HookEnd};
 use engine::plan::{Plan, StepId};
 
 use super::track::{Track, hook, node, stage};
-use super::{Report, took};
+use super::{Report, said_by, took};
 use crate::console::{BOLD, CYAN, DIM, GREEN, RED, RESET, YELLOW};
 use crate::printable::{one_line, printable};
 
@@ -27,7 +27,9 @@ impl Report for Human {
         let banner = |color: &str, text: &str| format!("{color}{}{RESET}", printable(text));
         match event {
             Event::RunStarted => banner(BOLD, &plan.title),
-            Event::RunResumed { by } => banner(BOLD, &format!("{} (resumed by {by})", plan.title)),
+            Event::RunResumed { by, why } => {
+                banner(BOLD, &format!("{} (resumed by {})", plan.title, said_by(by, why)))
+            }
             Event::ScopeOpened(scope) => {
                 stage(plan, *scope).map_or(String::new(), |name| format!("\n{}", banner(BOLD, name)))
             }
@@ -106,11 +108,12 @@ impl Report for Human {
                 one_line(plan.gate_key(*gate)),
                 one_line(question)
             ),
-            Event::ApprovalGiven { gate, by, when } => format!(
-                "  {GREEN}✓{RESET} {}  {DIM}approved by {} at {}{RESET}",
+            Event::ApprovalGiven { gate, by, when, why } => format!(
+                "  {GREEN}✓{RESET} {}  {DIM}approved by {} at {}{}{RESET}",
                 one_line(plan.gate_key(*gate)),
                 one_line(by),
-                one_line(when)
+                one_line(when),
+                if why.is_empty() { String::new() } else { format!(": {}", one_line(why)) }
             ),
             Event::ApprovalRefused { gate, by, when } => format!(
                 "  {RED}✗{RESET} {}  refused by {} at {}",
@@ -141,11 +144,11 @@ impl Report for Human {
                 ),
             },
             Event::RunPaused(why) => format!("\n{}", banner(YELLOW, &format!("paused: {why}"))),
-            Event::RollbackStarted { by } => {
-                format!("\n{}", banner(YELLOW, &format!("taking back what was done, asked by {by}")))
+            Event::RollbackStarted { by, why } => {
+                format!("\n{}", banner(YELLOW, &asked_by("taking back what was done", by, why)))
             }
-            Event::Stopping { by } => {
-                banner(YELLOW, &format!("stopping, asked by {by}: nothing new begins, what runs may end"))
+            Event::Stopping { by, why } => {
+                banner(YELLOW, &asked_by("stopping: nothing new begins, what runs may end", by, why))
             }
             // The closing lines of the command say how it ended.
             Event::RunFinished(_) => String::new(),
@@ -162,10 +165,7 @@ fn beside(plan: &Plan, fired: &Fired, mark: &str, text: &str) -> String {
 
 /// Writes who wanted something, and why if it was said.
 fn asked_by(what: &str, by: &str, why: &str) -> String {
-    match why {
-        "" => format!("{what}, asked by {}", one_line(by)),
-        why => format!("{what}, asked by {}: {}", one_line(by), one_line(why)),
-    }
+    format!("{what}, asked by {}", one_line(&said_by(by, why)))
 }
 
 /// Writes a failure with the end of the output and what to do, on lines of their own.

@@ -50,6 +50,7 @@ enum Record {
     },
     RunResumed {
         by: String,
+        why: String,
     },
     ScopeOpened(ScopeOf),
     ScopeClosed(ScopeOf),
@@ -168,6 +169,7 @@ enum Record {
         gate: String,
         by: String,
         when: String,
+        why: String,
     },
     ApprovalRefused {
         gate: String,
@@ -196,9 +198,11 @@ enum Record {
     },
     RollbackStarted {
         by: String,
+        why: String,
     },
     Stopping {
         by: String,
+        why: String,
     },
     RunFinished {
         outcome: String,
@@ -250,7 +254,7 @@ fn record(plan: &Plan, event: &Event) -> Record {
     let key = |gate| plan.gate_key(gate).to_string();
     match event.clone() {
         Event::RunStarted => Record::RunStarted { title: plan.title.clone(), steps: plan.steps.len() },
-        Event::RunResumed { by } => Record::RunResumed { by },
+        Event::RunResumed { by, why } => Record::RunResumed { by, why },
         Event::ScopeOpened(scope) => Record::ScopeOpened(scope_of(plan, scope)),
         Event::ScopeClosed(scope) => Record::ScopeClosed(scope_of(plan, scope)),
         Event::WhenDecided { scope, done, reason } => {
@@ -289,7 +293,9 @@ fn record(plan: &Plan, event: &Event) -> Record {
             Record::WindowAwaited { gate: key(gate), window, opens }
         }
         Event::ApprovalAsked { gate, question } => Record::ApprovalAsked { gate: key(gate), question },
-        Event::ApprovalGiven { gate, by, when } => Record::ApprovalGiven { gate: key(gate), by, when },
+        Event::ApprovalGiven { gate, by, when, why } => {
+            Record::ApprovalGiven { gate: key(gate), by, when, why }
+        }
         Event::ApprovalRefused { gate, by, when } => Record::ApprovalRefused { gate: key(gate), by, when },
         Event::HookStarted { fired, reason, output } => {
             Record::HookStarted { hook: hook_of(plan, &fired), reason, output }
@@ -304,8 +310,8 @@ fn record(plan: &Plan, event: &Event) -> Record {
             Record::HookEnded { hook: hook_of(plan, &fired), end: end.to_string(), text }
         }
         Event::RunPaused(reason) => Record::RunPaused { reason },
-        Event::RollbackStarted { by } => Record::RollbackStarted { by },
-        Event::Stopping { by } => Record::Stopping { by },
+        Event::RollbackStarted { by, why } => Record::RollbackStarted { by, why },
+        Event::Stopping { by, why } => Record::Stopping { by, why },
         Event::RunFinished(outcome) => Record::RunFinished { outcome: outcome_word(outcome).to_string() },
     }
 }

@@ -43,6 +43,11 @@ pub(crate) fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
+/// Writes who wanted something, and why if that was said; to be escaped still.
+pub(crate) fn said_by(by: &str, why: &str) -> String {
+    if why.is_empty() { by.to_string() } else { format!("{by}: {why}") }
+}
+
 /// Writes milliseconds for people: at most two units, tenths below ten seconds.
 pub(crate) fn took(ms: u64) -> String {
     let s = ms / 1000;

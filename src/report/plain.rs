@@ -5,7 +5,7 @@ use engine::event::{Event, Failure, HookEnd, Outcome};
 use engine::plan::{Gate, Plan, StepId};
 
 use super::track::{Track, change, hook, node, stage};
-use super::{Report, clock, took};
+use super::{Report, clock, said_by, took};
 use crate::printable::{one_line, printable};
 
 /// The reporter for pipes and CI.
@@ -31,7 +31,9 @@ impl Report for Plain {
         };
         match event {
             Event::RunStarted => line("", "started", &one_line(&plan.title)),
-            Event::RunResumed { by } => line("", "resumed", &format!("by {}", one_line(by))),
+            Event::RunResumed { by, why } => {
+                line("", "resumed", &format!("by {}", one_line(&said_by(by, why))))
+            }
             Event::ScopeOpened(scope) => {
                 stage(plan, *scope).map_or(String::new(), |s| line("", "stage", &one_line(s)))
             }
@@ -72,11 +74,8 @@ impl Report for Plain {
             Event::StepWaived { step, by, why } => {
                 of(step, "waived", format!("by {}: {}", one_line(by), one_line(why)))
             }
-            Event::RetryAsked { step, by, why } if why.is_empty() => {
-                of(step, "retry", format!("asked by {}", one_line(by)))
-            }
             Event::RetryAsked { step, by, why } => {
-                of(step, "retry", format!("asked by {}: {}", one_line(by), one_line(why)))
+                of(step, "retry", format!("asked by {}", one_line(&said_by(by, why))))
             }
             Event::RunAborted { by, why } => {
                 line("", "aborted", &format!("by {}: {}", one_line(by), one_line(why)))
@@ -92,8 +91,9 @@ impl Report for Plain {
                 format!("for the window {}, which opens {}", one_line(window), one_line(opens)),
             ),
             Event::ApprovalAsked { gate, question } => gated(gate, "asks", one_line(question)),
-            Event::ApprovalGiven { gate, by, when } => {
-                gated(gate, "approved", format!("by {} at {}", one_line(by), one_line(when)))
+            Event::ApprovalGiven { gate, by, when, why } => {
+                let why = if why.is_empty() { String::new() } else { format!(": {}", one_line(why)) };
+                gated(gate, "approved", format!("by {} at {}{why}", one_line(by), one_line(when)))
             }
             Event::ApprovalRefused { gate, by, when } => {
                 gated(gate, "refused", format!("by {} at {}", one_line(by), one_line(when)))
@@ -114,8 +114,12 @@ impl Report for Plain {
                 line(node.unwrap_or_default(), word, &format!("{event}{text}"))
             }
             Event::RunPaused(why) => line("", "paused", &one_line(why)),
-            Event::RollbackStarted { by } => line("", "rollback", &format!("asked by {}", one_line(by))),
-            Event::Stopping { by } => line("", "stopping", &format!("asked by {}", one_line(by))),
+            Event::RollbackStarted { by, why } => {
+                line("", "rollback", &format!("asked by {}", one_line(&said_by(by, why))))
+            }
+            Event::Stopping { by, why } => {
+                line("", "stopping", &format!("asked by {}", one_line(&said_by(by, why))))
+            }
             Event::RunFinished(outcome) => line("", "finished", outcome_word(*outcome)),
         }
     }

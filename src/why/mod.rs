@@ -13,7 +13,7 @@ use engine::machine::{Machine, Mode, OpenHook, StepState};
 use engine::plan::{Gate, Plan, StepId};
 
 use crate::record::{Failed, Record, store_of};
-use crate::report::took;
+use crate::report::{said_by, took};
 
 /// So many things of one kind are told; the rest is counted.
 const TOLD: usize = 20;
@@ -105,7 +105,7 @@ pub(crate) struct Why<'a> {
     /// Why the run last held.
     pause: Option<&'a str>,
     /// Who last ended it, or wanted it to stop or to go back.
-    by: &'a str,
+    by: String,
 }
 
 impl<'a> Why<'a> {
@@ -119,7 +119,7 @@ impl<'a> Why<'a> {
             waits: HashMap::new(),
             failed: HashMap::new(),
             pause: None,
-            by: "",
+            by: String::new(),
             record,
         };
         for (at, event) in &record.recorded.events {
@@ -132,8 +132,10 @@ impl<'a> Why<'a> {
                     why.failed.insert(*step, failure);
                 }
                 Event::RunPaused(text) => why.pause = Some(text),
-                Event::RunAborted { by, .. } | Event::Stopping { by } | Event::RollbackStarted { by } => {
-                    why.by = by
+                Event::RunAborted { by, why: said }
+                | Event::Stopping { by, why: said }
+                | Event::RollbackStarted { by, why: said } => {
+                    why.by = said_by(by, said);
                 }
                 _ => {}
             }

@@ -109,3 +109,137 @@ fn a_run_that_goes_on_is_told_through_its_socket() {
     kup.run("resume --yes --ssh-config ssh/config").exits(0);
     assert!(!kup.path("second").exists() && kup.path("third").exists());
 }
+
+/// Says more than a pipe holds, needs time, asks something and tries something again and again.
+const LIVE: &str = r#"playbook "Live"
+stage one {
+  parallel {
+    each node in workers {
+      run command "mkdir /srv/app" { undo { run command "rmdir /srv/app" } }
+      run command "systemctl restart app" { undo { run command "systemctl restart app" } }
+    }
+    run command "true" on=local {
+      approve "is it well?"
+      allow undo-or-say-so "it does nothing"
+    }
+    run command "false" on=local {
+      retry 2 backoff 10h..10h
+      allow undo-or-say-so "it does nothing"
+    }
+  }
+}
+"#;
+
+/// What one order does to a run that goes on.
+struct Told {
+    order: &'static [&'static str],
+    /// How the order ends, and what it says.
+    exits: i32,
+    says: &'static str,
+    /// How the run ends, and the event that holds the order.
+    run: i32,
+    event: &'static str,
+}
+
+#[test]
+fn each_order_reaches_a_run_that_goes_on_and_stands_in_its_journal_with_who_and_why() {
+    let table = [
+        Told {
+            order: &["pause", "--why", "lunch"],
+            exits: 0,
+            says: "asked to pause",
+            run: 3,
+            event: r#""type":"stopping","by":"BY","why":"lunch""#,
+        },
+        Told {
+            order: &["rollback", "--yes", "--why", "the wrong cluster"],
+            exits: 0,
+            says: "asked to take back",
+            run: 5,
+            event: r#""type":"rollback_started","by":"BY","why":"the wrong cluster""#,
+        },
+        Told {
+            order: &["abort", "--yes", "--why", "another way"],
+            exits: 0,
+            says: "asked to end",
+            run: 6,
+            event: r#""type":"run_aborted","by":"BY","why":"another way""#,
+        },
+        Told {
+            order: &["retry", "one/run-command#2", "--why", "mended"],
+            exits: 0,
+            says: "is tried again",
+            run: 3,
+            event: r#""by":"BY","why":"mended""#,
+        },
+        Told {
+            order: &["skip", "w40/run-command", "--why", "not this one"],
+            exits: 0,
+            says: "is skipped when its turn comes",
+            run: 3,
+            event: r#""by":"BY","why":"not this one""#,
+        },
+        Told {
+            order: &["approve", "RUN", "--why", "it looks well"],
+            exits: 0,
+            says: "approved",
+            run: 3,
+            event: r#""type":"approval_given","gate":"one/run-command","by":"BY","#,
+        },
+        // It goes on already.
+        Told {
+            order: &["resume", "--yes", "--why", "no reason"],
+            exits: 7,
+            says: "another kup works on run",
+            run: 3,
+            event: r#""type":"run_finished","outcome":"paused""#,
+        },
+    ];
+    for told in table {
+        let kup = Kup::new().with("live.kup", LIVE);
+        let mut child = kup.begin("run live.kup --yes --json --sim 1+60@v1.33.4");
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("step_done") {
+            line.clear();
+            assert_ne!(said.read_line(&mut line).unwrap(), 0, "kup ended too early");
+        }
+        let name = kup.run("runs").exits(0).stdout.split_whitespace().next().unwrap().to_string();
+        let order: Vec<&str> =
+            told.order.iter().map(|word| if *word == "RUN" { name.as_str() } else { word }).collect();
+        // The run stands still until somebody reads, and takes the order then.
+        let sent = kup.speak(std::process::Command::new(crate::support::binary()).args(&order));
+        let rest = std::thread::spawn(move || {
+            let mut rest = String::new();
+            said.read_to_string(&mut rest).map(|_| rest)
+        });
+        let (sent, rest) = (kup.ended(sent), rest.join().unwrap().unwrap());
+        let ran = kup.ended(child);
+        assert_eq!(sent.code, told.exits, "{order:?}: {sent:?}");
+        assert!(format!("{}{}", sent.stdout, sent.stderr).contains(told.says), "{order:?}: {sent:?}");
+        assert_eq!(ran.code, told.run, "{order:?}: {}", ran.stderr);
+        let (before, after) = told.event.split_once("BY").unwrap_or((told.event, ""));
+        let held = rest.lines().find(|line| line.contains(before) && line.contains(after));
+        let held = held.unwrap_or_else(|| panic!("{order:?} is not in:\n{rest}"));
+        assert!(!told.event.contains("BY") || held.contains("\"by\":\"tester@"), "{held}");
+        if let (0, Some(why)) = (told.exits, order.iter().position(|word| *word == "--why")) {
+            // Who looks at it later reads why.
+            let shown = kup.run(&format!("show {name}")).exits(0);
+            assert!(shown.stdout.contains(order[why + 1]), "{order:?} is not in:\n{}", shown.stdout);
+            let page = kup.run(&format!("report {name}")).exits(0);
+            assert!(page.stdout.contains(order[why + 1]), "{order:?} is not in the report");
+        }
+    }
+}
+
+#[test]
+fn who_goes_on_with_a_run_or_takes_it_back_says_why() {
+    let kup = paused();
+    kup.run_args(&["resume", "--yes", "--why", " "]).exits(2).says("`--why` says nothing");
+    let ran = kup.run_args(&["resume", "--yes", "--why", "the mirror is back"]).exits(3);
+    ran.prints("resumed by tester@").prints(": the mirror is back");
+    kup.run("status").exits(0).prints("state: paused");
+    let ran = kup.run_args(&["rollback", "--yes", "--why", "given up"]).exits(0);
+    ran.prints("rollback asked by tester@").prints(": given up");
+    kup.run("status").exits(0).prints("taken back by tester@").prints(": given up");
+}

@@ -178,7 +178,14 @@ impl World {
         let keys = Keys::new(&self.stored.plan);
         let mut journal = Journal::new(Box::new(deadly), path, keys, &recorded, false);
         let mut machine = Machine::new(Arc::new(self.stored.plan.clone()), 7);
-        self.drive(store, &mut machine, &mut journal, &ann(), Input::Begin { by: "ann".into() }).await
+        self.drive(
+            store,
+            &mut machine,
+            &mut journal,
+            &ann(),
+            Input::Begin { by: "ann".into(), why: String::new() },
+        )
+        .await
     }
 
     /// Goes on with the run from its folder, as somebody wants it.
@@ -206,7 +213,13 @@ impl World {
         machine.attend();
         let mut told = |_, event: &Event| {
             if let Event::ApprovalAsked { gate, .. } = event {
-                let yes = Input::Answer { gate: *gate, yes: true, by: "ann".into(), when: String::new() };
+                let yes = Input::Answer {
+                    gate: *gate,
+                    yes: true,
+                    by: "ann".into(),
+                    when: String::new(),
+                    why: String::new(),
+                };
                 people.try_send(yes).unwrap();
             }
         };

@@ -65,6 +65,8 @@ pub(super) enum WireEvent {
     RunStarted,
     RunResumed {
         by: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
     },
     ScopeOpened {
         scope: String,
@@ -192,6 +194,8 @@ pub(super) enum WireEvent {
         gate: WireGate,
         by: String,
         when: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
     },
     ApprovalRefused {
         gate: WireGate,
@@ -203,9 +207,13 @@ pub(super) enum WireEvent {
     },
     RollbackStarted {
         by: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
     },
     Stopping {
         by: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
     },
     RunFinished {
         outcome: WireOutcome,
@@ -448,7 +456,7 @@ impl WireEvent {
         let scope = |id: &ScopeId| keys.scope_name(*id);
         match event {
             Event::RunStarted => WireEvent::RunStarted,
-            Event::RunResumed { by } => WireEvent::RunResumed { by: by.clone() },
+            Event::RunResumed { by, why } => WireEvent::RunResumed { by: by.clone(), why: why.clone() },
             Event::ScopeOpened(id) => WireEvent::ScopeOpened { scope: scope(id) },
             Event::ScopeClosed(id) => WireEvent::ScopeClosed { scope: scope(id) },
             Event::WhenDecided { scope: id, done, reason } => {
@@ -522,10 +530,11 @@ impl WireEvent {
             Event::ApprovalAsked { gate, question } => {
                 WireEvent::ApprovalAsked { gate: WireGate::write(*gate, keys), question: question.clone() }
             }
-            Event::ApprovalGiven { gate, by, when } => WireEvent::ApprovalGiven {
+            Event::ApprovalGiven { gate, by, when, why } => WireEvent::ApprovalGiven {
                 gate: WireGate::write(*gate, keys),
                 by: by.clone(),
                 when: when.clone(),
+                why: why.clone(),
             },
             Event::ApprovalRefused { gate, by, when } => WireEvent::ApprovalRefused {
                 gate: WireGate::write(*gate, keys),
@@ -549,8 +558,10 @@ impl WireEvent {
                 WireEvent::HookEnded { fired: WireFired::write(fired, keys), end, text: text.clone() }
             }
             Event::RunPaused(reason) => WireEvent::RunPaused { reason: reason.clone() },
-            Event::RollbackStarted { by } => WireEvent::RollbackStarted { by: by.clone() },
-            Event::Stopping { by } => WireEvent::Stopping { by: by.clone() },
+            Event::RollbackStarted { by, why } => {
+                WireEvent::RollbackStarted { by: by.clone(), why: why.clone() }
+            }
+            Event::Stopping { by, why } => WireEvent::Stopping { by: by.clone(), why: why.clone() },
             Event::RunFinished(outcome) => WireEvent::RunFinished {
                 outcome: match outcome {
                     Outcome::Done => WireOutcome::Done,
@@ -568,7 +579,7 @@ impl WireEvent {
         let scope = |key: &str| keys.scope(key);
         Ok(match self {
             WireEvent::RunStarted => Event::RunStarted,
-            WireEvent::RunResumed { by } => Event::RunResumed { by },
+            WireEvent::RunResumed { by, why } => Event::RunResumed { by, why },
             WireEvent::ScopeOpened { scope: key } => Event::ScopeOpened(scope(&key)?),
             WireEvent::ScopeClosed { scope: key } => Event::ScopeClosed(scope(&key)?),
             WireEvent::WhenDecided { scope: key, done, reason } => {
@@ -613,8 +624,8 @@ impl WireEvent {
             WireEvent::ApprovalAsked { gate, question } => {
                 Event::ApprovalAsked { gate: gate.read(keys)?, question }
             }
-            WireEvent::ApprovalGiven { gate, by, when } => {
-                Event::ApprovalGiven { gate: gate.read(keys)?, by, when }
+            WireEvent::ApprovalGiven { gate, by, when, why } => {
+                Event::ApprovalGiven { gate: gate.read(keys)?, by, when, why }
             }
             WireEvent::ApprovalRefused { gate, by, when } => {
                 Event::ApprovalRefused { gate: gate.read(keys)?, by, when }
@@ -634,8 +645,8 @@ impl WireEvent {
                 },
             },
             WireEvent::RunPaused { reason } => Event::RunPaused(reason),
-            WireEvent::RollbackStarted { by } => Event::RollbackStarted { by },
-            WireEvent::Stopping { by } => Event::Stopping { by },
+            WireEvent::RollbackStarted { by, why } => Event::RollbackStarted { by, why },
+            WireEvent::Stopping { by, why } => Event::Stopping { by, why },
             WireEvent::RunFinished { outcome } => Event::RunFinished(match outcome {
                 WireOutcome::Done => Outcome::Done,
                 WireOutcome::Paused => Outcome::Paused,

@@ -144,7 +144,7 @@ fn events() -> Vec<(u64, Event)> {
     let failure = Failure::unknown("ssh \"ended\"\nwith 255").with_output("a\tb").with_hint("look at w1");
     let all = [
         Event::RunStarted,
-        Event::RunResumed { by: "ann".into() },
+        Event::RunResumed { by: "ann".into(), why: "the mirror is back".into() },
         Event::ScopeOpened(ScopeId(1)),
         Event::AttemptStarted(cordon, 1),
         Event::WorkFound {
@@ -179,8 +179,8 @@ fn events() -> Vec<(u64, Event)> {
             end: HookEnd::Broke("in line 2".into()),
         },
         Event::RunPaused("look".into()),
-        Event::RollbackStarted { by: "ann".into() },
-        Event::Stopping { by: "ann".into() },
+        Event::RollbackStarted { by: "ann".into(), why: String::new() },
+        Event::Stopping { by: "ann".into(), why: "lunch".into() },
         Event::StepWaived { step: StepId(1), by: "ann".into(), why: "drained by hand".into() },
         Event::RetryAsked { step: StepId(1), by: "ann".into(), why: String::new() },
         Event::RunAborted { by: "ann".into(), why: "another way".into() },
@@ -195,6 +195,7 @@ fn events() -> Vec<(u64, Event)> {
             gate: Gate::Scope(ScopeId(0)),
             by: "ann".into(),
             when: "2026-11-21T12:03:05Z".into(),
+            why: "looks well".into(),
         },
         Event::ApprovalRefused {
             gate: Gate::Step(StepId(1)),
@@ -445,4 +446,19 @@ fn a_journal_is_written_again_to_its_end_and_no_further() {
     other.journal.append(&[event(1), event(7)]).unwrap_err();
     assert!(!other.is_the_same());
     assert!(folder.again(&stored, 2, 9).is_err());
+}
+
+#[test]
+fn a_record_of_before_reasons_were_kept_is_read_without_one() {
+    let read = |text: &str| serde_json::from_str::<super::format::WireRecord>(text).map(|r| r.event);
+    for event in [
+        r#"{"type":"run_resumed","by":"ann"}"#,
+        r#"{"type":"rollback_started","by":"ann"}"#,
+        r#"{"type":"stopping","by":"ann"}"#,
+        r#"{"type":"approval_given","gate":{"scope":"one"},"by":"ann","when":"2026-11-21T12:03:05Z"}"#,
+    ] {
+        let line = format!(r#"{{"seq":1,"at":0,"event":{event}}}"#);
+        // What is not said is not written either: the chain of an old journal holds.
+        assert_eq!(serde_json::to_string(&read(&line).unwrap()).unwrap(), event);
+    }
 }

@@ -39,7 +39,13 @@ impl Machine {
     }
 
     /// Takes an answer. What was not asked has none.
-    pub(super) fn answer(&mut self, now: u64, gate: Gate, yes: bool, by: String, when: String) {
+    pub(super) fn answer(
+        &mut self,
+        now: u64,
+        gate: Gate,
+        yes: bool,
+        (by, when, why): (String, String, String),
+    ) {
         if !self.state.asked().contains(&gate) {
             return;
         }
@@ -48,11 +54,11 @@ impl Machine {
             let story = format!("{by} said no to: {}", self.question(gate));
             self.emit(now, Event::ApprovalRefused { gate, by: by.clone(), when });
             if goes {
-                self.stop(now, by, Then::Pause(story));
+                self.stop(now, by, why, Then::Pause(story));
             }
             return;
         }
-        self.emit(now, Event::ApprovalGiven { gate, by, when });
+        self.emit(now, Event::ApprovalGiven { gate, by, when, why });
         if !goes {
             return;
         }

@@ -20,8 +20,8 @@ pub(super) enum Then {
     Nothing,
     /// The run holds; why.
     Pause(String),
-    /// What was done is taken back; who asked.
-    Rollback(String),
+    /// What was done is taken back; who asked, and why.
+    Rollback { by: String, why: String },
     /// The run is over.
     Abort,
 }
@@ -31,7 +31,7 @@ impl Then {
     pub(super) fn add(&mut self, more: &str) {
         match self {
             Then::Pause(text) => *text = format!("{text}; {more}"),
-            Then::Nothing | Then::Rollback(_) | Then::Abort => {}
+            Then::Nothing | Then::Rollback { .. } | Then::Abort => {}
         }
     }
 }
@@ -39,7 +39,7 @@ impl Then {
 impl Machine {
     pub(super) fn decide(&mut self, now: u64, input: Input) {
         match input {
-            Input::Begin { by } => self.begin(now, by, None),
+            Input::Begin { by, why } => self.begin(now, (by, why), None),
             Input::Probed(step, attempt, check) => self.probed(now, step, attempt, check),
             Input::Began(step, attempt, handle) => self.began(now, step, attempt, handle),
             Input::Waiting(step, attempt, reason) => self.waiting(now, step, attempt, reason),
@@ -53,14 +53,14 @@ impl Machine {
             Input::HookWaiting(fired, reason) => self.hook_waits(now, fired, reason),
             Input::HookEnded(fired, end) => self.hook_ended(now, fired, end),
             Input::Tick => self.tick(now),
-            Input::Interrupt { by } => self.interrupt(now, by),
-            Input::Rollback { by } => self.roll_back(now, by),
+            Input::Interrupt { by, why } => self.interrupt(now, by, why),
+            Input::Rollback { by, why } => self.roll_back(now, by, why),
             Input::Waive { step, by, why } => self.waive(now, step, by, why),
             Input::Retry { step, by, why } => self.retry(now, step, by, why),
             Input::Abort { by, why } => self.abort(now, by, why),
             Input::TookLock { by, from, why } => self.took_lock(now, by, from, why),
             Input::Window { window, open, until } => self.window(now, window, open, until),
-            Input::Answer { gate, yes, by, when } => self.answer(now, gate, yes, by, when),
+            Input::Answer { gate, yes, by, when, why } => self.answer(now, gate, yes, (by, when, why)),
         }
         self.go_on(now);
     }
@@ -80,7 +80,7 @@ impl Machine {
     // What the driver says.
 
     /// Begins or goes on; of the steps that failed with `only` that one is tried again.
-    pub(super) fn begin(&mut self, now: u64, by: String, only: Option<StepId>) {
+    pub(super) fn begin(&mut self, now: u64, (by, why): (String, String), only: Option<StepId>) {
         let over = matches!(self.state.mode(), Mode::Finished(Outcome::Done | Outcome::Compensated));
         if self.active || over {
             return;
@@ -97,7 +97,7 @@ impl Machine {
         self.then = Then::Nothing;
         self.abandoned.clear();
         self.ending = None;
-        let event = if self.state.has_begun() { Event::RunResumed { by } } else { Event::RunStarted };
+        let event = if self.state.has_begun() { Event::RunResumed { by, why } } else { Event::RunStarted };
         let resumed = self.state.has_begun();
         self.emit(now, event);
         if resumed {
@@ -266,7 +266,7 @@ impl Machine {
         let then = match &plan.on_failure {
             OnFailure::Pause(text) if text.is_empty() => Then::Pause(story),
             OnFailure::Pause(text) => Then::Pause(format!("{story}; {text}")),
-            OnFailure::Rollback => Then::Rollback(by.clone()),
+            OnFailure::Rollback => Then::Rollback { by: by.clone(), why: String::new() },
             OnFailure::Abort => Then::Abort,
             OnFailure::Continue(budget) => {
                 let failed = self.state.failed_lanes();
@@ -279,7 +279,7 @@ impl Machine {
                 }
             }
         };
-        self.stop(now, by, then);
+        self.stop(now, by, String::new(), then);
     }
 
     fn tick(&mut self, now: u64) {
@@ -319,7 +319,7 @@ impl Machine {
         }
     }
 
-    fn interrupt(&mut self, now: u64, by: String) {
+    fn interrupt(&mut self, now: u64, by: String, why: String) {
         if !self.active {
             return;
         }
@@ -330,13 +330,16 @@ impl Machine {
             return;
         }
         self.timers.retain(|timer| !matches!(timer, Timer::UndoBackoff(_)));
-        let story = format!("interrupted by {by}");
+        let story = match why.as_str() {
+            "" => format!("interrupted by {by}"),
+            why => format!("interrupted by {by}: {why}"),
+        };
         match self.state.mode() {
             Mode::Stopping => match &self.then {
-                Then::Rollback(_) | Then::Nothing => self.then = Then::Pause(story),
+                Then::Rollback { .. } | Then::Nothing => self.then = Then::Pause(story),
                 Then::Pause(_) | Then::Abort => {}
             },
-            Mode::Going | Mode::RollingBack => self.stop(now, by, Then::Pause(story)),
+            Mode::Going | Mode::RollingBack => self.stop(now, by, why, Then::Pause(story)),
             Mode::Paused | Mode::Finished(_) => {}
         }
         match self.interrupts {
@@ -345,7 +348,7 @@ impl Machine {
             _ => {
                 let text = match std::mem::take(&mut self.then) {
                     Then::Pause(text) => text,
-                    Then::Nothing | Then::Rollback(_) | Then::Abort => "interrupted".to_string(),
+                    Then::Nothing | Then::Rollback { .. } | Then::Abort => "interrupted".to_string(),
                 };
                 self.pause(now, text);
             }
@@ -365,11 +368,13 @@ impl Machine {
         }
     }
 
-    fn roll_back(&mut self, now: u64, by: String) {
+    fn roll_back(&mut self, now: u64, by: String, why: String) {
+        let then = Then::Rollback { by: by.clone(), why: why.clone() };
         if self.active {
             match self.state.mode() {
-                Mode::Going => self.stop(now, by.clone(), Then::Rollback(by)),
-                Mode::Stopping if !self.state.is_unwinding() => self.then = Then::Rollback(by),
+                Mode::Going => self.stop(now, by, why, then),
+                // It is told at once what it stops for now.
+                Mode::Stopping if !self.state.is_unwinding() => self.stop(now, by, why, then),
                 Mode::Stopping | Mode::RollingBack | Mode::Paused | Mode::Finished(_) => {}
             }
             return;
@@ -381,14 +386,14 @@ impl Machine {
         self.interrupts = 0;
         self.ending = None;
         self.abandoned.clear();
-        self.emit(now, Event::RunResumed { by: by.clone() });
+        self.emit(now, Event::RunResumed { by: by.clone(), why: why.clone() });
         self.clean_again(now);
         self.fire_again(false);
         if self.state.is_unwinding() {
             self.resume_unwinding();
             return;
         }
-        self.stop(now, by.clone(), Then::Rollback(by));
+        self.stop(now, by, why, then);
         // What goes on by itself is seen to its end first; anything else is taken back as it is.
         let plan = self.plan.clone();
         for id in plan.ids() {
@@ -442,7 +447,7 @@ impl Machine {
             Mode::Stopping if running == 0 && !self.undo_runs() => match std::mem::take(&mut self.then) {
                 Then::Nothing => self.pause(now, "stopped".to_string()),
                 Then::Pause(text) => self.pause(now, text),
-                Then::Rollback(by) => self.start_unwinding(now, by),
+                Then::Rollback { by, why } => self.start_unwinding(now, by, why),
                 Then::Abort => self.finish(now, Outcome::Failed),
             },
             Mode::RollingBack => self.unwind(now),
@@ -542,7 +547,7 @@ impl Machine {
             }
             Err(failure) => {
                 let text = format!("`when {}` cannot be decided: {}", when.text, failure.message);
-                self.stop(now, format!("`when {}`", when.text), Then::Pause(text));
+                self.stop(now, format!("`when {}`", when.text), String::new(), Then::Pause(text));
                 false
             }
         }
@@ -646,13 +651,13 @@ impl Machine {
     }
 
     /// Begins nothing new; `then` follows when nothing runs any more.
-    pub(super) fn stop(&mut self, now: u64, by: String, then: Then) {
+    pub(super) fn stop(&mut self, now: u64, by: String, why: String, then: Then) {
         self.then = then;
         self.timers.retain(|timer| match timer {
             Timer::Slow(_) | Timer::Timeout(_) | Timer::UndoTimeout(_) | Timer::UndoBackoff(_) => true,
             Timer::Backoff(_) | Timer::Soak(_) => false,
         });
-        self.emit(now, Event::Stopping { by });
+        self.emit(now, Event::Stopping { by, why });
     }
 
     pub(super) fn pause(&mut self, now: u64, text: String) {

@@ -107,7 +107,7 @@ impl Machine {
                 self.ending = None;
                 self.pause(now, story);
             }
-            (None, Mode::Going) => self.stop(now, name, super::Then::Pause(story)),
+            (None, Mode::Going) => self.stop(now, name, String::new(), super::Then::Pause(story)),
             (Some(_) | None, _) => {}
         }
     }

@@ -172,6 +172,8 @@ pub enum Input {
     Begin {
         /// Who.
         by: String,
+        /// Why, if they said so.
+        why: String,
     },
     /// What a probe has shown.
     Probed(StepId, u32, Check),
@@ -194,13 +196,17 @@ pub enum Input {
     /// Somebody interrupts; each one is more severe than the last: begin nothing new, end what can
     /// be ended safely, leave at once.
     Interrupt {
-        /// Who.
+        /// Who or what.
         by: String,
+        /// Why, if they said so.
+        why: String,
     },
     /// Take back what was done.
     Rollback {
         /// Who.
         by: String,
+        /// Why, if they said so.
+        why: String,
     },
     /// Do not perform a step, although the plan wants it.
     Waive {
@@ -255,6 +261,8 @@ pub enum Input {
         by: String,
         /// When, as RFC 3339.
         when: String,
+        /// Why, if they said so.
+        why: String,
     },
 }
 

@@ -38,9 +38,9 @@ impl Machine {
         if !self.is_open(step) || waits || self.state.is_aborted() {
             return;
         }
-        self.decided(now, step, Event::RetryAsked { step, by: by.clone(), why });
+        self.decided(now, step, Event::RetryAsked { step, by: by.clone(), why: why.clone() });
         if !self.active {
-            self.begin(now, by, Some(step));
+            self.begin(now, (by, why), Some(step));
         }
     }
 
@@ -97,14 +97,14 @@ impl Machine {
         if over || !self.state.has_begun() || self.state.is_aborted() || self.state.is_unwinding() {
             return;
         }
-        self.emit(now, Event::RunAborted { by: by.clone(), why });
+        self.emit(now, Event::RunAborted { by: by.clone(), why: why.clone() });
         if !self.active {
             // Nothing is begun, and so no hook either.
             self.emit(now, Event::RunFinished(Outcome::Failed));
             return;
         }
         match self.state.mode() {
-            Mode::Going => self.stop(now, by, Then::Abort),
+            Mode::Going => self.stop(now, by, why, Then::Abort),
             Mode::Stopping => self.then = Then::Abort,
             Mode::RollingBack | Mode::Paused | Mode::Finished(_) => {}
         }

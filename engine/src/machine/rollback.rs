@@ -37,7 +37,7 @@ pub(super) struct Undoing {
 
 impl Machine {
     /// Begins to take back what was done, unless something of it cannot be.
-    pub(super) fn start_unwinding(&mut self, now: u64, by: String) {
+    pub(super) fn start_unwinding(&mut self, now: u64, by: String, why: String) {
         let plan = self.plan.clone();
         let one_way = plan.ids().find_map(|id| match &plan.step(id).undo {
             Undo::OneWay(why) if self.has_changed(id) => Some((id, why)),
@@ -51,7 +51,7 @@ impl Machine {
         }
         // An interrupt before it did not mean the rollback.
         self.interrupts = 0;
-        self.emit(now, Event::RollbackStarted { by });
+        self.emit(now, Event::RollbackStarted { by, why });
         self.plan_unwinding();
         self.unwind(now);
     }

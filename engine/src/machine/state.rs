@@ -382,7 +382,7 @@ impl State {
                 self.begun = true;
                 self.mode = Mode::Going;
             }
-            Event::RunResumed { by: _ } => self.resume(),
+            Event::RunResumed { by: _, why: _ } => self.resume(),
             Event::ScopeOpened(id) => {
                 self.scopes[id.0 as usize].opened = true;
                 self.held.remove(&Gate::Scope(*id));
@@ -506,7 +506,7 @@ impl State {
                 self.held.insert(*gate, opens.clone());
             }
             Event::ApprovalAsked { gate, question: _ } => self.asked.push(*gate),
-            Event::ApprovalGiven { gate, by: _, when: _ } => {
+            Event::ApprovalGiven { gate, by: _, when: _, why: _ } => {
                 self.asked.retain(|asked| asked != gate);
                 self.approved.insert(*gate);
             }
@@ -532,11 +532,11 @@ impl State {
             }
             Event::HookEnded { fired, end } => self.hook_ended(plan, *fired, end),
             Event::RunPaused(_) => self.mode = Mode::Paused,
-            Event::RollbackStarted { by: _ } => {
+            Event::RollbackStarted { by: _, why: _ } => {
                 self.unwinding = true;
                 self.mode = Mode::RollingBack;
             }
-            Event::Stopping { by: _ } => self.mode = Mode::Stopping,
+            Event::Stopping { by: _, why: _ } => self.mode = Mode::Stopping,
             Event::RunFinished(outcome) => self.mode = Mode::Finished(*outcome),
         }
     }

@@ -262,7 +262,7 @@ impl Bench {
     /// Runs it from its beginning to its end.
     async fn whole(&self) -> (Outcome, Vec<String>) {
         let (people, inputs) = mpsc::channel(8);
-        people.send(Input::Begin { by: "ann".into() }).await.unwrap();
+        people.send(Input::Begin { by: "ann".into(), why: String::new() }).await.unwrap();
         let mut machine = Machine::new(Arc::new(self.stored.plan.clone()), 1);
         let (outcome, told) = self.drive(&mut machine, &mut self.journal(), inputs).await;
         (outcome.unwrap(), told)
@@ -362,7 +362,7 @@ fn it_also_runs_on_many_threads() {
 async fn a_run_that_was_killed_goes_on_from_its_journal() {
     let bench = Bench::new(&["one", "long", "last"], true, pause());
     let (people, inputs) = mpsc::channel(8);
-    people.send(Input::Begin { by: "ann".into() }).await.unwrap();
+    people.send(Input::Begin { by: "ann".into(), why: String::new() }).await.unwrap();
     {
         let mut journal = bench.journal();
         let mut machine = Machine::new(Arc::new(bench.stored.plan.clone()), 1);
@@ -372,7 +372,7 @@ async fn a_run_that_was_killed_goes_on_from_its_journal() {
     let (mut journal, recorded) = bench.folder.resume(&bench.stored, false).unwrap();
     let mut machine = Machine::replay(Arc::new(bench.stored.plan.clone()), 1, recorded.events);
     let (people, inputs) = mpsc::channel(8);
-    people.send(Input::Begin { by: "bob".into() }).await.unwrap();
+    people.send(Input::Begin { by: "bob".into(), why: String::new() }).await.unwrap();
     let (outcome, told) = bench.drive(&mut machine, &mut journal, inputs).await;
     assert_eq!(outcome.unwrap(), Outcome::Done);
     assert!(told[0].contains("run_resumed") && told[0].contains("bob"));
@@ -386,11 +386,11 @@ async fn a_run_that_was_killed_goes_on_from_its_journal() {
 async fn three_interrupts_leave_at_once() {
     let bench = Bench::new(&["long", "last"], true, pause());
     let (people, inputs) = mpsc::channel(8);
-    people.send(Input::Begin { by: "ann".into() }).await.unwrap();
+    people.send(Input::Begin { by: "ann".into(), why: String::new() }).await.unwrap();
     let shouting = async {
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_secs(20)).await;
-            people.send(Input::Interrupt { by: "ann".into() }).await.unwrap();
+            people.send(Input::Interrupt { by: "ann".into(), why: String::new() }).await.unwrap();
         }
         std::future::pending::<()>().await;
     };

@@ -319,7 +319,7 @@ fn decisions(out: &mut String, record: &Record) {
     let plan = &record.stored.plan;
     let row = |(at, event): &(u64, Event)| {
         let (what, about, by, why) = match event {
-            Event::RunResumed { by } => ("resumed", String::new(), by.as_str(), ""),
+            Event::RunResumed { by, why } => ("resumed", String::new(), by.as_str(), why.as_str()),
             Event::StepWaived { step, by, why } => {
                 ("to be skipped", plan.step(*step).key.clone(), by.as_str(), why.as_str())
             }
@@ -333,15 +333,16 @@ fn decisions(out: &mut String, record: &Record) {
             Event::ApprovalAsked { gate, question } => {
                 ("asked", plan.gate_key(*gate).to_string(), "", question.as_str())
             }
-            Event::ApprovalGiven { gate, by, when } => {
-                ("approved", plan.gate_key(*gate).to_string(), by.as_str(), when.as_str())
+            Event::ApprovalGiven { gate, by, when, why } => {
+                let why = if why.is_empty() { when } else { why };
+                ("approved", plan.gate_key(*gate).to_string(), by.as_str(), why.as_str())
             }
             Event::ApprovalRefused { gate, by, when } => {
                 ("refused", plan.gate_key(*gate).to_string(), by.as_str(), when.as_str())
             }
             Event::RunPaused(why) => ("paused", String::new(), "", why.as_str()),
-            Event::RollbackStarted { by } => ("taken back", String::new(), by.as_str(), ""),
-            Event::Stopping { by } => ("stopping", String::new(), by.as_str(), ""),
+            Event::RollbackStarted { by, why } => ("taken back", String::new(), by.as_str(), why.as_str()),
+            Event::Stopping { by, why } => ("stopping", String::new(), by.as_str(), why.as_str()),
             _ => return None,
         };
         Some(vec![clock(*at), what.to_string(), line(&about), line(by), line(why)])

@@ -20,11 +20,23 @@ fn after_a_canary() -> Arc<Plan> {
 }
 
 fn yes(gate: Gate) -> Input {
-    Input::Answer { gate, yes: true, by: "bea".into(), when: "2026-11-21T12:03:05Z".into() }
+    Input::Answer {
+        gate,
+        yes: true,
+        by: "bea".into(),
+        when: "2026-11-21T12:03:05Z".into(),
+        why: String::new(),
+    }
 }
 
 fn no(gate: Gate) -> Input {
-    Input::Answer { gate, yes: false, by: "bea".into(), when: "2026-11-21T12:03:05Z".into() }
+    Input::Answer {
+        gate,
+        yes: false,
+        by: "bea".into(),
+        when: "2026-11-21T12:03:05Z".into(),
+        why: String::new(),
+    }
 }
 
 fn asked(hand: &Hand) -> usize {
@@ -51,7 +63,7 @@ fn where_nobody_is_the_run_holds_at_the_question_and_goes_on_behind_the_answer()
     hand.put(yes(gate));
     assert!(matches!(hand.last(), Event::ApprovalGiven { by, .. } if by == "bea"));
     assert!(hand.asked().is_empty(), "an answer alone begins nothing");
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     hand.ok("b");
     hand.ok("c");
     assert_eq!(hand.last(), &Event::RunFinished(Outcome::Done));
@@ -63,7 +75,7 @@ fn who_goes_on_without_an_answer_is_asked_again() {
     let (plan, _) = before_a_step();
     let mut hand = Hand::begun(&plan);
     hand.ok("a");
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     assert_eq!(hand.machine.state().mode(), Mode::Finished(Outcome::Paused));
     assert_eq!(asked(&hand), 2);
 }
@@ -76,7 +88,7 @@ fn where_somebody_is_the_rest_of_the_run_goes_on_meanwhile() {
     plan.approvals = [(gate, "a too?".to_string())].into();
     let mut hand = Hand::new(&Arc::new(plan));
     hand.machine.attend();
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     hand.ok("b");
     assert_eq!(hand.machine.state().mode(), Mode::Going);
     assert_eq!(hand.machine.poll_timeout(), None, "nothing but the answer is waited for");
@@ -91,7 +103,7 @@ fn a_no_holds_the_run_and_begins_nothing() {
     let (plan, gate) = before_a_step();
     let mut hand = Hand::new(&plan);
     hand.machine.attend();
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     hand.ok("a");
     hand.put(no(gate));
     assert_eq!(hand.machine.state().mode(), Mode::Finished(Outcome::Paused));
@@ -106,7 +118,7 @@ fn the_canaries_go_first_and_are_watched_before_anybody_is_asked() {
     let gate = Gate::Scope(ScopeId(1));
     let mut hand = Hand::new(&plan);
     hand.machine.attend();
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     hand.ok("a");
     hand.ok("w1/s");
     assert_eq!(asked(&hand), 0, "the soak comes first");
@@ -151,13 +163,13 @@ fn an_approval_holds_for_the_next_attempt_too() {
     let (plan, gate) = before_a_step();
     let mut hand = Hand::new(&plan);
     hand.machine.attend();
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     hand.ok("a");
     hand.put(yes(gate));
     hand.fail("b", Failure::last("broken"));
     hand.back("b");
     let mut hand = hand.reborn();
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     hand.ok("b");
     hand.ok("c");
     assert_eq!(hand.last(), &Event::RunFinished(Outcome::Done));
@@ -182,7 +194,7 @@ fn where_only_a_result_shows_whether_there_is_work_nobody_is_asked_before_it() {
     let (plan, gate) = work_that_only_results_show();
     let mut hand = Hand::new(&plan);
     hand.machine.attend();
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     assert_eq!(hand.asked(), ["probe w1/look 1", "probe w2/look 1"]);
     hand.give("w1/look", Value::Bool(false));
     assert_eq!(asked(&hand), 0);
@@ -216,7 +228,7 @@ fn a_run_that_held_at_such_a_question_goes_on_behind_it() {
     assert_eq!(hand.paused(), "somebody must approve: now these?");
     let mut hand = hand.reborn();
     hand.put(yes(gate));
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     hand.ok("w1/when/a");
     hand.ok("w2/when/a");
     hand.give("w3/look", Value::Bool(true));

@@ -45,12 +45,12 @@ fn a_resumed_run_repeats_the_clean_ups_that_may_have_been_lost() {
     // kup dies before it has done anything of what is asked.
     let mut again = hand.reborn();
     again.now += CLEANING;
-    again.put(Input::Begin { by: "ben".into() });
+    again.put(Input::Begin { by: "ben".into(), why: String::new() });
     assert_eq!(again.asked(), ["clean a 1 0", "probe b 1"]);
     // A later one need not: it would have had its time.
     let mut again = hand.reborn();
     again.now += CLEANING + 1;
-    again.put(Input::Begin { by: "ben".into() });
+    again.put(Input::Begin { by: "ben".into(), why: String::new() });
     assert_eq!(again.asked(), ["probe b 1"]);
 }
 
@@ -59,6 +59,6 @@ fn what_is_tried_anew_is_not_cleaned_up_under_its_own_feet() {
     let mut hand = begun();
     hand.start("a");
     let mut again = hand.reborn();
-    again.put(Input::Begin { by: "ben".into() });
+    again.put(Input::Begin { by: "ben".into(), why: String::new() });
     assert_eq!(again.asked(), ["probe a 1"]);
 }

@@ -66,7 +66,7 @@ fn a_hook_that_says_stop_holds_the_run_and_is_asked_again_by_a_resumed_one() {
     hand.answer("n2/s", |s, a| Input::Done(s, a, Value::None));
     assert_eq!(hand.paused(), "`on node started` says stop: not now");
     let mut hand = hand.reborn();
-    hand.put(Input::Begin { by: "ben".into() });
+    hand.put(Input::Begin { by: "ben".into(), why: String::new() });
     assert_eq!(hand.asked(), ["hook 1 node started"]);
     hand.goes(1);
     hand.ok("n1/s");
@@ -79,7 +79,7 @@ fn a_hook_that_was_under_way_when_kup_died_is_performed_again() {
     hand.ok("a");
     assert_eq!(hand.asked(), ["hook 1 step done", "probe b 1"]);
     let mut hand = hand.reborn();
-    hand.put(Input::Begin { by: "ben".into() });
+    hand.put(Input::Begin { by: "ben".into(), why: String::new() });
     assert_eq!(hand.asked(), ["hook 1 step done", "probe b 1"]);
     hand.goes(1);
     hand.ok("b");
@@ -103,7 +103,7 @@ fn a_run_that_is_done_is_held_by_a_stop_at_its_end() {
     hand.ok("a");
     hand.hook(1, HookEnd::Stopped("look first".into()));
     assert_eq!(hand.last(), &Event::RunFinished(Outcome::Paused));
-    hand.put(Input::Begin { by: "ben".into() });
+    hand.put(Input::Begin { by: "ben".into(), why: String::new() });
     hand.goes(2);
     assert_eq!(hand.last(), &Event::RunFinished(Outcome::Done));
 }
@@ -111,11 +111,11 @@ fn a_run_that_is_done_is_held_by_a_stop_at_its_end() {
 #[test]
 fn who_interrupts_waits_for_no_hook() {
     let mut hand = Hand::begun(&with(&[(Thing::Run, When::Started)], &[step("a")]));
-    hand.put(Input::Interrupt { by: "ana".into() });
+    hand.put(Input::Interrupt { by: "ana".into(), why: String::new() });
     assert_eq!(hand.last(), &Event::RunFinished(Outcome::Paused));
     let mut hand = Hand::begun(&with(&[(Thing::Run, When::Done)], &[step("a")]));
     hand.ok("a");
-    hand.put(Input::Interrupt { by: "ana".into() });
+    hand.put(Input::Interrupt { by: "ana".into(), why: String::new() });
     assert_eq!(hand.last(), &Event::RunFinished(Outcome::Done));
 }
 

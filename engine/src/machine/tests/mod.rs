@@ -209,7 +209,7 @@ impl Hand {
 
     pub(super) fn begun(plan: &Arc<Plan>) -> Hand {
         let mut hand = Hand::new(plan);
-        hand.put(Input::Begin { by: "ana".into() });
+        hand.put(Input::Begin { by: "ana".into(), why: String::new() });
         hand
     }
 

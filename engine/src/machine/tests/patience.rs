@@ -78,7 +78,7 @@ fn what_fails_everywhere_and_ends_well_nowhere_is_not_tried_again_for_each_node(
     );
     // Who resumes it has looked at it.
     let mut hand = hand.reborn();
-    hand.put(Input::Begin { by: "ben".into() });
+    hand.put(Input::Begin { by: "ben".into(), why: String::new() });
     while hand.machine.state().mode() == Mode::Going {
         answer_all(&mut hand, |step, attempt| Input::Probed(step, attempt, needs()));
         if hand.machine.state().mode() == Mode::Going {

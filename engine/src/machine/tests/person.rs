@@ -21,7 +21,7 @@ fn abort() -> Input {
 }
 
 fn begin() -> Input {
-    Input::Begin { by: "ana".into() }
+    Input::Begin { by: "ana".into(), why: String::new() }
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_change_that_was_left_half_made_and_waived_is_taken_back_by_a_rollback() {
     assert_eq!(hand.machine.state().step(StepId(0)).state, StepState::Skipped);
     hand.fail("b", Failure::last("broken"));
     hand.back("b");
-    hand.put(Input::Rollback { by: "ana".into() });
+    hand.put(Input::Rollback { by: "ana".into(), why: String::new() });
     assert_eq!(hand.asked(), ["undo a 2"]);
     hand.back("a");
     assert_eq!(hand.last(), &Event::RunFinished(Outcome::Compensated));
@@ -157,7 +157,7 @@ fn an_aborted_run_lets_what_runs_end_and_never_goes_forward_again() {
     hand.put(waive(1));
     hand.put(retry(1));
     assert_eq!(hand.journal.len(), told);
-    hand.put(Input::Rollback { by: "ana".into() });
+    hand.put(Input::Rollback { by: "ana".into(), why: String::new() });
     hand.back("a");
     assert_eq!(hand.last(), &Event::RunFinished(Outcome::Compensated));
 }

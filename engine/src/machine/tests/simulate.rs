@@ -235,7 +235,13 @@ impl World {
                 && self.attended
             {
                 let yes = self.calm || !self.dice.chance(10);
-                self.send(Input::Answer { gate: *gate, yes, by: "bea".into(), when: "noon".into() });
+                self.send(Input::Answer {
+                    gate: *gate,
+                    yes,
+                    by: "bea".into(),
+                    when: "noon".into(),
+                    why: String::new(),
+                });
             }
             self.journal.push((self.now, event));
             if kill && self.dice.chance(20) {
@@ -487,14 +493,21 @@ impl World {
             3..6 => Input::Retry { step, by, why },
             6 => Input::TookLock { by, from: "cy".into(), why },
             _ if self.dice.chance(20) => Input::Abort { by, why },
-            _ => Input::Answer { gate: Gate::Step(step), yes: true, by, when: "noon".into() },
+            _ => Input::Answer {
+                gate: Gate::Step(step),
+                yes: true,
+                by,
+                when: "noon".into(),
+                why: String::new(),
+            },
         }
     }
 
     /// Answers what a run asked that holds, as another kup would.
     fn approve(&mut self) {
         for gate in self.machine.state().asked().to_vec() {
-            let answer = Input::Answer { gate, yes: true, by: "bea".into(), when: "noon".into() };
+            let answer =
+                Input::Answer { gate, yes: true, by: "bea".into(), when: "noon".into(), why: String::new() };
             assert!(self.put(answer, false));
         }
     }
@@ -561,7 +574,7 @@ impl World {
                 kills -= 1;
                 self.disturbed = true;
                 self.rebirth();
-                input = Input::Begin { by: "ben".into() };
+                input = Input::Begin { by: "ben".into(), why: String::new() };
                 continue;
             }
             if let Mode::Finished(_) = self.machine.state().mode() {
@@ -572,7 +585,11 @@ impl World {
                 self.disturbed = true;
                 let by = "ana".to_string();
                 let rather = self.dice.chance(50);
-                input = if rather { Input::Interrupt { by } } else { Input::Rollback { by } };
+                input = if rather {
+                    Input::Interrupt { by, why: String::new() }
+                } else {
+                    Input::Rollback { by, why: String::new() }
+                };
                 continue;
             }
             if trouble && self.dice.chance(2) {
@@ -628,8 +645,8 @@ impl World {
         }
         assert!(self.put(decided, false));
         match self.machine.state().is_aborted() {
-            true => Input::Rollback { by: "ben".into() },
-            false => Input::Begin { by: "ben".into() },
+            true => Input::Rollback { by: "ben".into(), why: String::new() },
+            false => Input::Begin { by: "ben".into(), why: String::new() },
         }
     }
 
@@ -706,7 +723,7 @@ fn random_runs_keep_every_promise() {
     };
     for seed in seeds {
         let mut world = World::new(seed);
-        let mut input = Input::Begin { by: "ana".into() };
+        let mut input = Input::Begin { by: "ana".into(), why: String::new() };
         for life in 0..6 {
             world.calm = life == 5;
             if world.calm {
@@ -722,10 +739,10 @@ fn random_runs_keep_every_promise() {
             }
             world.rebirth();
             if world.machine.state().is_aborted() {
-                input = Input::Rollback { by: "ben".into() };
+                input = Input::Rollback { by: "ben".into(), why: String::new() };
                 continue;
             }
-            input = Input::Begin { by: "ben".into() };
+            input = Input::Begin { by: "ben".into(), why: String::new() };
             if life < 3 && world.dice.chance(30) {
                 input = world.between();
             } else if world.dice.chance(80) || life == 4 {
@@ -754,7 +771,7 @@ fn the_same_seed_gives_the_same_run() {
     for seed in 0..50 {
         let journal = || {
             let mut world = World::new(seed);
-            world.run(Input::Begin { by: "ana".into() }, true);
+            world.run(Input::Begin { by: "ana".into(), why: String::new() }, true);
             std::mem::take(&mut world.journal)
         };
         assert_eq!(journal(), journal());

@@ -213,7 +213,7 @@ fn a_failed_step_is_taken_back_before_the_pause_and_tried_anew_by_a_resume() {
     let record = hand.machine.state().step(StepId(0));
     assert_eq!((record.state, record.failed), (StepState::Undone, true));
     let mut hand = hand.reborn();
-    hand.put(Input::Begin { by: "ben".into() });
+    hand.put(Input::Begin { by: "ben".into(), why: String::new() });
     assert_eq!(hand.asked(), ["probe a 2"]);
     hand.answer("a", |s, a| Input::Probed(s, a, Check::Done("there".into())));
     assert!(!hand.machine.state().step(StepId(0)).changed, "nothing of the first attempt is left");
@@ -229,7 +229,7 @@ fn a_failed_step_that_cannot_be_taken_back_is_told_and_tried_anew_by_a_resume() 
     hand.answer("a", |s, a| Input::Undone(s, a, Err(Failure::last("no way"))));
     assert_eq!(hand.paused(), "`a` failed: broken; look at it; `a` could not be taken back: no way");
     let mut hand = hand.reborn();
-    hand.put(Input::Begin { by: "ben".into() });
+    hand.put(Input::Begin { by: "ben".into(), why: String::new() });
     hand.ok("a");
     assert_eq!(hand.last(), &finished(Outcome::Done));
 }
@@ -241,7 +241,7 @@ fn after_a_crash_a_failed_step_is_taken_back_to_the_end_and_then_tried_anew() {
     hand.fail("a", Failure::last("broken"));
     assert_eq!(hand.asked(), ["undo a 1"]);
     let mut hand = hand.reborn();
-    hand.put(Input::Begin { by: "ben".into() });
+    hand.put(Input::Begin { by: "ben".into(), why: String::new() });
     assert_eq!(hand.asked(), ["undo a 2"]);
     hand.back("a");
     hand.ok("a");
@@ -253,12 +253,12 @@ fn an_interrupt_waits_for_a_change_to_be_taken_back_but_for_no_second_attempt() 
     let plan = plan(pausing(), &[Piece::Step("a", |s| s.retry.times = 1)]);
     let mut hand = Hand::begun(&plan);
     hand.fail("a", Failure::last("broken"));
-    hand.put(Input::Interrupt { by: "ana".into() });
+    hand.put(Input::Interrupt { by: "ana".into(), why: String::new() });
     assert_eq!(hand.machine.state().mode(), Mode::Stopping);
     hand.answer("a", |s, a| Input::Undone(s, a, Err(Failure::transient("no route"))));
     assert_eq!(hand.last(), &finished(Outcome::Paused));
     let mut hand = hand.reborn();
-    hand.put(Input::Rollback { by: "ana".into() });
+    hand.put(Input::Rollback { by: "ana".into(), why: String::new() });
     assert_eq!(hand.asked(), ["undo a 2"]);
 }
 
@@ -284,7 +284,7 @@ fn a_resumed_run_tries_failed_steps_again_with_a_new_allowance_and_new_numbers()
     hand.fail("a", Failure::transient("no route"));
     hand.back("a");
     let mut hand = hand.reborn();
-    hand.put(Input::Begin { by: "ben".into() });
+    hand.put(Input::Begin { by: "ben".into(), why: String::new() });
     assert_eq!(hand.asked(), ["probe a 3"]);
     hand.fail("a", Failure::transient("no route"));
     hand.tick();
@@ -302,7 +302,7 @@ fn after_a_crash_begun_work_is_followed_and_anything_else_is_probed_again() {
     hand.start("b");
     let mut hand = hand.reborn();
     hand.now = 500_000;
-    hand.put(Input::Begin { by: "ben".into() });
+    hand.put(Input::Begin { by: "ben".into(), why: String::new() });
     assert_eq!(hand.asked(), ["follow a 1", "probe b 1", "probe c 1"]);
     assert_eq!(hand.machine.poll_timeout(), Some(530_000), "half of their minute");
     hand.answer("b", |s, a| Input::Probed(s, a, Check::Done("there".into())));
@@ -458,11 +458,11 @@ fn a_rollback_survives_a_crash() {
     hand.fail("b", Failure::last("broken"));
     hand.back("b");
     let mut hand = hand.reborn();
-    hand.put(Input::Begin { by: "ben".into() });
+    hand.put(Input::Begin { by: "ben".into(), why: String::new() });
     assert_eq!(hand.asked(), ["undo a 2"], "`b` is not taken back twice");
     hand.back("a");
     assert_eq!(hand.last(), &finished(Outcome::Compensated));
-    hand.put(Input::Begin { by: "ben".into() });
+    hand.put(Input::Begin { by: "ben".into(), why: String::new() });
     assert_eq!(hand.last(), &finished(Outcome::Compensated));
 }
 
@@ -474,7 +474,7 @@ fn a_paused_run_can_be_rolled_back() {
     hand.fail("b", Failure::last("broken"));
     hand.back("b");
     let mut hand = hand.reborn();
-    hand.put(Input::Rollback { by: "ben".into() });
+    hand.put(Input::Rollback { by: "ben".into(), why: String::new() });
     assert_eq!(hand.asked(), ["undo a 1"], "`b` is not taken back twice");
     hand.back("a");
     assert_eq!(hand.last(), &finished(Outcome::Compensated));
@@ -487,7 +487,7 @@ fn a_rollback_after_a_crash_sees_begun_work_to_its_end_first() {
     hand.start("a");
     hand.answer("a", |s, a| Input::Began(s, a, Value::Number(1)));
     let mut hand = hand.reborn();
-    hand.put(Input::Rollback { by: "ben".into() });
+    hand.put(Input::Rollback { by: "ben".into(), why: String::new() });
     assert_eq!(hand.asked(), ["follow a 1"]);
     hand.answer("a", |s, a| Input::Done(s, a, Value::None));
     assert_eq!(hand.asked(), ["undo a 1"]);
@@ -498,7 +498,7 @@ fn the_first_interrupt_lets_running_steps_end() {
     let plan = plan(pausing(), &[step("a"), step("b")]);
     let mut hand = Hand::begun(&plan);
     hand.start("a");
-    hand.put(Input::Interrupt { by: "ana".into() });
+    hand.put(Input::Interrupt { by: "ana".into(), why: String::new() });
     assert_eq!(hand.machine.state().mode(), Mode::Stopping);
     hand.answer("a", |s, a| Input::Done(s, a, Value::None));
     assert_eq!(hand.paused(), "interrupted by ana");
@@ -509,12 +509,12 @@ fn the_first_interrupt_lets_running_steps_end() {
 fn work_found_after_an_interrupt_is_not_begun() {
     let plan = plan(pausing(), &[step("a")]);
     let mut hand = Hand::begun(&plan);
-    hand.put(Input::Interrupt { by: "ana".into() });
+    hand.put(Input::Interrupt { by: "ana".into(), why: String::new() });
     hand.start("a");
     assert_eq!(hand.asked(), [""; 0]);
     assert_eq!(hand.last(), &finished(Outcome::Paused));
     let mut hand = hand.reborn();
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     assert_eq!(hand.asked(), ["probe a 1"]);
 }
 
@@ -525,11 +525,11 @@ fn the_second_interrupt_cancels_what_is_not_long_and_the_third_leaves() {
     hand.start("a");
     hand.start("b");
     hand.effects.clear();
-    hand.put(Input::Interrupt { by: "ana".into() });
-    hand.put(Input::Interrupt { by: "ana".into() });
+    hand.put(Input::Interrupt { by: "ana".into(), why: String::new() });
+    hand.put(Input::Interrupt { by: "ana".into(), why: String::new() });
     assert_eq!(hand.asked(), ["cancel a 1"]);
     assert_eq!(hand.machine.state().mode(), Mode::Stopping);
-    hand.put(Input::Interrupt { by: "ana".into() });
+    hand.put(Input::Interrupt { by: "ana".into(), why: String::new() });
     assert_eq!(hand.last(), &finished(Outcome::Paused));
     assert_eq!(hand.machine.poll_timeout(), None);
     let phase = hand.machine.state().step(hand.id("b")).state;
@@ -541,10 +541,10 @@ fn a_delay_that_is_waited_for_does_not_hold_up_an_interrupt() {
     let plan = plan(pausing(), &[Piece::Step("a", |s| s.retry.times = 1)]);
     let mut hand = Hand::begun(&plan);
     hand.fail("a", Failure::transient("no route"));
-    hand.put(Input::Interrupt { by: "ana".into() });
+    hand.put(Input::Interrupt { by: "ana".into(), why: String::new() });
     assert_eq!(hand.last(), &finished(Outcome::Paused));
     let mut hand = hand.reborn();
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     hand.tick();
     assert_eq!(hand.asked(), ["probe a 2"]);
 }
@@ -587,7 +587,7 @@ fn a_decision_is_on_disk_before_its_side_begins_and_a_resumed_run_keeps_it() {
     for cut in [decided + 1, opened + 1, hand.journal.len()] {
         let mut cut = Hand { journal: hand.journal[..cut].to_vec(), ..Hand::new(&plan) };
         cut = Hand { machine: Machine::replay(plan.clone(), 7, cut.journal.iter().cloned()), ..cut };
-        cut.put(Input::Begin { by: "ben".into() });
+        cut.put(Input::Begin { by: "ben".into(), why: String::new() });
         assert_eq!(cut.asked(), ["probe when/a 1"]);
         let decisions = cut.journal.iter().filter(|(_, e)| matches!(e, Event::WhenDecided { .. })).count();
         assert_eq!(decisions, 1);
@@ -643,7 +643,7 @@ fn arguments_are_filled_in_with_what_earlier_steps_gave_back() {
     assert_eq!(line(&hand), Some(Value::Text("v1".into())));
     // A resumed run knows it from the journal.
     let mut hand = hand.reborn();
-    hand.put(Input::Begin { by: "ben".into() });
+    hand.put(Input::Begin { by: "ben".into(), why: String::new() });
     assert_eq!(line(&hand), Some(Value::Text("v1".into())));
     hand.ok("a");
     hand.fail("b", Failure::last("broken"));
@@ -660,6 +660,6 @@ fn a_when_that_cannot_be_decided_holds_the_run() {
     hand.ok("look");
     assert!(hand.paused().starts_with("`when r` cannot be decided"), "{}", hand.paused());
     let mut hand = hand.reborn();
-    hand.put(Input::Begin { by: "ben".into() });
+    hand.put(Input::Begin { by: "ben".into(), why: String::new() });
     assert_eq!(hand.last(), &finished(Outcome::Paused));
 }

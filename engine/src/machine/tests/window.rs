@@ -38,7 +38,7 @@ fn waited(hand: &Hand) -> usize {
 fn by_day(plan: &Arc<Plan>) -> Hand {
     let mut hand = Hand::new(plan);
     hand.put(says(false, "tonight"));
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     hand
 }
 
@@ -78,12 +78,12 @@ fn what_waits_is_told_once_and_again_when_the_time_is_another() {
 fn a_run_that_waits_for_its_window_can_be_held_and_waits_again_when_it_is_resumed() {
     let mut hand = by_day(&lanes());
     hand.ok("a");
-    hand.put(Input::Interrupt { by: "ana".into() });
+    hand.put(Input::Interrupt { by: "ana".into(), why: String::new() });
     assert_eq!(hand.machine.state().mode(), Mode::Finished(Outcome::Paused));
     assert!(!hand.machine.awaits_a_window());
     let mut hand = hand.reborn();
     hand.put(says(false, "tonight"));
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     assert_eq!(waited(&hand), 2);
     assert_eq!(hand.machine.state().held().len(), 1);
     hand.put(says(true, "in the morning"));
@@ -98,7 +98,7 @@ fn a_node_that_was_under_way_when_kup_died_is_brought_to_its_end_by_day() {
     hand.ok("w1/s");
     let mut hand = hand.reborn();
     hand.put(says(false, "tonight"));
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     hand.ok("w1/t");
     assert!(hand.asked().is_empty());
     assert_eq!(hand.machine.state().held().len(), 1, "the next one waits");
@@ -108,7 +108,7 @@ fn a_node_that_was_under_way_when_kup_died_is_brought_to_its_end_by_day() {
 fn what_is_taken_back_waits_for_no_window() {
     let mut hand = by_day(&lanes());
     hand.ok("a");
-    hand.put(Input::Rollback { by: "ana".into() });
+    hand.put(Input::Rollback { by: "ana".into(), why: String::new() });
     assert_eq!(hand.asked(), ["undo a 1"]);
 }
 
@@ -121,7 +121,7 @@ fn nobody_waits_for_the_window_of_a_node_whose_place_a_failed_one_has() {
     let lanes = (0..plan.scopes.len() as u32).map(ScopeId).filter(is_lane);
     let mut hand = Hand::new(&at_night(&plan, lanes.map(Gate::Scope)));
     hand.put(says(true, "in the morning"));
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     hand.ok("w1/s");
     hand.put(says(false, "tonight"));
     hand.ok("w2/s");
@@ -144,10 +144,10 @@ fn who_is_asked_may_answer_by_day_what_begins_at_night() {
     let mut hand = Hand::new(&Arc::new(plan));
     hand.machine.attend();
     hand.put(says(false, "tonight"));
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     hand.ok("a");
     assert_eq!((hand.machine.state().asked().len(), waited(&hand)), (1, 0));
-    hand.put(Input::Answer { gate, yes: true, by: "bea".into(), when: "noon".into() });
+    hand.put(Input::Answer { gate, yes: true, by: "bea".into(), when: "noon".into(), why: String::new() });
     assert_eq!(waited(&hand), 1);
     hand.put(says(true, "in the morning"));
     // A second attempt is no beginning.
@@ -155,7 +155,7 @@ fn who_is_asked_may_answer_by_day_what_begins_at_night() {
     hand.back("b");
     let mut hand = hand.reborn();
     hand.put(says(false, "tonight"));
-    hand.put(Input::Begin { by: "ana".into() });
+    hand.put(Input::Begin { by: "ana".into(), why: String::new() });
     hand.ok("b");
     assert_eq!(hand.last(), &Event::RunFinished(Outcome::Done));
 }

@@ -74,7 +74,7 @@ async fn on_a_disk(bench: &Bench, fault: Option<(usize, Fault)>) -> (Result<Outc
     let keys = Keys::new(&bench.stored.plan);
     let mut journal = Journal::new(Box::new(disk), path, keys, &recorded, true);
     let (people, inputs) = mpsc::channel(8);
-    people.send(Input::Begin { by: "ann".into() }).await.unwrap();
+    people.send(Input::Begin { by: "ann".into(), why: String::new() }).await.unwrap();
     let mut machine = Machine::new(Arc::new(bench.stored.plan.clone()), 1);
     bench.drive(&mut machine, &mut journal, inputs).await
 }
@@ -178,7 +178,7 @@ async fn a_disk_that_fails_ends_the_run_before_the_effect_and_the_run_goes_on_on
             // A sync that failed may have come behind the very end.
             if machine.state().mode() != Mode::Finished(Outcome::Done) {
                 let (people, inputs) = mpsc::channel(8);
-                people.send(Input::Begin { by: "bob".into() }).await.unwrap();
+                people.send(Input::Begin { by: "bob".into(), why: String::new() }).await.unwrap();
                 drop(people);
                 let (outcome, _) = bench.drive(&mut machine, &mut journal, inputs).await;
                 assert_eq!(outcome.unwrap(), Outcome::Done, "{fault:?} from {from}");
@@ -201,7 +201,7 @@ async fn a_full_disk_ends_the_run_before_the_effect() {
     let keys = Keys::new(&bench.stored.plan);
     let mut journal = Journal::new(Box::new(full), "journal.jsonl".into(), keys, &recorded, true);
     let (people, inputs) = mpsc::channel(8);
-    people.send(Input::Begin { by: "ann".into() }).await.unwrap();
+    people.send(Input::Begin { by: "ann".into(), why: String::new() }).await.unwrap();
     let mut machine = Machine::new(Arc::new(bench.stored.plan.clone()), 1);
     let (outcome, told) = bench.drive(&mut machine, &mut journal, inputs).await;
     assert!(outcome.unwrap_err().to_string().contains("kup resume"));
