@@ -10,31 +10,42 @@ use tokio::sync::mpsc;
 
 use crate::config::whoami;
 use crate::console::Console;
+use crate::signal::Interrupts;
 
 /// Who asks.
 pub(crate) enum Asker {
     /// There is no terminal: the machine holds.
     Nobody,
     /// At once, while everything else stands still: the time of a simulation is not that of people.
-    AtOnce(Console, mpsc::Sender<Input>),
+    AtOnce(Console, mpsc::Sender<Input>, Interrupts),
     /// Beside the run, one question after the other.
     Beside(Sender<(Gate, String)>),
 }
 
 impl Asker {
     /// Makes the asker of a run that somebody may attend.
-    pub(crate) fn new(console: Console, simulated: bool, inputs: mpsc::Sender<Input>) -> Asker {
+    pub(crate) fn new(
+        console: Console,
+        simulated: bool,
+        inputs: mpsc::Sender<Input>,
+        interrupts: Interrupts,
+    ) -> Asker {
         if !console.has_somebody() {
             return Asker::Nobody;
         }
         if simulated {
-            return Asker::AtOnce(console, inputs);
+            return Asker::AtOnce(console, inputs, interrupts);
         }
         let (questions, asked) = channel::<(Gate, String)>();
+        let runtime = tokio::runtime::Handle::current();
         // No task of the runtime: that would wait for the answer before the process may end.
         std::thread::spawn(move || {
             for (gate, question) in asked {
-                if inputs.blocking_send(ask(console, gate, &question)).is_err() {
+                let goes_on = match ask(console, gate, &question) {
+                    Some(answer) => inputs.blocking_send(answer).is_ok(),
+                    None => runtime.block_on(interrupts.hung_up()),
+                };
+                if !goes_on {
                     return;
                 }
             }
@@ -55,10 +66,16 @@ impl Asker {
         let Event::ApprovalAsked { gate, question } = event else { return };
         match self {
             Asker::Nobody => {}
-            Asker::AtOnce(console, inputs) => {
-                // There is room: a round of the driver asks a handful of questions at most.
-                let _ = inputs.try_send(ask(*console, *gate, question));
-            }
+            Asker::AtOnce(console, inputs, interrupts) => match ask(*console, *gate, question) {
+                Some(answer) => {
+                    // There is room: a round of the driver asks a handful of questions at most.
+                    let _ = inputs.try_send(answer);
+                }
+                None => {
+                    let interrupts = interrupts.clone();
+                    tokio::spawn(async move { interrupts.hung_up().await });
+                }
+            },
             Asker::Beside(questions) => {
                 // The thread is gone only when the run is.
                 let _ = questions.send((*gate, question.clone()));
@@ -67,8 +84,9 @@ impl Asker {
     }
 }
 
-fn ask(console: Console, gate: Gate, question: &str) -> Input {
-    answer(gate, console.ask(question) == Some(true), String::new())
+/// Asks; `None`: the terminal has hung up, and nobody has said anything.
+fn ask(console: Console, gate: Gate, question: &str) -> Option<Input> {
+    Some(answer(gate, console.ask(question)?, String::new()))
 }
 
 /// Makes an answer that is given now, by who runs kup.

@@ -112,8 +112,12 @@ impl Console {
         if !self.has_somebody() {
             return None;
         }
-        let answer = self.ask_text(&format!("{} [y/N] ", printable(question))).unwrap_or_default();
-        Some(matches!(answer.as_str(), "y" | "Y" | "yes"))
+        let answer = self.ask_text(&format!("{} [y/N] ", printable(question)));
+        if answer.is_none() && !self.has_somebody() {
+            // The terminal has hung up meanwhile, and that is no answer.
+            return None;
+        }
+        Some(matches!(answer.unwrap_or_default().as_str(), "y" | "Y" | "yes"))
     }
 
     /// Asks on the terminal for a line of text; `None`: its end was reached. The question must have gone

@@ -23,7 +23,7 @@ use crate::printable::printable;
 use crate::record::SIMULATED;
 use crate::report::{Report, count, reporter, took};
 use crate::screen;
-use crate::signal;
+use crate::signal::Interrupts;
 use crate::simulation::Simulation;
 
 /// A run that may begin or go on.
@@ -62,13 +62,14 @@ impl Drive<'_> {
             // There is room for it: the channel is new.
             let _ = inputs.try_send(input);
         }
-        signal::forward(console, inputs.clone());
+        let interrupts = Interrupts::new(console, inputs.clone(), simulation.is_some());
+        interrupts.listen();
         let _control = control::listen(folder, machine.plan(), inputs.clone(), simulation.is_some())
             .inspect_err(|why| {
                 console.say(&format!("this run cannot be told anything while it goes on: {why}"))
             })
             .ok();
-        let asker = Asker::new(console, simulation.is_some(), inputs.clone());
+        let asker = Asker::new(console, simulation.is_some(), inputs.clone(), interrupts);
         if asker.is_somebody() {
             machine.attend();
         }

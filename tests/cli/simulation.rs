@@ -3,9 +3,11 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
-use crate::support::Kup;
+use crate::support::terminal::Terminal;
+use crate::support::{Kup, binary};
 
 const RUN: &str = "run up.kup --yes --json --sim 1+1@v1.33.4 --set target=v1.34.2";
 
@@ -25,7 +27,10 @@ fn killed_after(folder: &Path, records: usize) {
 
 /// Begins a run, and kills it once it has said something that contains `mark`.
 fn signalled(kup: &Kup, line: &str, mark: &str, signal: &str) -> String {
-    let mut child = kup.begin(line);
+    stopped(kup.begin(line), mark, &[signal])
+}
+
+fn stopped(mut child: Child, mark: &str, signals: &[&str]) -> String {
     let mut said = BufReader::new(child.stdout.take().unwrap());
     let mut text = String::new();
     while !text.contains(mark) {
@@ -33,7 +38,9 @@ fn signalled(kup: &Kup, line: &str, mark: &str, signal: &str) -> String {
         assert_ne!(said.read_line(&mut text).unwrap(), 0, "kup ended before `{mark}`");
     }
     // It cannot have ended: it has more to say than a pipe holds.
-    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    for signal in signals {
+        assert!(Command::new("kill").args([*signal, &child.id().to_string()]).status().unwrap().success());
+    }
     let mut rest = String::new();
     said.read_to_string(&mut rest).unwrap();
     child.wait().unwrap();
@@ -84,6 +91,53 @@ fn a_simulated_run_goes_on_after_ctrl_c() {
     assert!(rest.contains("run_paused"), "{rest}");
     kup.run("status").exits(0).prints("state: paused");
     kup.run("resume --yes").exits(0);
+}
+
+#[test]
+fn a_run_whose_terminal_hangs_up_begins_nothing_new_and_goes_on_when_it_is_resumed() {
+    let kup = Kup::new().with_main_job();
+    let rest = signalled(&kup, &RUN.replace("1+1", "3+9"), "kubeadm upgrade apply", "-HUP");
+    assert!(rest.contains("\"type\":\"stopping\",\"by\":\"the terminal's hang-up\""), "{rest}");
+    let status = kup.run("status").exits(0).prints("state: paused");
+    status.prints("paused: interrupted by the terminal's hang-up").prints("next: kup resume");
+    let ran = kup.run("resume --yes --json").exits(0);
+    assert_eq!(ran.json().last().unwrap()["outcome"], "done");
+}
+
+#[test]
+fn a_run_that_was_told_to_outlive_its_terminal_does() {
+    let kup = Kup::new().with_main_job();
+    // As `nohup` begins it.
+    let script = format!("trap '' HUP; exec \"$0\" {}", RUN.replace("1+1", "3+9"));
+    let child = kup.speak(Command::new("sh").args(["-c", &script, &binary()]));
+    let rest = stopped(child, "kubeadm upgrade apply", &["-HUP", "-HUP"]);
+    assert!(rest.contains("\"outcome\":\"done\"") && !rest.contains("stopping"), "{rest}");
+}
+
+#[test]
+fn a_terminal_that_hangs_up_is_no_answer_to_what_it_was_asked() {
+    let kup = Kup::new().with(
+        "app.kup",
+        "playbook \"Ask\"\nstage one {\n  approve \"is it well?\"\n  run command \"true\" on=local {\n\
+         \x20   allow undo-or-say-so \"it does nothing\"\n  }\n}\n",
+    );
+    let Some(terminal) = Terminal::open(&kup, (80, 24), "kup run app.kup --yes --sim 1+1@v1.33.4") else {
+        return;
+    };
+    terminal.shows("is it well? [y/N]");
+    // The window is closed.
+    drop(terminal);
+    let since = Instant::now();
+    while !kup.run("status").exits(0).stdout.contains("state: paused") {
+        assert!(since.elapsed() < Duration::from_secs(60), "{}", kup.run("status").stdout);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let journal = journal(&run_folder(&kup));
+    assert!(!journal.contains("approval_refused"), "nobody said no:\n{journal}");
+    let name = run_folder(&kup).file_name().unwrap().to_str().unwrap().to_string();
+    let ran = kup.run_args(&["approve", &name, "--why", "it looks well", "--json"]).exits(0);
+    let given = ran.json().into_iter().find(|e| e["type"] == "approval_given").unwrap();
+    assert_eq!(given["why"], "it looks well");
 }
 
 #[test]

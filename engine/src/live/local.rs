@@ -37,6 +37,8 @@ impl Shell for Local {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
+            // Ctrl-C and a hang-up go to all of the terminal's processes; what runs may end.
+            .process_group(0)
             .spawn()
             .map_err(unreachable)?;
         let input = child.stdin.take();
