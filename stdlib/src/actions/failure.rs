@@ -18,6 +18,9 @@ pub(super) struct Known {
     pub(super) hint: String,
     tokens: Vec<String>,
     class: KnownClass,
+    /// What a tool has said, word for word.
+    #[cfg(test)]
+    example: String,
     #[cfg(test)]
     source: String,
 }
@@ -39,19 +42,21 @@ enum KnownClass {
 
 #[derive(Deserialize)]
 struct Table {
+    /// The day on which it was last compared with its sources.
+    #[cfg(test)]
+    known_until: jiff::civil::Date,
     failure: Vec<Known>,
 }
 
-static TABLE: LazyLock<Vec<Known>> = LazyLock::new(|| {
-    let table: Table = toml::from_str(include_str!("../../data/failures.toml"))
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    toml::from_str(include_str!("../../data/failures.toml"))
         // The file is compiled in, and a test reads it.
-        .expect("data/failures.toml is well formed");
-    table.failure
+        .expect("data/failures.toml is well formed")
 });
 
 /// Returns what is known of such words.
 pub(super) fn known(text: &str) -> Option<&'static Known> {
-    TABLE.iter().find(|known| known.tokens.iter().all(|token| text.contains(token)))
+    TABLE.failure.iter().find(|known| known.tokens.iter().all(|token| text.contains(token)))
 }
 
 /// Returns the failure of a command that ended with an exit code other than 0. `what` is the command
@@ -140,9 +145,24 @@ mod tests {
 
     #[test]
     fn every_known_failure_has_a_hint_and_a_source() {
-        for known in TABLE.iter() {
+        assert!(TABLE.known_until >= jiff::civil::date(2026, 11, 21));
+        for known in &TABLE.failure {
             assert!(!known.tokens.is_empty() && !known.hint.is_empty(), "{}", known.name);
             assert!(!known.source.is_empty(), "{}", known.name);
+        }
+    }
+
+    #[test]
+    fn every_known_failure_has_an_example_that_is_no_other_and_has_its_class() {
+        for entry in &TABLE.failure {
+            let found = known(&entry.example).unwrap_or_else(|| panic!("nothing knows: {}", entry.example));
+            assert!(std::ptr::eq(found, entry), "`{}` is taken for {}", entry.example, found.name);
+            let class = match entry.class {
+                KnownClass::Transient => Class::Transient,
+                KnownClass::Unknown => Class::Unknown,
+                KnownClass::Final => Class::Final,
+            };
+            assert_eq!(class_of(&entry.example), class, "{}", entry.name);
         }
     }
 
