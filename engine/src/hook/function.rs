@@ -42,6 +42,10 @@ pub(super) fn register(engine: &mut Engine, talk: &Talk) {
     });
     let t = talk.clone();
     engine.register_fn("kube_get", move |path: &str| answer(&t.ask(Request::Kube(path.to_string()))?));
+    engine.register_fn("ask", |_: Dynamic| -> Result<()> {
+        // The plan names each question before the run begins, and cannot look into a script.
+        Err("a script asks no person: write `approve \"question\"` at the step or the scope that waits for it".into())
+    });
     engine.register_fn("from_json", |text: &str| from_json(text).map_err(Box::<EvalAltResult>::from));
     engine.register_fn("to_json", |of: Map| to_json(&of.into()));
     engine.register_fn("to_json", |of: Array| to_json(&of.into()));

@@ -128,6 +128,17 @@ fn who_waits_or_stops_is_a_gate() {
 }
 
 #[test]
+fn a_script_that_would_ask_a_person_is_told_what_does() {
+    told(
+        "let yes = ask(\"is it well?\"); yes",
+        &[],
+        expect![[
+            r#"Broken("a script asks no person: write `approve \"question\"` at the step or the scope that waits for it (line 1, position 11)")"#
+        ]],
+    );
+}
+
+#[test]
 fn a_script_asks_only_so_often() {
     let answers = vec![answer(200, ""); QUESTIONS + 1];
     told("", &answers, expect![[r#"Broken("it asked more than 32 times")"#]]);
