@@ -65,6 +65,16 @@ stage s {
 
 #[test]
 fn a_sync_that_fails_ends_the_run_before_the_effect_and_the_run_goes_on_when_the_disk_is_mended() {
+    a_sync_fails_with(5, "Input/output error");
+}
+
+#[test]
+fn a_file_system_that_turns_read_only_ends_the_run_before_the_effect() {
+    // What a file system answers that has found itself damaged: see `errors=remount-ro` in mount(8).
+    a_sync_fails_with(30, "Read-only file system");
+}
+
+fn a_sync_fails_with(error: u16, says: &str) {
     let kup = Kup::new();
     let here = kup.path("").display().to_string();
     let stages: Vec<String> = (1..=6)
@@ -84,9 +94,9 @@ fn a_sync_that_fails_ends_the_run_before_the_effect_and_the_run_goes_on_when_the
     let done = || fs::read_to_string(kup.path("done")).unwrap_or_default().lines().count();
     let preload = format!("LD_PRELOAD={}", faulty.display());
     let mut command = Command::new("env");
-    command.args([&preload, "KUP_TEST_SYNCS=4", &binary()]);
+    command.args([&preload, "KUP_TEST_SYNCS=4", &format!("KUP_TEST_ERROR={error}"), &binary()]);
     command.args(format!("run six.kup --yes {OPTIONS}").split_whitespace());
-    let ran = kup.output(&mut command).exits(6).says("cannot write `").says("Input/output error");
+    let ran = kup.output(&mut command).exits(6).says("cannot write `").says(says);
     ran.says("kup resume");
     // One sync a step: the first holds the intent of the first step, the fourth would have been that of the
     // fourth.
@@ -111,6 +121,15 @@ fn a_read_only_file_system_stops_the_run_before_it_begins() {
     let ran = kup.output(&mut inside(&format!("{script}{RUN}"))).exits(8).says("cannot write `");
     ran.says("Read-only file system");
     assert!(!kup.path("snapshots").exists(), "nothing was begun");
+    // A run that stands where nothing can be written can be looked at, and is gone on with elsewhere.
+    let fails = "playbook \"Fails\"\nuse std/validate\nstage one { each node in workers { cordon } }\n\
+                 stage two { check versions are=v1.99.0 }\n";
+    let kup = kup.with("fails.kup", fails);
+    kup.run("run fails.kup --yes --sim 1+1@v1.33.4").exits(3);
+    kup.output(&mut inside(&format!("{script}status"))).exits(0).prints("state: paused");
+    let ran = kup.output(&mut inside(&format!("{script}rollback --yes"))).exits(8);
+    ran.says("Read-only file system");
+    kup.run("rollback --yes").exits(0).says("taken back");
 }
 
 fn the_run(kup: &Kup) -> String {
