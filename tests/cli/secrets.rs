@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::support::sshd::{Hosts, OPTIONS};
 use crate::support::web::Web;
-use crate::support::{Kup, Ran};
+use crate::support::{Kup, Ran, binary};
 
 const CANARY: &str = "canary-Xq7 \"9$'";
 
@@ -65,13 +66,28 @@ fn a_secret_is_in_nothing_that_a_simulated_run_says_or_leaves() {
     let done = ran.json();
     let said: Vec<&str> = done.iter().filter_map(|e| e["value"].as_str()).filter(|v| !v.is_empty()).collect();
     assert_eq!(said, ["***", "***", "***"], "it was handed over, and what came back is hidden");
-    let shown: Vec<Ran> = ["status", "show RUN"]
+    let shown: Vec<Ran> = ["status", "show RUN", "show RUN --json", "report RUN", "why", "why w1", "runs"]
         .map(|line| {
             let run = fs::read_dir(kup.state().join("runs")).unwrap().next().unwrap().unwrap();
             kup.run(&line.replace("RUN", &run.file_name().into_string().unwrap())).exits(0)
         })
         .into();
-    seen(&kup, &[&plan, &json, &ran, &shown[0], &shown[1]]);
+    seen(&kup, &[&plan, &json, &ran]);
+    seen(&kup, &shown.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_secret_is_in_nothing_that_the_live_view_shows() {
+    if Command::new("script").arg("--version").output().is_err() {
+        return eprintln!("skipped: there is no `script` on this machine");
+    }
+    let kup = book().env("TERM", "xterm-256color");
+    // All that was ever written to the terminal, not only what stays on it.
+    let line = format!("{} run book.kup --yes --sim 1+1@v1.33.4", binary());
+    let script = format!("stty cols 100 rows 40; {line}");
+    let ran = kup.output(Command::new("script").args(["-qefc", &script, "/dev/null"])).exits(0);
+    let ran = ran.prints("***").prints("\u{1b}[");
+    seen(&kup, &[&ran]);
 }
 
 #[test]
@@ -82,11 +98,14 @@ fn a_secret_is_in_nothing_that_a_run_over_ssh_says_or_leaves() {
     let failed = ran.json().into_iter().find(|e| e["type"] == "step_failed").unwrap();
     assert_eq!(failed["failure"]["output"], "***", "{failed}");
     assert_eq!(ran.json().iter().filter(|e| e["value"] == "***").count(), 2);
+    let stuck = ["status", "report", "why", "why a"].map(|line| kup.run(line).exits(0));
+    seen(&kup, &stuck.iter().collect::<Vec<_>>());
     // The run is gone on with: the secrets are read again, and one that is gone is told by its place.
     let mended = kup.with("none", "");
     let again = mended.run(&format!("resume --yes --plain {}", "--ssh-config ssh/config")).exits(0);
-    let status = mended.run("status").exits(0);
-    seen(&mended, &[&ran, &again, &status]);
+    let shown = ["status", "report", "why", "why a"].map(|line| mended.run(line).exits(0));
+    seen(&mended, &[&ran, &again]);
+    seen(&mended, &shown.iter().collect::<Vec<_>>());
 }
 
 #[test]
@@ -166,8 +185,9 @@ fn a_script_hands_a_secret_to_a_listed_host_and_says_it_to_nobody_else() {
         "{why}"
     );
     assert!(!fs::read_to_string(kup.path("said.txt")).unwrap().contains("canary"));
-    let status = kup.run("status").exits(0);
-    seen(&kup, &[&ran, &status]);
+    let shown = ["status", "report", "why"].map(|line| kup.run(line).exits(0));
+    seen(&kup, &[&ran]);
+    seen(&kup, &shown.iter().collect::<Vec<_>>());
     // What came is the secret, as JSON and an address have it.
     let came = web.came();
     let body: serde_json::Value = serde_json::from_str(&came[0].body).unwrap();
