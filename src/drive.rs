@@ -19,7 +19,7 @@ use crate::console::{BOLD, CYAN, Console, GREEN, RED, RESET, Style, YELLOW};
 use crate::control;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::printable::printable;
+use crate::printable::{one_line, printable};
 use crate::record::SIMULATED;
 use crate::report::{Report, count, reporter, took};
 use crate::screen;
@@ -93,12 +93,13 @@ impl Drive<'_> {
         let mut heard = simulation
             .as_mut()
             .map(|simulation| |after: u64, at: u64, input: &Input| simulation.hear(after, at, input));
+        let (known, closing) = (Arc::new(inventory), ports.clone());
         let run = Run {
             machine: &mut machine,
             journal: &mut journal,
             actions: stdlib::actions(),
             ports,
-            inventory: Arc::new(inventory),
+            inventory: known.clone(),
             // What a simulated run leaves on its nodes has the same name each time, so that the same
             // seed writes the same journal.
             id: if simulated { SIMULATED.to_string() } else { folder.run().to_string() },
@@ -119,6 +120,9 @@ impl Drive<'_> {
             () = guard => Err(RunError::Stuck),
         };
         drop(opened);
+        if matches!(outcome, Ok(Outcome::Done)) {
+            tell_joined(console, &closing, &known).await;
+        }
         lock.release().await;
         let began_something = tally.began;
         let facts = (tally.changed, tally.at.saturating_sub(began));
@@ -161,6 +165,18 @@ impl Tally {
             self.changed += 1;
         }
         self.reporter.event(plan, at, event)
+    }
+}
+
+/// Says who has joined the cluster since the plan was made.
+async fn tell_joined(console: Console, ports: &Ports, known: &Inventory) {
+    let joined = stdlib::inventory::joined(ports, known).await;
+    if let Some(first) = joined.first() {
+        let more = if joined.len() > 1 { format!(" and {} more", joined.len() - 1) } else { String::new() };
+        console.say(&format!(
+            "{YELLOW}note{RESET}: {}{more} joined since the plan was made: the next run plans it",
+            one_line(first)
+        ));
     }
 }
 

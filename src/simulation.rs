@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::event::Event;
+use engine::event::{Event, Outcome};
 use engine::journal::{Folder, JournalError};
 use engine::lock::Lock;
 use engine::machine::{Input, Machine};
@@ -242,6 +242,7 @@ impl Wanted {
             | Input::Waiting(..)
             | Input::Done(..)
             | Input::Failed(..)
+            | Input::NodeGone(..)
             | Input::Undone(..)
             | Input::HookWaiting(..)
             | Input::HookEnded(..)
@@ -318,7 +319,13 @@ async fn perform(record: &Record, ports: &Ports, piece: &[Wanted], until: u64) -
         () = people => Err(RunError::Stuck),
     };
     match ended {
-        Ok(_) => lock.release().await,
+        Ok(outcome) => {
+            // As the run did at its end.
+            if outcome == Outcome::Done {
+                stdlib::inventory::joined(ports, &stored.inventory).await;
+            }
+            lock.release().await;
+        }
         // Killed: nobody gives the lock back.
         Err(RunError::Journal(_) | RunError::Stuck) => drop(lock),
     }

@@ -17,6 +17,9 @@ use crate::api;
 use crate::hosts::{self, Host, Role};
 use crate::release::Table;
 
+/// So long the API is asked who has joined.
+const JOINED: Duration = Duration::from_secs(10);
+
 /// How many machines are asked at once.
 const AT_ONCE: usize = 32;
 
@@ -101,6 +104,18 @@ pub async fn read(ports: &Ports, hosts: Option<&[Host]>) -> Result<Inventory, In
         hold(node).map_err(InventoryError::Name)?;
     }
     Ok(inventory)
+}
+
+/// Returns the nodes that have joined since an inventory was read; none where nobody can be asked.
+pub async fn joined(ports: &Ports, inventory: &Inventory) -> Vec<String> {
+    let Some(kube) = ports.kube.as_ref().filter(|_| !inventory.cluster.is_empty()) else { return Vec::new() };
+    let nodes = Api::<core::Node>::all(kube.clone());
+    let names = ListParams::default();
+    let Ok(Ok(found)) = tokio::time::timeout(JOINED, nodes.list_metadata(&names)).await else {
+        return Vec::new();
+    };
+    let names = found.items.into_iter().filter_map(|node| node.metadata.name);
+    names.filter(|name| !inventory.nodes.contains_key(name)).collect()
 }
 
 /// Holds what a node says of itself to what it can be: a playbook may put it into a line of shell. Labels
@@ -403,6 +418,19 @@ mod tests {
     ) -> Result<Inventory, InventoryError> {
         let hosts = hosts.map(|text| hosts::parse(text).unwrap());
         read(&ports(Some(cluster), shells, &Default::default()), hosts.as_deref()).await
+    }
+
+    #[tokio::test]
+    async fn a_node_that_joins_later_is_told_from_those_that_were_there() {
+        let (cluster, shells) = cluster();
+        let inventory = look(&cluster, &shells, None).await.unwrap();
+        let ports = ports(Some(&cluster), &shells, &Default::default());
+        assert!(joined(&ports, &inventory).await.is_empty());
+        cluster.node("w11", "v1.33.4", false);
+        assert_eq!(joined(&ports, &inventory).await, ["w11"]);
+        // Hosts are no nodes.
+        let hosts = Inventory { cluster: String::new(), ..inventory };
+        assert!(joined(&ports, &hosts).await.is_empty());
     }
 
     #[tokio::test]

@@ -159,3 +159,38 @@ fn behind_its_kubelet_a_node_offers_its_gpus_again_before_the_next_one_is_draine
     assert!(!ran.json().iter().any(|e| e["node"] == "gpu2" && e["type"] == "attempt_started"));
     pauses(ran, "wait gpus", "gpu1 offers 0 of 4 GPUs");
 }
+
+#[test]
+fn f56_a_machine_that_is_gone_for_good_is_a_state_of_its_node_with_a_policy() {
+    // By default nothing more is begun.
+    let ran = struck("F56@w1").exits(3);
+    let failed = ran.json().into_iter().find(|e| e["type"] == "step_failed").expect("a step fails");
+    assert!(failed["node"] == "w1" && failed["failure"].to_string().contains("timed out"), "{failed}");
+    // A playbook that allows for it brings all other nodes to their end.
+    let book = "playbook \"Touch\"\nstage workers {\n  each node in workers batch=2 {\n    run command \"mkdir /srv/app\" {\n\
+                \x20     undo { run command \"rmdir /srv/app\" }\n      retry 2 backoff 1s..5s\n    }\n  }\n}\n\
+                on failure { continue failures=1 }\n";
+    let kup = Kup::new().with("touch.kup", book);
+    let ran = kup.run("run touch.kup --yes --json --sim 1+4@v1.33.4 --fault F56@w2").exits(3);
+    let events = ran.json();
+    for node in ["w1", "w3", "w4"] {
+        assert!(events.iter().any(|e| e["type"] == "step_done" && e["node"] == node), "{node}");
+    }
+    assert!(!events.iter().any(|e| e["type"] == "step_done" && e["node"] == "w2"));
+    kup.run("status").exits(0).prints("`workers/w2` failed, all else that could be done is done");
+    kup.run("why w2").exits(0).prints("w2");
+}
+
+#[test]
+fn f57_a_node_that_an_autoscaler_takes_is_reported_and_left() {
+    let ran = struck("F57@w1").exits(0);
+    let events = ran.json();
+    assert_eq!(events.last().unwrap()["outcome"], "done");
+    let left: Vec<&Value> = events.iter().filter(|e| e["type"] == "step_waived").collect();
+    assert!(!left.is_empty() && left.iter().all(|e| e["node"] == "w1" && e["by"] == "kup"), "{left:?}");
+    assert!(left.iter().all(|e| e["why"] == "w1 is gone from the cluster"), "{left:?}");
+    let done = |node: &str| {
+        events.iter().any(|e| e["action"] == "uncordon" && e["type"] == "step_done" && e["node"] == node)
+    };
+    assert!(!done("w1") && done("w2") && done("w5"));
+}

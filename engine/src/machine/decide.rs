@@ -49,6 +49,11 @@ impl Machine {
                     self.attempt_failed(now, step, attempt, failure);
                 }
             }
+            Input::NodeGone(step, attempt, failure) => {
+                if self.phase(step, attempt).is_some() {
+                    self.node_gone(now, step, attempt, failure);
+                }
+            }
             Input::Undone(step, attempt, result) => self.undone(now, step, attempt, result),
             Input::HookWaiting(fired, reason) => self.hook_waits(now, fired, reason),
             Input::HookEnded(fired, end) => self.hook_ended(now, fired, end),
@@ -212,7 +217,7 @@ impl Machine {
         self.emit(now, Event::StepDone { step, attempt, changed, value });
     }
 
-    fn attempt_failed(&mut self, now: u64, step: StepId, attempt: u32, failure: Failure) {
+    pub(super) fn attempt_failed(&mut self, now: u64, step: StepId, attempt: u32, failure: Failure) {
         self.clear_limit(step);
         let record = self.state.step(step);
         let policy = self.plan.step(step);

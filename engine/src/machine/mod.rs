@@ -10,6 +10,7 @@
 mod approval;
 mod clean;
 mod decide;
+mod gone;
 mod hook;
 mod person;
 mod results;
@@ -185,6 +186,8 @@ pub enum Input {
     Done(StepId, u32, Value),
     /// The attempt failed.
     Failed(StepId, u32, Failure),
+    /// The attempt failed, and its node is no longer in the cluster.
+    NodeGone(StepId, u32, Failure),
     /// An attempt at undoing is done, or failed.
     Undone(StepId, u32, Result<(), Failure>),
     /// A hook waits for something.

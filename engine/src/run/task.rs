@@ -23,6 +23,9 @@ use crate::secret::Secrets;
 use super::script::Script;
 use super::sight::Sight;
 
+/// So long the API is asked whether a node is still there.
+const ASKED: Duration = Duration::from_secs(10);
+
 /// The arguments of a step, by parameter.
 pub(super) type Arguments = IndexMap<String, Value>;
 
@@ -71,7 +74,7 @@ impl Performer {
                 };
                 tell(match guarded(action.check(&cx)).await {
                     Ok(check) => Input::Probed(step, attempt, check),
-                    Err(failure) => Input::Failed(step, attempt, failure),
+                    Err(failure) => self.failed(step, attempt, failure).await,
                 });
             }
             Effect::Start { step, attempt, before } => {
@@ -88,7 +91,7 @@ impl Performer {
                             tell(Input::Waiting(step, attempt, reason));
                         }
                     }
-                    Err(failure) => tell(Input::Failed(step, attempt, failure)),
+                    Err(failure) => tell(self.failed(step, attempt, failure).await),
                 }
             }
             Effect::Follow { step, attempt, handle } => {
@@ -99,7 +102,7 @@ impl Performer {
                 let waiting = |reason: String| tell(Input::Waiting(step, attempt, reason));
                 tell(match follow(&*action, &cx, handle, waiting).await {
                     Ok(value) => self.done(step, attempt, value),
-                    Err(failure) => Input::Failed(step, attempt, failure),
+                    Err(failure) => self.failed(step, attempt, failure).await,
                 });
             }
             Effect::Undo { step, attempt, before } => {
@@ -125,6 +128,7 @@ impl Performer {
             Input::Waiting(step, attempt, why) => Input::Waiting(step, attempt, secrets.hide(why)),
             Input::Done(step, attempt, value) => Input::Done(step, attempt, secrets.hide_value(value)),
             Input::Failed(step, attempt, why) => Input::Failed(step, attempt, secrets.hide_failure(why)),
+            Input::NodeGone(step, attempt, why) => Input::NodeGone(step, attempt, secrets.hide_failure(why)),
             Input::Undone(step, attempt, how) => {
                 Input::Undone(step, attempt, how.map_err(|why| secrets.hide_failure(why)))
             }
@@ -148,6 +152,39 @@ impl Performer {
             | Input::Window { .. }
             | Input::Answer { .. }) => input,
         }
+    }
+
+    /// Answers that an attempt failed; whether its node is still there is asked first.
+    async fn failed(&self, step: StepId, attempt: u32, failure: Failure) -> Input {
+        match self.is_gone(step).await {
+            true => Input::NodeGone(step, attempt, failure),
+            false => Input::Failed(step, attempt, failure),
+        }
+    }
+
+    /// Returns whether the node of a step has left the cluster although nobody planned that. Without a control
+    /// plane, or a member of etcd, nothing goes on of itself.
+    async fn is_gone(&self, step: StepId) -> bool {
+        let Some(node) = self.plan.step(step).node.as_deref() else { return false };
+        let is_worker = self
+            .inventory
+            .nodes
+            .get(node)
+            .is_some_and(|known| !known.control_plane && !known.etcd && !known.beside);
+        let deleted = format!("deleted({node})");
+        let planned = || self.plan.steps.iter().any(|other| other.ensures.contains(&deleted));
+        let (true, Some(kube)) = (is_worker && !self.inventory.cluster.is_empty(), &self.ports.kube) else {
+            return false;
+        };
+        if planned() {
+            return false;
+        }
+        let Ok(request) = http::Request::get(format!("/api/v1/nodes/{node}")).body(Vec::new()) else {
+            return false;
+        };
+        // An API that does not answer has not said that the node is gone.
+        let answer = tokio::time::timeout(ASKED, kube.request_text(request)).await;
+        matches!(answer, Ok(Err(kube::Error::Api(status))) if status.code == 404)
     }
 
     /// Answers that an attempt is done. What others wait for must be of the type that the verb declares.

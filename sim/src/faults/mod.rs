@@ -20,8 +20,10 @@ pub(crate) mod reboot;
 pub(crate) mod removed_api;
 pub(crate) mod removed_gate;
 pub(crate) mod second_control_plane;
+pub(crate) mod silent;
 pub(crate) mod static_pod_file;
 pub(crate) mod swap;
+pub(crate) mod vanished;
 pub(crate) mod webhook;
 
 use std::fmt;
@@ -86,6 +88,10 @@ pub enum Kind {
     RemovedGate,
     /// F55
     OldAddon,
+    /// F56
+    Silent,
+    /// F57
+    Vanished,
 }
 
 /// What is to be known of a kind of fault.
@@ -112,7 +118,7 @@ pub struct Armed {
     pub since: Option<Duration>,
 }
 
-const ALL: [Entry; 22] = [
+const ALL: [Entry; 24] = [
     dpkg_lock::ENTRY,
     old_mirror::ENTRY,
     image_pull::ENTRY,
@@ -135,6 +141,8 @@ const ALL: [Entry; 22] = [
     swap::ENTRY,
     removed_gate::ENTRY,
     old_addon::ENTRY,
+    silent::ENTRY,
+    vanished::ENTRY,
 ];
 
 impl Fault {
@@ -189,6 +197,8 @@ impl Kind {
             Kind::Swap => &swap::ENTRY,
             Kind::RemovedGate => &removed_gate::ENTRY,
             Kind::OldAddon => &old_addon::ENTRY,
+            Kind::Silent => &silent::ENTRY,
+            Kind::Vanished => &vanished::ENTRY,
         }
     }
 }
@@ -227,7 +237,9 @@ pub(crate) fn arm(world: &mut World) {
             | Kind::LostConnection
             | Kind::Reboot
             | Kind::GpuDriver
-            | Kind::PodImage => {}
+            | Kind::PodImage
+            | Kind::Silent
+            | Kind::Vanished => {}
         }
     }
 }

@@ -10,9 +10,10 @@ use engine::port::{Command, Output, Shell, ShellError, Shells};
 
 use super::command::{self, file, sh};
 use super::files::Files;
+use super::power::power_off;
 use super::process::{Ended, Process};
 use super::{Node, Ran};
-use crate::faults::lost_connection;
+use crate::faults::{lost_connection, silent, vanished};
 use crate::helm::helm;
 use crate::managed::{az, eks, gcloud};
 use crate::shape::Provider;
@@ -69,6 +70,18 @@ impl Remote {
         }
     }
 
+    /// Faults F56 and F57.
+    fn goes_away(&self, process: &Process) -> bool {
+        let (is_taken, is_silent) = process.on(|n| (vanished::strikes(n), silent::strikes(n)));
+        if is_taken || is_silent {
+            process.world(|w| power_off(w, &self.node));
+        }
+        if is_taken {
+            process.world(|w| w.store.remove("nodes", "", &self.node));
+        }
+        is_taken || is_silent
+    }
+
     fn lost(&self, reason: &str) -> ShellError {
         ShellError::Lost { machine: self.node.clone(), reason: reason.to_string() }
     }
@@ -81,6 +94,9 @@ impl Shell for Remote {
         let closed = || self.lost(&format!("Connection to {} closed by remote host.", self.node));
         if !command.changes {
             return recorded(process, command.clone()).await.map_err(|_| closed());
+        }
+        if self.goes_away(&process) {
+            return Err(self.lost("client_loop: send disconnect: Broken pipe"));
         }
         let mut running = tokio::spawn(recorded(process.clone(), command.clone()));
         if process.on(lost_connection::waits) {

@@ -203,3 +203,25 @@ fn what_waits_for_its_next_attempt_in_a_failed_lane_and_is_waived_comes_to_its_e
     assert_eq!(hand.machine.state().mode(), Mode::Finished(Outcome::Paused));
     assert_eq!(hand.machine.state().step(StepId(1)).state, StepState::Skipped);
 }
+
+#[test]
+fn what_was_to_be_done_on_a_node_that_is_gone_is_left_out_and_the_rest_goes_on() {
+    let lanes = ["w1", "w2"].map(|n| (n.to_string(), vec![step("s"), step("t")])).to_vec();
+    let mut plan = Arc::unwrap_or_clone(plan(pausing(), &[Piece::Each(lanes, vec![1], 0, 0), step("end")]));
+    for step in &mut plan.steps {
+        step.node = step.key.split_once('/').map(|(node, _)| node.to_string());
+    }
+    let mut hand = Hand::begun(&Arc::new(plan));
+    hand.start("w1/s");
+    hand.answer("w1/s", |s, a| Input::NodeGone(s, a, Failure::unknown("the connection broke")));
+    // And kup dies.
+    let mut hand = hand.reborn();
+    hand.put(begin());
+    assert_eq!(hand.asked(), ["probe w2/s 1"], "its place is free, and nothing is asked of it any more");
+    for step in ["w2/s", "w2/t", "end"] {
+        hand.ok(step);
+    }
+    assert_eq!(hand.last(), &Event::RunFinished(Outcome::Done));
+    let skipped = |e: &Event| matches!(e, Event::StepSkipped(_, why) if why == "skipped by kup: w1 is gone from the cluster");
+    assert_eq!(hand.journal.iter().filter(|(_, e)| skipped(e)).count(), 2);
+}
