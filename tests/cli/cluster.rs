@@ -1,6 +1,7 @@
 //! No usable cluster: exit code 8, and nothing was changed.
 
 use crate::support::Kup;
+use crate::support::web::Web;
 
 const TARGET: &str = "--set target=v1.34.2";
 
@@ -75,6 +76,61 @@ fn an_api_that_accepts_and_says_nothing_is_given_up() {
 fn an_unknown_context_is_answered_with_the_known_ones() {
     let kup = Kup::new().with_main_job().with("kc", NOWHERE);
     unusable(&kup, "--kubeconfig kc --context prod", &["no context `prod`", "`lab`"]);
+}
+
+/// Returns with which token kup asks an API that lets nobody in.
+fn token(kup: Kup, files: &[(&str, &str)], options: &str) -> Option<String> {
+    let web = Web::start(|_| (401, "{\"kind\":\"Status\",\"code\":401,\"message\":\"who are you\"}"));
+    let write = |kup: Kup, (path, text): &(&str, &str)| kup.with(path, text.replace("SERVER", &web.host()));
+    let kup = files.iter().fold(kup, write);
+    kup.run(&format!("plan up.kup {TARGET} {options}")).exits(8).says("it says 401: who are you");
+    let came = web.came();
+    let headers = came[0].headers.iter().find(|(name, _)| name == "authorization");
+    headers.map(|(_, value)| value.clone())
+}
+
+/// Two users of two contexts; `current` is none.
+const TWO: &str = "apiVersion: v1\nkind: Config\nclusters: [{name: lab, cluster: {server: 'http://SERVER'}}]\n\
+                   users: [{name: ann, user: {token: of-ann}}, {name: bob, user: {token: of-bob}}]\n\
+                   contexts: [{name: lab, context: {cluster: lab, user: ann}}, {name: other, context: {cluster: lab, user: bob}}]\n";
+
+#[test]
+fn a_context_is_chosen_as_kubectl_chooses_it() {
+    let kup = || Kup::new().with_main_job();
+    let current = format!("{TWO}current-context: other\n");
+    let bearer = |who: &str| Some(format!("Bearer of-{who}"));
+    assert_eq!(token(kup(), &[("kc", &current)], "--kubeconfig kc"), bearer("bob"));
+    assert_eq!(token(kup(), &[("kc", &current)], "--kubeconfig kc --context lab"), bearer("ann"));
+    assert_eq!(token(kup(), &[("kc", TWO)], "--kubeconfig kc --context other"), bearer("bob"));
+    assert_eq!(token(kup(), &[("home/.kube/config", &current)], ""), bearer("bob"), "the default file");
+}
+
+#[test]
+fn the_files_of_kubeconfig_are_one_and_the_first_that_says_something_counts() {
+    // Those that do not exist are passed over.
+    let kup = Kup::new().with_main_job().env("KUBECONFIG", "nope:first:second");
+    let first =
+        "apiVersion: v1\nkind: Config\ncurrent-context: other\nusers: [{name: bob, user: {token: of-rob}}]\n";
+    let second = format!("{TWO}current-context: lab\n");
+    assert_eq!(token(kup, &[("first", first), ("second", &second)], ""), Some("Bearer of-rob".to_string()));
+    // `--kubeconfig` comes before the variable, and the variable before the default file.
+    let kup = || Kup::new().with_main_job().env("KUBECONFIG", "second");
+    let files =
+        [("kc", TWO), ("second", &second), ("home/.kube/config", &second.replace("of-ann", "of-none"))];
+    assert_eq!(token(kup(), &files, "--kubeconfig kc --context other"), Some("Bearer of-bob".to_string()));
+    assert_eq!(token(kup(), &files, ""), Some("Bearer of-ann".to_string()));
+}
+
+#[test]
+fn a_credential_plugin_is_asked() {
+    let plugin = "#!/bin/sh\necho '{\"apiVersion\": \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\", \
+                  \"status\": {\"token\": \"of-'$WHO'\"}}'\n";
+    let user = "exec: {command: sh, args: [plugin], env: [{name: WHO, value: carol}], apiVersion: client.authentication.k8s.io/v1, \
+                interactiveMode: Never}";
+    let config = format!("{}current-context: lab\n", TWO.replace("token: of-ann", user));
+    let kup = Kup::new().with_main_job();
+    let asked = token(kup, &[("plugin", plugin), ("kc", &config)], "--kubeconfig kc");
+    assert_eq!(asked, Some("Bearer of-carol".to_string()));
 }
 
 #[test]

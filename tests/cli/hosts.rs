@@ -87,6 +87,19 @@ fn a_second_run_changes_nothing() {
 }
 
 #[test]
+fn a_script_runs_on_this_machine_from_beside_the_playbook() {
+    let text = "playbook \"Here\"\nstage here {\n  run script \"here.sh\" on=local unless=\"test -e HERE/here\"\n}\n\
+                stage bad { run script \"bad.sh\" on=local }\n";
+    let kup = playbook(Kup::new(), "books/here.kup", text);
+    let script = format!("#!/bin/sh\necho \"$SSH_CONNECTION\" > {}\n", kup.path("here").display());
+    let kup = kup.with("books/here.sh", script).with("books/bad.sh", "echo no room >&2\nexit 3\n");
+    let Some(_hosts) = Hosts::start(&kup, &["a"]) else { return };
+    let ran = run(&kup, "books/here.kup").exits(3);
+    ran.says("here/run-script").says("ended with exit code 3; no room");
+    assert_eq!(fs::read_to_string(kup.path("here")).unwrap(), "\n", "no ssh carried it");
+}
+
+#[test]
 fn all_hosts_that_cannot_be_reached_are_named_at_once() {
     let config = format!("Host *\n HostName 127.0.0.1\n Port {}\n", free_port());
     let kup = playbook(Kup::new(), "marks.kup", MARKS)

@@ -36,6 +36,10 @@ fn what_is_not_a_version_is_refused() {
 #[test]
 fn a_release_candidate_is_refused_unless_it_is_allowed() {
     refused("v1.34.0-rc.1", 4, "candidate");
+    // The community repositories have no packages of candidates, so kubeadm's road ends there.
+    let candidate = "--set target=v1.34.0-rc.1 --set candidates=allow";
+    let ran = Kup::new().with_main_job().run(&format!("run up.kup --sim --yes {candidate}")).exits(4);
+    assert!(!ran.says("no packages of v1.34.0-rc.1").stderr.contains("pre-release"));
 }
 
 #[test]

@@ -211,8 +211,11 @@ const ANEW: &str = include_str!("anew.kup");
 const AWAY: &str = include_str!("away.kup");
 
 /// What those playbooks read.
-const FILES: [(&str, &str); 2] =
-    [("kubeadm.yaml", include_str!("kubeadm.yaml")), ("workloads.yaml", include_str!("workloads.yaml"))];
+const FILES: [(&str, &str); 3] = [
+    ("kubeadm.yaml", include_str!("kubeadm.yaml")),
+    ("workloads.yaml", include_str!("workloads.yaml")),
+    ("patch.sh", "#!/bin/sh\ntouch /run/kup-contract\n"),
+];
 
 /// Returns a folder with them.
 fn files() -> tempfile::TempDir {
@@ -411,7 +414,9 @@ fn fields(value: &Value) -> BTreeSet<String> {
     fn walk(value: &Value, path: String, out: &mut BTreeSet<String>) {
         match value {
             // Labels and annotations are the workload's own.
-            Value::Object(map) if path.ends_with("labels") || path.ends_with("annotations") => {
+            Value::Object(map)
+                if path.to_lowercase().ends_with("labels") || path.ends_with("annotations") =>
+            {
                 map.values().for_each(|v| walk(v, format!("{path}.*"), out));
             }
             Value::Object(map) => map.iter().for_each(|(k, v)| walk(v, format!("{path}.{k}"), out)),
@@ -531,6 +536,7 @@ fn requests() -> Vec<Request> {
 /// What the API says of an eviction, in all the ways that a drain may hear. `POD(x)` is a pod of that workload.
 fn evictions() -> Vec<Request> {
     let get = |path| Request { method: "GET", path, body: Value::Null, alike: Alike::Json };
+    let delete = |path| Request { method: "DELETE", path, body: Value::Null, alike: Alike::Code };
     let evict = |path, with: Value| {
         let mut body = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "POD", "namespace": "default"}});
         body["deleteOptions"] = with;
@@ -546,6 +552,10 @@ fn evictions() -> Vec<Request> {
         evict("/api/v1/namespaces/default/pods/POD(kept)/eviction", json!({})),
         evict("/api/v1/namespaces/default/pods/POD(twice)/eviction", json!({})),
         evict(FREE, json!({"gracePeriodSeconds": 1})),
+        // What comes next drains the only worker.
+        delete("/apis/policy/v1/namespaces/default/poddisruptionbudgets/kept"),
+        delete("/apis/policy/v1/namespaces/default/poddisruptionbudgets/twice"),
+        delete("/apis/policy/v1/namespaces/default/poddisruptionbudgets/twice-more"),
     ]
 }
 

@@ -64,9 +64,8 @@ fn budget_of(world: &World, object: &Value) -> Result<Option<Value>, Refusal> {
     let first = budgets.next().map(|b| (**b).clone());
     if budgets.next().is_some() {
         let message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
-        return Err(
-            Refusal::new(500, "InternalError", message).with(json!({"causes": [{"message": message}]}))
-        );
+        // Without a reason, and without details.
+        return Err(Refusal::new(500, "", message));
     }
     Ok(first)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ func main() {
 		case strings.Contains(a, "="):
 			k, v, _ := strings.Cut(a, "=")
 			flags[k] = v
-		case bools[a]:
+		case bools[a] && !(a == "-t" && len(pos) > 0 && pos[0] == "stop"): // there it has the seconds
 			flags[a] = "true"
 		case i+1 < len(args):
 			i++
@@ -252,7 +253,8 @@ func main() {
 		os.Stderr.Write(r.Stderr)
 		os.Exit(int(r.ExitCode))
 	case "stop":
-		_, err := rt.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: full(arg()), Timeout: 10})
+		seconds, _ := strconv.ParseInt(get("-t", "--timeout"), 10, 64)
+		_, err := rt.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: full(arg()), Timeout: seconds})
 		if err != nil {
 			die("%v", err)
 		}
