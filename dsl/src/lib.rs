@@ -16,6 +16,7 @@ pub mod page;
 mod parse;
 mod problem;
 pub mod program;
+mod shift;
 pub mod source;
 pub mod span;
 pub mod test;

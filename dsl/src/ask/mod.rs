@@ -12,11 +12,8 @@ mod spell;
 mod token;
 mod vocabulary;
 
-use std::collections::HashMap;
-
-use crate::check::{Meaning, Mention, Study};
+use crate::check::{Meaning, Memory, Mention, Study};
 use crate::diagnostic::Diagnostic;
-use crate::parse::Kept;
 use crate::source::{Loader, Sources};
 use crate::span::{FileId, Span};
 
@@ -32,20 +29,20 @@ pub use vocabulary::{Word, words};
 pub struct Page {
     root: String,
     prelude: &'static [&'static str],
-    kept: HashMap<String, Kept>,
+    memory: Memory,
     study: Study,
 }
 
 impl Page {
     /// Makes a page that has read nothing yet. The modules of `prelude` are always in scope.
     pub fn new(root: &str, prelude: &'static [&'static str]) -> Page {
-        Page { root: root.to_string(), prelude, kept: HashMap::new(), study: Study::default() }
+        Page { root: root.to_string(), prelude, memory: Memory::default(), study: Study::default() }
     }
 
     /// Reads the file and all that it uses; what did not change is not parsed again.
     pub fn read(&mut self, loader: &dyn Loader) {
-        std::mem::take(&mut self.study).give_back(&mut self.kept);
-        self.study = Study::of(&self.root, loader, self.prelude, &mut self.kept);
+        std::mem::take(&mut self.study).give_back(&mut self.memory);
+        self.study = Study::of(&self.root, loader, self.prelude, &mut self.memory);
     }
 
     /// Returns every text that was read; the file itself is file 0.

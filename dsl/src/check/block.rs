@@ -61,7 +61,9 @@ impl<'a> Checker<'a> {
         let mut seen = false;
         for stmt in &block.stmts {
             match stmt {
-                Written::Policy(policy) if seen => self.found.push(Problem::PolicyNotFirst.at(policy.span)),
+                Written::Policy(policy) if seen => {
+                    self.now.found.push(Problem::PolicyNotFirst.at(policy.span))
+                }
                 Written::Policy(policy) if matches!(policy.kind, PolicyKind::After(_)) => after.push(policy),
                 Written::Policy(policy) => policies.push(policy),
                 _ => seen = true,
@@ -94,7 +96,7 @@ impl<'a> Checker<'a> {
                 Written::If(choice) | Written::When(choice) => choice.arms[0].0.span,
                 Written::Parallel(block) => block.span,
             };
-            self.found.push(Problem::StepInStepBlock.at(span));
+            self.now.found.push(Problem::StepInStepBlock.at(span));
         }
         self.policies(frame, &policies)
     }
@@ -148,7 +150,7 @@ impl<'a> Checker<'a> {
     fn no_policy(&mut self, block: &ast::Block) {
         for stmt in &block.stmts {
             if let Written::Policy(policy) = stmt {
-                self.found.push(Problem::NoPolicyHere.at(policy.span));
+                self.now.found.push(Problem::NoPolicyHere.at(policy.span));
             }
         }
     }
@@ -174,7 +176,7 @@ impl<'a> Checker<'a> {
             Some(Type::Nodes) => Some(Type::Node),
             Some(Type::List(of)) => Some((**of).clone()),
             Some(other) => {
-                self.found.push(Problem::NotIterable(describe(other)).at(each.over.span));
+                self.now.found.push(Problem::NotIterable(describe(other)).at(each.over.span));
                 None
             }
             None => None,
@@ -183,14 +185,14 @@ impl<'a> Checker<'a> {
         for (span, last) in &each.order {
             let name = self.text(*span);
             if fact(name).is_some() {
-                self.trace.note(*span, Meaning::Fact);
+                self.now.trace.note(*span, Meaning::Fact);
             }
             if fact(name).is_none() {
                 let near = nearest(name, FACTS.iter().map(|(name, _)| *name));
                 let problem = Problem::UnknownFact { name: name.to_string(), near }.at(*span);
-                self.found.push(problem.rather(surely(name, FACTS.iter().map(|(name, _)| *name))));
+                self.now.found.push(problem.rather(surely(name, FACTS.iter().map(|(name, _)| *name))));
             } else if element.as_ref().is_some_and(|e| *e != Type::Node) {
-                self.found.push(Problem::NotASet("a list".to_string()).at(each.over.span));
+                self.now.found.push(Problem::NotASet("a list".to_string()).at(each.over.span));
             }
             order.push(OrderKey { fact: name.to_string(), last: *last });
         }
@@ -209,14 +211,14 @@ impl<'a> Checker<'a> {
                         near,
                         known: "`batch`, `canary` and `soak`".to_string(),
                     };
-                    self.found.push(problem.at(*name).rather(surely(text, ["batch", "canary", "soak"])));
+                    self.now.found.push(problem.at(*name).rather(surely(text, ["batch", "canary", "soak"])));
                     continue;
                 }
             };
-            self.trace.note(*name, Meaning::Option);
+            self.now.trace.note(*name, Meaning::Option);
             if place.is_some() {
                 let problem = Problem::Twice { what: "the argument", name: text.to_string() };
-                self.found.push(problem.at(*name));
+                self.now.found.push(problem.at(*name));
             }
             let value = self.joined(frame, values, &ty);
             *place = self.keep(value);
@@ -229,7 +231,7 @@ impl<'a> Checker<'a> {
         match &element {
             Some(element) => {
                 frame.locals.push((name, element.clone(), slot));
-                self.trace.declare(slot, name, element, each.name, each.block.span);
+                self.now.trace.declare(slot, name, element, each.name, each.block.span);
             }
             None => {
                 self.lost.insert(name);
@@ -251,7 +253,7 @@ impl<'a> Checker<'a> {
     /// Checks an `if`, or a `when`, which is decided during the run.
     fn choice(&mut self, frame: &mut Frame<'a>, choice: &'a ast::If, is_when: bool) -> Option<Stmt> {
         if choice.arms.len() > 64 {
-            self.found.push(Problem::TooLong.at(choice.arms[64].0.span));
+            self.now.found.push(Problem::TooLong.at(choice.arms[64].0.span));
             return None;
         }
         let mut arms = Vec::with_capacity(choice.arms.len());
@@ -313,7 +315,7 @@ impl<'a> Checker<'a> {
                 }
                 PolicyKind::Window(text) => {
                     if frame.begun {
-                        self.found.push(Problem::WindowInNode.at(line.span));
+                        self.now.found.push(Problem::WindowInNode.at(line.span));
                     }
                     let window = self.window(text);
                     std::mem::replace(&mut policy.window, window).is_some()
@@ -321,13 +323,13 @@ impl<'a> Checker<'a> {
                 PolicyKind::Long => std::mem::replace(&mut policy.long, true),
                 PolicyKind::Hosts(hosts) => {
                     if !self.outermost {
-                        self.found.push(Problem::HostsElsewhere.at(line.span));
+                        self.now.found.push(Problem::HostsElsewhere.at(line.span));
                     }
                     for host in hosts {
                         let Some(name) = self.plain(host, "a host") else { continue };
                         match is_host(&name) {
                             true => policy.hosts.push(name),
-                            false => self.found.push(Problem::BadHost(name).at(host.span)),
+                            false => self.now.found.push(Problem::BadHost(name).at(host.span)),
                         }
                     }
                     false
@@ -337,7 +339,7 @@ impl<'a> Checker<'a> {
                     if !LAWS.contains(&name) {
                         let problem =
                             Problem::UnknownLaw { name: name.to_string(), near: nearest(name, LAWS) };
-                        self.found.push(problem.at(*law).rather(surely(name, LAWS)));
+                        self.now.found.push(problem.at(*law).rather(surely(name, LAWS)));
                     }
                     let reason = self.plain(reason, "the reason").unwrap_or_default();
                     let twice = policy.allow.iter().any(|(law, _)| law == name);
@@ -347,7 +349,7 @@ impl<'a> Checker<'a> {
             };
             if twice {
                 let name = self.text(line.span).split_whitespace().next().unwrap_or_default().to_string();
-                self.found.push(Problem::Twice { what: "the policy", name }.at(line.span));
+                self.now.found.push(Problem::Twice { what: "the policy", name }.at(line.span));
             }
         }
         (policy, around)
@@ -370,7 +372,7 @@ impl<'a> Checker<'a> {
                     false => whole,
                 };
                 let rather = rather.filter(|_| part != whole);
-                self.found.push(Problem::BadWindow { why, hint }.at(part).rather(rather.as_deref()));
+                self.now.found.push(Problem::BadWindow { why, hint }.at(part).rather(rather.as_deref()));
                 None
             }
         }
@@ -378,7 +380,7 @@ impl<'a> Checker<'a> {
 
     fn undo(&mut self, frame: &mut Frame<'a>, block: &'a ast::Block) -> Block {
         if block.stmts.is_empty() {
-            self.found.push(Problem::UndoOfNothing.at(block.span));
+            self.now.found.push(Problem::UndoOfNothing.at(block.span));
         }
         self.no_question(block);
         self.only_steps(block);
@@ -396,10 +398,10 @@ impl<'a> Checker<'a> {
                 Written::Policy(policy) => {
                     match policy.kind {
                         PolicyKind::Approve(_) => {
-                            self.found.push(Problem::NobodyIsAsked.at(policy.span));
+                            self.now.found.push(Problem::NobodyIsAsked.at(policy.span));
                         }
                         PolicyKind::Window(_) => {
-                            self.found.push(Problem::NoWindowHere.at(policy.span));
+                            self.now.found.push(Problem::NoWindowHere.at(policy.span));
                         }
                         _ => {}
                     }
@@ -433,7 +435,7 @@ impl<'a> Checker<'a> {
             Ok(_) => Problem::NotAQuantity { text: text.to_string(), why: "is no duration".to_string() },
             Err(why) => Problem::NotAQuantity { text: text.to_string(), why },
         };
-        self.found.push(problem.at(span));
+        self.now.found.push(problem.at(span));
         1
     }
 
@@ -444,12 +446,12 @@ impl<'a> Checker<'a> {
             Ok(Value::Number(_)) => {
                 let why =
                     "a step is tried again at most 1000 times; `timeout` bounds one attempt".to_string();
-                self.found.push(Problem::OutOfRange(why).at(times));
+                self.now.found.push(Problem::OutOfRange(why).at(times));
                 0
             }
             _ => {
                 let why = "is no count; write `retry 3`".to_string();
-                self.found.push(Problem::NotAQuantity { text: text.to_string(), why }.at(times));
+                self.now.found.push(Problem::NotAQuantity { text: text.to_string(), why }.at(times));
                 0
             }
         };
@@ -458,7 +460,7 @@ impl<'a> Checker<'a> {
                 let (from, to) = (self.duration(min), self.duration(max));
                 if from > to {
                     let why = "the first delay is longer than the last one".to_string();
-                    self.found.push(Problem::OutOfRange(why).at(min.to(max)));
+                    self.now.found.push(Problem::OutOfRange(why).at(min.to(max)));
                 }
                 (from, to.max(from))
             }
@@ -471,14 +473,14 @@ impl<'a> Checker<'a> {
     pub(super) fn handler(&mut self, event: Span, block: &'a ast::Block) -> Option<OnFailure> {
         let mut frame = Frame { handler: true, ..Frame::playbook() };
         let [Written::Step(written)] = block.stmts.as_slice() else {
-            self.found.push(Problem::HandlerNeedsDecision.at(event));
+            self.now.found.push(Problem::HandlerNeedsDecision.at(event));
             return None;
         };
         self.no_question(block);
         let (step, _) = self.whole_step(&mut frame, written)?;
         let task = &self.tasks[step.task.0 as usize];
         if task.header.effect != Effect::Decides {
-            self.found.push(Problem::HandlerNeedsDecision.at(written.span));
+            self.now.found.push(Problem::HandlerNeedsDecision.at(written.span));
             return None;
         }
         let argument = step.args.first().map(|a| (&a.kind, a.span));
@@ -491,7 +493,7 @@ impl<'a> Checker<'a> {
             ("abort", _) => Some(OnFailure::Abort),
             (_, argument) => {
                 let span = argument.map_or(written.span, |(_, span)| span);
-                self.found.push(Problem::NotLiteral("what a handler decides").at(span));
+                self.now.found.push(Problem::NotLiteral("what a handler decides").at(span));
                 None
             }
         }

@@ -143,7 +143,7 @@ impl<'a> Checker<'a> {
                 }
                 self.in_time(frame, &of, "the node of a fact")?;
                 let Some(ty) = fact(self.text(*name)) else { return Err(self.no_fact(*name)) };
-                self.trace.note(*name, Meaning::Fact);
+                self.now.trace.note(*name, Meaning::Fact);
                 if *bare(&of.ty) != Type::Node {
                     return Err(wrong(&Type::Node, &of.ty, of.span));
                 }
@@ -182,7 +182,7 @@ impl<'a> Checker<'a> {
             return Ok(match variable {
                 Some(variable) if same(&variable) => self.used(variable),
                 _ => {
-                    self.trace.note(span, Meaning::Member);
+                    self.now.trace.note(span, Meaning::Member);
                     literal(Value::Word(name.to_string()), Type::Word(members.clone()), span)
                 }
             });
@@ -191,7 +191,7 @@ impl<'a> Checker<'a> {
             && bare_want != Some(&Type::Nodes)
             && let Some(ty) = fact(name)
         {
-            self.trace.note(span, Meaning::Fact);
+            self.now.trace.note(span, Meaning::Fact);
             let it = Expr { kind: ExprKind::It, ty: Type::Node, span };
             return Ok(Expr { kind: ExprKind::Fact(Box::new(it), name.to_string()), ty, span });
         }
@@ -199,9 +199,9 @@ impl<'a> Checker<'a> {
             return Ok(self.used(variable));
         }
         if SETS.contains(&name) {
-            self.trace.note(span, Meaning::Set);
+            self.now.trace.note(span, Meaning::Set);
         } else if CONSTANTS.contains(&name) {
-            self.trace.note(span, Meaning::Constant);
+            self.now.trace.note(span, Meaning::Constant);
         }
         let set = |set| Ok(Expr { kind: ExprKind::Set(set), ty: Type::Nodes, span });
         match name {
@@ -238,10 +238,10 @@ impl<'a> Checker<'a> {
     fn used(&mut self, variable: Expr) -> Expr {
         match variable.kind {
             ExprKind::Param(id) => {
-                self.used_params[id as usize] = true;
-                self.trace.note(variable.span, Meaning::Param(id));
+                self.now.used.push(id);
+                self.now.trace.note(variable.span, Meaning::Param(id));
             }
-            ExprKind::Local(slot) => self.trace.local(variable.span, slot),
+            ExprKind::Local(slot) => self.now.trace.local(variable.span, slot),
             _ => {}
         }
         variable
@@ -261,7 +261,7 @@ impl<'a> Checker<'a> {
             return problem.at(span).rather(surely(name, members.iter().map(String::as_str)));
         }
         if self.lost.contains(name) {
-            return Problem::Follows.at(span);
+            return self.follows(span);
         }
         if let Some(why) = self.result_elsewhere(frame.module, name, span) {
             return Problem::OutOfReach { name: name.to_string(), why }.at(span);
@@ -290,7 +290,7 @@ impl<'a> Checker<'a> {
     pub(super) fn field(&mut self, fields: &[(String, Type)], name: Span) -> Result<Type, Diagnostic> {
         let text = self.text(name);
         if let Some((_, ty)) = fields.iter().find(|(field, _)| field == text) {
-            self.trace.note(name, Meaning::Field);
+            self.now.trace.note(name, Meaning::Field);
             return Ok(ty.clone());
         }
         let names = || fields.iter().map(|(field, _)| field.as_str());
@@ -427,7 +427,7 @@ impl<'a> Checker<'a> {
             Func::File => ("the path of a file, in quotes", Some(Type::Path), Type::Secret),
             Func::Command => ("a command line, in quotes", Some(Type::Text), Type::Secret),
         };
-        self.trace.note(name, Meaning::Function);
+        self.now.trace.note(name, Meaning::Function);
         let [arg] = args else {
             return Err(Problem::Arity { func: func.name(), takes }.at(span));
         };

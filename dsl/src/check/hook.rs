@@ -25,7 +25,7 @@ impl<'a> Checker<'a> {
         let text = said.join(" ");
         let Some((on, when, stage)) = read else {
             let near = meant(&said);
-            self.found.push(Problem::UnknownEvent { event: text, near }.at(event));
+            self.now.found.push(Problem::UnknownEvent { event: text, near }.at(event));
             return None;
         };
         let mut frame = Frame::playbook();
@@ -41,7 +41,7 @@ impl<'a> Checker<'a> {
             };
             if known {
                 let ty = if name == "node" && on == Thing::Node { Type::Node } else { Type::Text };
-                self.trace.declare(slot as u32, name, &ty, event, block.span);
+                self.now.trace.declare(slot as u32, name, &ty, event, block.span);
                 frame.locals.push((name, ty, slot as u32));
             }
         }
@@ -73,7 +73,7 @@ impl<'a> Checker<'a> {
                 let name = self.text(span);
                 match stages.iter().position(|stage| stage.name == name) {
                     Some(at) => {
-                        self.trace.note(span, Meaning::Stage(at as u32));
+                        self.now.trace.note(span, Meaning::Stage(at as u32));
                         hook.stage = Some(StageId(at as u32));
                     }
                     None if self.lost.contains(name) => {}
@@ -94,7 +94,7 @@ impl<'a> Checker<'a> {
         all_steps(block, &mut steps);
         for step in steps {
             if let Some(verb) = self.changes(step, 0) {
-                self.found.push(Problem::ChangesInHook(verb).at(step.span));
+                self.now.found.push(Problem::ChangesInHook(verb).at(step.span));
             }
         }
     }

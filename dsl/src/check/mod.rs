@@ -1,6 +1,7 @@
 //! Gives a text its meaning: names become ids, arguments take the order of their parameters, types
 //! are proved. All findings come in one go.
 
+mod again;
 mod block;
 mod expr;
 mod hook;
@@ -27,16 +28,17 @@ use crate::source::{Loader, Sources};
 use crate::span::Span;
 use crate::test::Test;
 use crate::value::Type;
+pub(crate) use again::Bodies;
+use again::Notes;
 use block::Around;
 use expr::{Frame, Here};
 use load::{Loaded, Module, load};
-use result::Times;
 use task::Read;
 use test::{Half, Played, played, whole};
 
 pub(crate) use expr::{CONSTANTS, SETS};
 pub(crate) use load::SHIPPED;
-pub(crate) use study::Study;
+pub(crate) use study::{Memory, Study};
 use trace::Trace;
 pub(crate) use trace::{Meaning, Mention};
 
@@ -130,7 +132,7 @@ fn examine(root: &str, loader: &dyn Loader, prelude: &[&str], with_tests: bool) 
         }
         program = finish_playbook(&mut checker);
         tests = finish_tests(&mut checker, program.as_ref());
-        found = checker.found;
+        found = checker.now.found;
     }
     sort(&mut found);
     Checked { sources: loaded.sources, program, tests, diagnostics: found }
@@ -148,14 +150,14 @@ pub fn check_any(root: &str, loader: &dyn Loader, prelude: &[&str]) -> Checked {
     checker.played = Some(played(&loaded, loader, prelude));
     checker.tasks = finish_module(&mut checker);
     let tests = finish_tests(&mut checker, None);
-    let mut found = checker.found;
+    let mut found = checker.now.found;
     sort(&mut found);
     Checked { sources: loaded.sources, program: None, tests, diagnostics: found }
 }
 
 /// Gives the tests their programs, if nothing is wrong.
 fn finish_tests(checker: &mut Checker<'_>, file: Option<&Program>) -> Vec<Test> {
-    if checker.found.iter().any(|d| d.severity == Severity::Error) {
+    if checker.now.found.iter().any(|d| d.severity == Severity::Error) {
         return Vec::new();
     }
     let halves = std::mem::take(&mut checker.halves);
@@ -170,7 +172,7 @@ pub fn module(root: &str, loader: &dyn Loader, prelude: &[&str]) -> (Sources, Ve
     let mut checker = Checker::new(&loaded, found);
     checker.played = Some(played(&loaded, loader, prelude));
     let tasks = finish_module(&mut checker);
-    let mut found = checker.found;
+    let mut found = checker.now.found;
     let tasks = tasks.into_iter().filter(|t| t.module == root).collect();
     sort(&mut found);
     (loaded.sources, tasks, found)
@@ -181,7 +183,7 @@ fn finish_playbook(checker: &mut Checker<'_>) -> Option<Program> {
     let checked = checker.playbook();
     checker.tests(true);
     checker.too_late();
-    if checker.found.iter().any(|d| d.severity == Severity::Error) {
+    if checker.now.found.iter().any(|d| d.severity == Severity::Error) {
         return None;
     }
     checker.unused();
@@ -193,11 +195,11 @@ fn finish_playbook(checker: &mut Checker<'_>) -> Option<Program> {
 /// Checks the root as a module and returns every task in sight.
 fn finish_module(checker: &mut Checker<'_>) -> Vec<Task> {
     checker.declare(true);
-    checker.bodies();
+    checker.bodies(true);
     checker.tests(false);
     checker.too_late();
     let tasks = std::mem::take(&mut checker.tasks);
-    if !checker.found.iter().any(|d| d.severity == Severity::Error) {
+    if !checker.now.found.iter().any(|d| d.severity == Severity::Error) {
         checker.lint(&[], &Policy::default(), &[], &tasks);
     }
     tasks
@@ -210,7 +212,8 @@ fn sort(found: &mut [Diagnostic]) {
 /// All that is known while checking. Methods live beside what they check.
 struct Checker<'a> {
     loaded: &'a Loaded,
-    found: Vec<Diagnostic>,
+    /// What is noted: by the body that is being checked, or by all the others together.
+    now: Notes,
     tasks: Vec<Task>,
     /// Module and tree of each task.
     written: Vec<(usize, &'a ast::Task)>,
@@ -224,7 +227,6 @@ struct Checker<'a> {
     torn: HashSet<u32>,
     params: Vec<Param>,
     param_ids: HashMap<&'a str, u32>,
-    used_params: Vec<bool>,
     used_tasks: Vec<bool>,
     /// Whether the body of each task is checked, or is being checked.
     read: Vec<Read>,
@@ -236,17 +238,17 @@ struct Checker<'a> {
     halves: Vec<Half>,
     /// Whether the policy that is read is that of the playbook.
     outermost: bool,
-    /// When results are known, and when they must be.
-    times: Times,
-    /// Whom each word means, if anybody will ask.
-    trace: Trace,
+    /// What is known of bodies that were checked a moment ago.
+    before: Bodies,
+    /// What each body has noted.
+    notes: Vec<Option<Notes>>,
 }
 
 impl<'a> Checker<'a> {
     fn new(loaded: &'a Loaded, found: Vec<Diagnostic>) -> Checker<'a> {
         Checker {
             loaded,
-            found,
+            now: Notes::of(found),
             tasks: Vec::new(),
             written: Vec::new(),
             scopes: Vec::new(),
@@ -255,15 +257,14 @@ impl<'a> Checker<'a> {
             torn: HashSet::new(),
             params: Vec::new(),
             param_ids: HashMap::new(),
-            used_params: Vec::new(),
             used_tasks: Vec::new(),
             read: Vec::new(),
             calls: Vec::new(),
             played: None,
             halves: Vec::new(),
             outermost: false,
-            times: Times::default(),
-            trace: Trace::default(),
+            before: Bodies::default(),
+            notes: Vec::new(),
         }
     }
 
@@ -273,7 +274,7 @@ impl<'a> Checker<'a> {
 
     /// Returns a word, and notes whom it means.
     fn noted(&mut self, span: Span, of: Meaning) -> &'a str {
-        self.trace.note(span, of);
+        self.now.trace.note(span, of);
         self.text(span)
     }
 
@@ -288,7 +289,7 @@ impl<'a> Checker<'a> {
             Err(d) => {
                 // What only follows from another mistake has no code.
                 if !d.code.is_empty() {
-                    self.found.push(d);
+                    self.now.found.push(d);
                 }
                 None
             }
@@ -299,7 +300,7 @@ impl<'a> Checker<'a> {
     fn playbook(&mut self) -> Program {
         self.declare(false);
         self.params();
-        self.bodies();
+        self.bodies(false);
         let mut title: Option<String> = None;
         let mut policy = Policy::default();
         let mut stages: Vec<(Stage, Option<&'a [Span]>)> = Vec::new();
@@ -310,7 +311,7 @@ impl<'a> Checker<'a> {
             match item {
                 ast::Item::Playbook { title: text, block, span } => {
                     if title.is_some() {
-                        self.found.push(Problem::TwoPlaybooks.at(Span { end: span.start + 8, ..*span }));
+                        self.now.found.push(Problem::TwoPlaybooks.at(Span { end: span.start + 8, ..*span }));
                         continue;
                     }
                     title = Some(self.plain(text, "the title").unwrap_or_default());
@@ -343,7 +344,7 @@ impl<'a> Checker<'a> {
                     let handler = self.handler(*event, block);
                     if on_failure.is_some() {
                         let name = self.text(*event).to_string();
-                        self.found.push(Problem::Twice { what: "the handler of", name }.at(*event));
+                        self.now.found.push(Problem::Twice { what: "the handler of", name }.at(*event));
                     }
                     on_failure = on_failure.or(handler);
                 }
@@ -352,11 +353,11 @@ impl<'a> Checker<'a> {
         }
         // Where something could not be read, the title or the stage may stand in it.
         let whole =
-            self.found.iter().all(|d| d.span.is_none_or(|s| s.file.0 != 0 || !d.code.starts_with("K01")));
+            self.now.found.iter().all(|d| d.span.is_none_or(|s| s.file.0 != 0 || !d.code.starts_with("K01")));
         match title {
             _ if !whole => {}
-            None => self.found.push(Problem::NoPlaybook.of_the_whole()),
-            Some(_) if stages.is_empty() => self.found.push(Problem::NoStages.of_the_whole()),
+            None => self.now.found.push(Problem::NoPlaybook.of_the_whole()),
+            Some(_) if stages.is_empty() => self.now.found.push(Problem::NoStages.of_the_whole()),
             Some(_) => {}
         }
         let stages = self.order(stages);
@@ -382,7 +383,8 @@ impl<'a> Checker<'a> {
                 continue;
             };
             if self.param_ids.contains_key(name) {
-                self.found
+                self.now
+                    .found
                     .push(Problem::Twice { what: "the parameter", name: name.to_string() }.at(param.name));
                 continue;
             }
@@ -391,7 +393,7 @@ impl<'a> Checker<'a> {
                 "nodes" | "workers" | "control_plane" | "etcd" | "local" | "here" | "true" | "false"
             ) {
                 let problem = Problem::Taken { name: name.to_string(), what: "a word of the language" };
-                self.found.push(problem.at(param.name));
+                self.now.found.push(problem.at(param.name));
                 continue;
             }
             let default = match &param.default {
@@ -404,9 +406,8 @@ impl<'a> Checker<'a> {
             };
             let doc = task::param_doc(self.loaded.text(0), param.span);
             self.param_ids.insert(name, self.params.len() as u32);
-            self.trace.note(param.name, Meaning::Param(self.params.len() as u32));
+            self.now.trace.note(param.name, Meaning::Param(self.params.len() as u32));
             self.params.push(Param { name: name.to_string(), ty, default, doc, span: param.name });
-            self.used_params.push(false);
         }
     }
 
@@ -414,10 +415,10 @@ impl<'a> Checker<'a> {
     fn order(&mut self, stages: Vec<(Stage, Option<&'a [Span]>)>) -> Vec<Stage> {
         let mut ids: HashMap<String, StageId> = HashMap::with_capacity(stages.len());
         for (i, (stage, _)) in stages.iter().enumerate() {
-            self.trace.note(stage.span, Meaning::Stage(i as u32));
+            self.now.trace.note(stage.span, Meaning::Stage(i as u32));
             if ids.contains_key(&stage.name) {
                 let problem = Problem::Twice { what: "the stage", name: stage.name.clone() };
-                self.found.push(problem.at(stage.span));
+                self.now.found.push(problem.at(stage.span));
             } else {
                 ids.insert(stage.name.clone(), StageId(i as u32));
             }
@@ -431,7 +432,7 @@ impl<'a> Checker<'a> {
                     for span in names {
                         let name = self.text(*span);
                         if let Some(id) = ids.get(name) {
-                            self.trace.note(*span, Meaning::Stage(id.0));
+                            self.now.trace.note(*span, Meaning::Stage(id.0));
                         }
                         match ids.get(name) {
                             Some(id) if stage.after.contains(id) => {}
@@ -461,7 +462,7 @@ impl<'a> Checker<'a> {
         let sure = surely(name, known.iter().copied());
         let known = ticks(known.iter().copied()).replace(" or ", " and ");
         let problem = Problem::UnknownStage { name: name.to_string(), near, known };
-        self.found.push(problem.at(span).rather(sure));
+        self.now.found.push(problem.at(span).rather(sure));
     }
 
     fn stage_cycle(&mut self, stages: &[Stage]) {
@@ -492,15 +493,16 @@ impl<'a> Checker<'a> {
         way.drain(..way.iter().position(|s| *s == at).unwrap_or(0));
         let mut names: Vec<&str> = way.iter().rev().map(|s| stages[*s].name.as_str()).collect();
         names.insert(0, &stages[at].name);
-        self.found.push(Problem::StageCycle(names.join(" -> ")).at(stages[at].span));
+        self.now.found.push(Problem::StageCycle(names.join(" -> ")).at(stages[at].span));
     }
 
     /// Warns of what is declared and never used. Only in a sound playbook: elsewhere the use may
     /// stand in what could not be read.
     fn unused(&mut self) {
-        for (param, used) in self.params.iter().zip(&self.used_params) {
-            if !used {
-                self.found.push(Problem::UnusedParam(param.name.clone()).at(param.span));
+        let used: HashSet<u32> = self.now.used.iter().copied().collect();
+        for (id, param) in self.params.iter().enumerate() {
+            if !used.contains(&(id as u32)) {
+                self.now.found.push(Problem::UnusedParam(param.name.clone()).at(param.span));
             }
         }
         let mut way: Vec<usize> = (0..self.tasks.len()).filter(|t| self.used_tasks[*t]).collect();
@@ -518,7 +520,7 @@ impl<'a> Checker<'a> {
             } else if *module == 0 {
                 let words = written.words.first().zip(written.words.last());
                 if let Some((first, last)) = words {
-                    self.found.push(Problem::UnusedTask(self.tasks[i].name.clone()).at(first.to(*last)));
+                    self.now.found.push(Problem::UnusedTask(self.tasks[i].name.clone()).at(first.to(*last)));
                 }
             }
         }
@@ -526,7 +528,7 @@ impl<'a> Checker<'a> {
             let Some(module) = module else { continue };
             if !used_modules[*module] && *module != 0 {
                 let told = Problem::UnusedUse(self.text(*span).to_string()).at(*span);
-                self.found.push(match self.without_use(*span) {
+                self.now.found.push(match self.without_use(*span) {
                     Some(gone) => told.mended(gone, ""),
                     None => told,
                 });
@@ -565,7 +567,7 @@ impl<'a> Checker<'a> {
         let modules = &self.loaded.modules;
         let always: Vec<&str> = self.loaded.prelude.iter().map(|m| modules[*m].path.as_str()).collect();
         let subject = Subject { sources, tree, always: &always, params, policy, stages, tasks };
-        self.found.extend(lint(&subject));
+        self.now.found.extend(lint(&subject));
     }
 
     /// Reads a text that depends on nothing.
@@ -573,7 +575,7 @@ impl<'a> Checker<'a> {
         match &text.kind {
             ast::ExprKind::Text(text) => Some(text.clone()),
             _ => {
-                self.found.push(Problem::NotLiteral(what).at(text.span));
+                self.now.found.push(Problem::NotLiteral(what).at(text.span));
                 None
             }
         }
@@ -589,7 +591,7 @@ impl<'a> Checker<'a> {
                     let name = (self.text(*name).to_string(), *name);
                     let ty = self.ty(ty)?;
                     if fields.iter().any(|(known, _)| *known == name.0) {
-                        self.found.push(Problem::Twice { what: "the field", name: name.0 }.at(name.1));
+                        self.now.found.push(Problem::Twice { what: "the field", name: name.0 }.at(name.1));
                     } else {
                         fields.push((name.0, ty));
                     }
@@ -624,7 +626,7 @@ impl<'a> Checker<'a> {
                         // Another language's name has one meaning here; a mistyped one may have two.
                         let sure = near.filter(|n| nearest(name, TYPES) != Some(*n)).or(surely(name, TYPES));
                         let problem = Problem::UnknownType { name: name.to_string(), near };
-                        self.found.push(problem.at(*one).rather(sure));
+                        self.now.found.push(problem.at(*one).rather(sure));
                         return None;
                     }
                 },
@@ -633,7 +635,7 @@ impl<'a> Checker<'a> {
                     for word in words {
                         let name = self.text(*word).to_string();
                         if members.contains(&name) {
-                            self.found.push(Problem::Twice { what: "the word", name }.at(*word));
+                            self.now.found.push(Problem::Twice { what: "the word", name }.at(*word));
                         } else {
                             members.push(name);
                         }

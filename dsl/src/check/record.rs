@@ -35,7 +35,7 @@ impl<'a> Checker<'a> {
             let ty = match wanted {
                 Some(wanted) => Some(self.field(wanted, *name)?),
                 None => {
-                    self.trace.note(*name, Meaning::Field);
+                    self.now.trace.note(*name, Meaning::Field);
                     None
                 }
             };

@@ -14,17 +14,6 @@ use crate::value::Type;
 use super::Checker;
 use super::expr::Frame;
 
-/// What is known of times while checking.
-#[derive(Debug, Default)]
-pub(super) struct Times {
-    /// Parameters that must be known when the plan is made: the task, and the slot.
-    early: HashSet<(u32, u32)>,
-    /// A parameter that is an argument of another task: caller and slot, called and slot.
-    passed: Vec<((u32, u32), (u32, u32))>,
-    /// A result that is an argument: its name and place, called and slot.
-    late: Vec<(String, Span, (u32, u32))>,
-}
-
 impl<'a> Checker<'a> {
     /// Checks `let name = STEP`; the name is known from here to the end of the block.
     pub(super) fn binding(
@@ -46,23 +35,23 @@ impl<'a> Checker<'a> {
         }
         let task = &self.tasks[step.task.0 as usize];
         let Some(ty) = task.header.gives.clone() else {
-            self.found.push(Problem::GivesNothing(task.name.clone()).at(written.span));
+            self.now.found.push(Problem::GivesNothing(task.name.clone()).at(written.span));
             self.lost.insert(text);
             return Some(around.beside(step));
         };
         if super::SETS.contains(&text) || super::CONSTANTS.contains(&text) {
             let problem = Problem::Taken { name: text.to_string(), what: "a word of the language" };
-            self.found.push(problem.at(name));
+            self.now.found.push(problem.at(name));
         }
         let is_result = |slot: &u32| frame.results.contains(slot);
         if frame.locals.iter().any(|(known, _, slot)| *known == text && is_result(slot)) {
             let problem = Problem::Twice { what: "the result", name: text.to_string() };
-            self.found.push(problem.at(name));
+            self.now.found.push(problem.at(name));
         }
         let slot = frame.slots;
         frame.slots += 1;
         frame.results.push(slot);
-        self.trace.declare(slot, text, &ty, name, Span { start: written.span.end, ..block });
+        self.now.trace.declare(slot, text, &ty, name, Span { start: written.span.end, ..block });
         frame.locals.push((text, ty, slot));
         let result = Some(Binding { name: text.to_string(), slot, span: name });
         Some(around.beside(Step { result, ..step }))
@@ -77,7 +66,7 @@ impl<'a> Checker<'a> {
         is_last: bool,
     ) {
         if frame.body != Some(block.span) || !is_last {
-            self.found.push(Problem::GivesElsewhere.at(value.span));
+            self.now.found.push(Problem::GivesElsewhere.at(value.span));
         }
         if frame.body.is_some() {
             let value = self.expr(frame, value, None);
@@ -95,7 +84,7 @@ impl<'a> Checker<'a> {
                 return Err(Problem::OnlyDuringTheRun { name, what: what.to_string() }.at(span));
             }
             if let Some(task) = frame.task {
-                self.times.early.insert((task, slot));
+                self.now.early.push((task, slot));
             }
         }
         Ok(())
@@ -119,9 +108,9 @@ impl<'a> Checker<'a> {
                 let to = (called, at as u32);
                 match frame.task {
                     _ if frame.results.contains(slot) => {
-                        self.times.late.push((self.text(*span).to_string(), *span, to));
+                        self.now.late.push((self.text(*span).to_string(), *span, to));
                     }
-                    Some(task) => self.times.passed.push(((task, *slot), to)),
+                    Some(task) => self.now.passed.push(((task, *slot), to)),
                     None => {}
                 }
             }
@@ -149,29 +138,29 @@ impl<'a> Checker<'a> {
         });
         let nodes = nodes.map(|(slot, _)| slot as u32);
         let early = slots.iter().map(|(slot, _)| *slot).chain(nodes);
-        self.times.early.extend(early.map(|slot| (id as u32, slot)));
+        self.now.early.extend(early.map(|slot| (id as u32, slot)));
     }
 
     /// Tells of results that are given where something must be known when the plan is made.
     pub(super) fn too_late(&mut self) {
-        let mut times = std::mem::take(&mut self.times);
+        let mut early: HashSet<(u32, u32)> = std::mem::take(&mut self.now.early).into_iter().collect();
         // A parameter must be known early where it is passed on to one that must be.
         loop {
-            let known = times.early.len();
-            for (from, to) in &times.passed {
-                if times.early.contains(to) {
-                    times.early.insert(*from);
+            let known = early.len();
+            for (from, to) in &self.now.passed {
+                if early.contains(to) {
+                    early.insert(*from);
                 }
             }
-            if times.early.len() == known {
+            if early.len() == known {
                 break;
             }
         }
-        for (name, span, to) in times.late {
-            if times.early.contains(&to) {
+        for (name, span, to) in std::mem::take(&mut self.now.late) {
+            if early.contains(&to) {
                 let task = &self.tasks[to.0 as usize];
                 let what = format!("`{}` of `{}`", task.params[to.1 as usize].name, task.name);
-                self.found.push(Problem::OnlyDuringTheRun { name, what }.at(span));
+                self.now.found.push(Problem::OnlyDuringTheRun { name, what }.at(span));
             }
         }
     }
@@ -198,9 +187,9 @@ impl<'a> Checker<'a> {
     pub(super) fn only_steps(&mut self, block: &ast::Block) {
         for stmt in &block.stmts {
             match stmt {
-                Stmt::Let(name, _) => self.found.push(Problem::NotInAnUndo("`let`").at(*name)),
+                Stmt::Let(name, _) => self.now.found.push(Problem::NotInAnUndo("`let`").at(*name)),
                 Stmt::When(choice) => {
-                    self.found.push(Problem::NotInAnUndo("`when`").at(choice.arms[0].0.span));
+                    self.now.found.push(Problem::NotInAnUndo("`when`").at(choice.arms[0].0.span));
                 }
                 Stmt::If(choice) => {
                     let blocks = choice.arms.iter().map(|(_, block)| block).chain(&choice.other);
@@ -208,7 +197,7 @@ impl<'a> Checker<'a> {
                 }
                 Stmt::Each(each) => self.only_steps(&each.block),
                 Stmt::Parallel(block) => self.only_steps(block),
-                Stmt::Gives(value) => self.found.push(Problem::GivesElsewhere.at(value.span)),
+                Stmt::Gives(value) => self.now.found.push(Problem::GivesElsewhere.at(value.span)),
                 Stmt::Step(_) | Stmt::Policy(_) => {}
             }
         }

@@ -22,28 +22,28 @@ impl<'a> Checker<'a> {
         let mut readings: Vec<(u32, Vec<Expr>)> = Vec::new();
         let mut failure: Option<Diagnostic> = None;
         let mut likely = None;
-        let begin = self.trace.mark();
+        let begin = self.now.trace.mark();
         // From long to short: the failure of the longest verb is the one to tell.
         for words in (1..=leading.min(self.longest)).rev() {
             let name = self.words(&step.args[..words]);
             let Some(ids) = self.scopes[frame.module].get(&*name) else { continue };
             for id in ids.clone() {
-                let mark = self.trace.mark();
+                let mark = self.now.trace.mark();
                 match self.arguments(frame, id, &step.args[words..], step.span) {
                     Ok(args) => {
                         if readings.is_empty() {
-                            self.trace.forget(begin..mark);
+                            self.now.trace.forget(begin..mark);
                         }
                         self.trace_call(id, step, words);
                         readings.push((id, args));
                         continue;
                     }
-                    Err(_) if self.torn.contains(&id) => failure = Some(Problem::Follows.at(step.span)),
+                    Err(_) if self.torn.contains(&id) => failure = Some(self.follows(step.span)),
                     Err(why) => failure = failure.or(Some(why)),
                 }
                 // What is wrong is shown as the longest verb that it may be.
                 if likely.is_some() || !readings.is_empty() {
-                    self.trace.forget(mark..self.trace.mark());
+                    self.now.trace.forget(mark..self.now.trace.mark());
                 }
                 likely = likely.or(Some((id, words)));
             }
@@ -82,18 +82,18 @@ impl<'a> Checker<'a> {
 
     /// Notes which verb a step is, and which parameters it names.
     fn trace_call(&mut self, id: u32, step: &ast::Step, words: usize) {
-        if !self.trace.on {
+        if !self.now.trace.on {
             return;
         }
         let spoken: Vec<Span> = step.args[..words].iter().filter_map(word).collect();
         if let (Some(first), Some(last)) = (spoken.first(), spoken.last()) {
-            self.trace.note(first.to(*last), Meaning::Verb(id));
+            self.now.trace.note(first.to(*last), Meaning::Verb(id));
         }
         for arg in &step.args[words..] {
             let Arg::Named(name, _) = arg else { continue };
             let text = self.loaded.sources.slice(*name);
             if let Some(at) = self.tasks[id as usize].params.iter().position(|p| p.name == text) {
-                self.trace.note(*name, Meaning::Argument(id, at as u32));
+                self.now.trace.note(*name, Meaning::Argument(id, at as u32));
             }
         }
     }
@@ -285,7 +285,7 @@ impl<'a> Checker<'a> {
             .iter()
             .any(|(_, used)| used.is_none_or(|used| !self.loaded.modules[used].ast.lost.is_empty()));
         if self.lost.contains(spoken[0]) || (unread && near.is_none()) {
-            return Problem::Follows.at(span);
+            return self.follows(span);
         }
         if let Some((verb, module)) = self.shipped(&spoken, near.is_none()) {
             let words = (verb.matches(' ').count() + 1).min(all.len());

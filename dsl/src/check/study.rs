@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::load::{Loaded, load};
 use super::test::{Played, played};
 use super::trace::{Local, Meaning, Mention};
-use super::{Checker, Trace, finish_module, finish_playbook, sort};
+use super::{Bodies, Checker, Notes, Trace, finish_module, finish_playbook, sort};
 use crate::ast;
 use crate::diagnostic::Diagnostic;
 use crate::parse::Kept;
@@ -14,6 +14,13 @@ use crate::problem::Problem;
 use crate::program::{Param, Task};
 use crate::source::{Loader, Sources};
 use crate::span::{FileId, Span};
+
+/// What is kept from one study of a file for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    trees: HashMap<String, Kept>,
+    bodies: Bodies,
+}
 
 /// All that is known of a file and of what it uses.
 #[derive(Debug, Default)]
@@ -42,6 +49,8 @@ pub(crate) struct Study {
     pub(crate) mentions: Vec<Mention>,
     /// Names of blocks.
     pub(crate) locals: Vec<Local>,
+    /// What the body of each task has noted, where it may be kept.
+    notes: Vec<Option<Notes>>,
 }
 
 /// Where a task is written.
@@ -57,12 +66,8 @@ pub(crate) struct Head {
 
 impl Study {
     /// Checks a playbook, or a module where there is no playbook in the file.
-    pub(crate) fn of(
-        root: &str,
-        loader: &dyn Loader,
-        prelude: &[&str],
-        kept: &mut HashMap<String, Kept>,
-    ) -> Study {
+    pub(crate) fn of(root: &str, loader: &dyn Loader, prelude: &[&str], memory: &mut Memory) -> Study {
+        let kept = &mut memory.trees;
         let parse = &mut |path: &str, file: FileId, text: &str| match kept.get_mut(path) {
             Some(kept) => kept.parse(file, text),
             None => kept.entry(path.to_string()).or_default().parse(file, text),
@@ -74,7 +79,10 @@ impl Study {
         }
         let mut study = match found.iter().any(|d| d.span.is_none()) {
             true => Study { found, ..Study::default() },
-            false => Study::understood(&loaded, found, &|| played(&loaded, loader, prelude)),
+            false => {
+                let bodies = std::mem::take(&mut memory.bodies);
+                Study::understood(&loaded, found, bodies, &|| played(&loaded, loader, prelude))
+            }
         };
         sort(&mut study.found);
         study.mentions.sort_by_key(|m| (m.span.file, m.span.start, m.span.end));
@@ -87,23 +95,35 @@ impl Study {
         study
     }
 
-    fn understood(loaded: &Loaded, early: Vec<Diagnostic>, played: &dyn Fn() -> Played) -> Study {
-        let traced =
-            |found| Checker { trace: Trace::noting(), played: Some(played()), ..Checker::new(loaded, found) };
-        let mut checker = traced(early.clone());
+    fn understood(
+        loaded: &Loaded,
+        early: Vec<Diagnostic>,
+        before: Bodies,
+        played: &dyn Fn() -> Played,
+    ) -> Study {
+        let traced = |found, before| {
+            let mut checker = Checker { before, played: Some(played()), ..Checker::new(loaded, found) };
+            checker.now.trace = Trace::noting();
+            checker
+        };
+        let (of_module, of_playbook) = match before.as_module {
+            true => (before, Bodies::default()),
+            false => (Bodies::default(), before),
+        };
+        let mut checker = traced(early.clone(), of_playbook);
         let mut tasks = match finish_playbook(&mut checker) {
             Some(program) => program.tasks,
             None => std::mem::take(&mut checker.tasks),
         };
         // A file without a playbook is a module, and is judged as one.
-        let is_playbook = !checker.found.iter().any(|d| d.code == Problem::NoPlaybook.code());
+        let is_playbook = !checker.now.found.iter().any(|d| d.code == Problem::NoPlaybook.code());
         if !is_playbook {
-            checker = traced(early);
+            checker = traced(early, of_module);
             tasks = finish_module(&mut checker);
         }
         for (span, used) in loaded.modules.iter().flat_map(|module| &module.uses) {
             if let Some(used) = used {
-                checker.trace.note(*span, Meaning::Module(*used as u32));
+                checker.now.trace.note(*span, Meaning::Module(*used as u32));
             }
         }
         let stages = loaded.modules[0].ast.items.iter().filter_map(|item| match item {
@@ -112,21 +132,27 @@ impl Study {
         });
         let heads = checker.written.iter().map(|(_, task)| head(task)).collect();
         Study {
-            found: checker.found,
+            found: checker.now.found,
+            notes: checker.notes,
             is_playbook,
             heads,
             stages: stages.collect(),
             scopes: checker.scopes,
             params: checker.params,
-            mentions: checker.trace.mentions,
-            locals: checker.trace.locals,
+            mentions: checker.now.trace.mentions,
+            locals: checker.now.trace.locals,
             tasks,
             ..Study::default()
         }
     }
 
     /// Gives the trees back to be used again.
-    pub(crate) fn give_back(self, kept: &mut HashMap<String, Kept>) {
+    pub(crate) fn give_back(self, memory: &mut Memory) {
+        let kept = &mut memory.trees;
+        if let Some(tree) = self.trees.first() {
+            let (sources, tasks) = (self.sources.clone(), self.tasks);
+            memory.bodies = Bodies::new(sources, tree, !self.is_playbook, tasks, self.notes);
+        }
         let mut left: HashMap<String, Kept> = HashMap::with_capacity(self.trees.len());
         for (file, tree) in self.sources.files().zip(self.trees) {
             let path = self.sources.path(file);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::ast;
+use crate::diagnostic::Diagnostic;
 use crate::problem::Problem;
 use crate::program::{Claim, Effect, Expr, ExprKind, Header, Task, TaskBody, TaskParam, UndoClass};
 use crate::span::Span;
@@ -38,13 +39,14 @@ impl<'a> Checker<'a> {
                     ast::Item::Stage { name, .. } => ("stage", *name),
                     ast::Item::On { event, .. } => ("on", *event),
                 };
-                self.found.push(Problem::NotInAModule(what).at(span));
+                self.now.found.push(Problem::NotInAModule(what).at(span));
             }
             own.push(ids);
         }
         self.used_tasks = vec![false; self.tasks.len()];
         self.read = vec![Read::Not; self.tasks.len()];
         self.calls = vec![Vec::new(); self.tasks.len()];
+        self.notes.resize_with(self.tasks.len(), || None);
         for m in 0..self.loaded.modules.len() {
             let uses = self.loaded.modules[m].uses.iter().filter_map(|(_, used)| *used);
             let mut visible: Vec<usize> =
@@ -59,7 +61,7 @@ impl<'a> Checker<'a> {
                     let words = &self.written[*id as usize].1.words;
                     let name = self.tasks[*id as usize].name.clone();
                     let span = words[0].to(words[words.len() - 1]);
-                    self.found.push(Problem::Twice { what: "the task", name }.at(span));
+                    self.now.found.push(Problem::Twice { what: "the task", name }.at(span));
                 } else {
                     same.push(*id);
                 }
@@ -73,14 +75,14 @@ impl<'a> Checker<'a> {
         let name = task.words.iter().map(|w| self.text(*w)).collect::<Vec<_>>().join(" ");
         let first = self.text(task.words[0]);
         if KEYWORDS.contains(&first) {
-            self.found.push(Problem::Reserved { word: first.to_string() }.at(task.words[0]));
+            self.now.found.push(Problem::Reserved { word: first.to_string() }.at(task.words[0]));
         }
         let mut params: Vec<TaskParam> = Vec::new();
         let written = task.positional.iter().map(|p| (p, true)).chain(task.named.iter().map(|p| (p, false)));
         for (param, positional) in written {
             let name = self.text(param.name).to_string();
             if params.iter().any(|p| p.name == name) {
-                self.found.push(Problem::Twice { what: "the parameter", name }.at(param.name));
+                self.now.found.push(Problem::Twice { what: "the parameter", name }.at(param.name));
                 continue;
             }
             let Some(ty) = self.ty(&param.ty) else {
@@ -107,7 +109,7 @@ impl<'a> Checker<'a> {
             params.push(TaskParam { name, ty, positional, default });
         }
         self.longest = self.longest.max(task.words.len());
-        self.trace.note(head, Meaning::Verb(self.tasks.len() as u32));
+        self.now.trace.note(head, Meaning::Verb(self.tasks.len() as u32));
         self.written.push((module, task));
         self.tasks.push(Task {
             name,
@@ -122,7 +124,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks headers and bodies of all tasks.
-    pub(super) fn bodies(&mut self) {
+    pub(super) fn bodies(&mut self, as_module: bool) {
         // Headers first: whether a verb decides, and what it gives, counts where it is called.
         for id in 0..self.tasks.len() {
             match &self.written[id].1.body {
@@ -135,10 +137,7 @@ impl<'a> Checker<'a> {
                 ast::TaskBody::Block(_) => {}
             }
         }
-        for id in 0..self.tasks.len() {
-            self.body(id);
-        }
-        self.recursion();
+        self.all_bodies(as_module);
     }
 
     /// Checks the body of a task, unless that is done: what it gives counts where it is called. Returns
@@ -152,6 +151,7 @@ impl<'a> Checker<'a> {
                 return true;
             }
         }
+        let outside = self.set_aside();
         self.trace_params(id);
         match &self.written[id].1.body {
             ast::TaskBody::Native(clauses) => {
@@ -170,6 +170,7 @@ impl<'a> Checker<'a> {
                 self.tasks[id].body = TaskBody::Steps { policy, body, gives, slots: frame.slots };
             }
         }
+        self.keep_notes(id, outside);
         self.read[id] = Read::Done;
         true
     }
@@ -184,7 +185,7 @@ impl<'a> Checker<'a> {
         for (slot, param) in self.tasks[id].params.iter().enumerate() {
             let mut names = written.positional.iter().chain(&written.named).map(|p| p.name);
             if let Some(name) = names.find(|name| self.loaded.sources.slice(*name) == param.name) {
-                self.trace.declare(slot as u32, &param.name, &param.ty, name, within);
+                self.now.trace.declare(slot as u32, &param.name, &param.ty, name, within);
             }
         }
     }
@@ -228,10 +229,10 @@ impl<'a> Checker<'a> {
             };
             let span = of.map_or(*word, |of| word.to(of));
             match read {
-                None => self.found.push(Problem::BadEffect.at(span)),
+                None => self.now.found.push(Problem::BadEffect.at(span)),
                 Some(_) if effect.is_some() => {
                     let name = self.text(span).to_string();
-                    self.found.push(Problem::Twice { what: "the effect", name }.at(span));
+                    self.now.found.push(Problem::Twice { what: "the effect", name }.at(span));
                 }
                 Some(_) => {}
             }
@@ -240,7 +241,7 @@ impl<'a> Checker<'a> {
         }
         effect.unwrap_or_else(|| {
             let problem = Problem::NoEffect(self.tasks[id].name.clone());
-            self.found.push(problem.at(self.tasks[id].span));
+            self.now.found.push(problem.at(self.tasks[id].span));
             Effect::Reads
         })
     }
@@ -251,7 +252,7 @@ impl<'a> Checker<'a> {
             let ast::Clause::Gives(word, ty) = clause else { continue };
             if gives.is_some() {
                 let name = self.text(*word).to_string();
-                self.found.push(Problem::Twice { what: "the clause", name }.at(*word));
+                self.now.found.push(Problem::Twice { what: "the clause", name }.at(*word));
             }
             gives = self.ty(ty).or(gives);
         }
@@ -304,7 +305,7 @@ impl<'a> Checker<'a> {
         for span in &claim.of {
             let name = self.text(*span);
             if let Some((_, _, slot)) = frame.locals.iter().find(|(local, _, _)| *local == name) {
-                self.trace.local(*span, *slot);
+                self.now.trace.local(*span, *slot);
             }
             // What is no parameter stands for itself: `snapshot(cluster)`.
             of.push(match frame.locals.iter().find(|(local, _, _)| *local == name) {
@@ -321,7 +322,8 @@ impl<'a> Checker<'a> {
     }
 
     /// Finds tasks that call themselves, once a circle.
-    fn recursion(&mut self) {
+    pub(super) fn recursion(&self) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
         let mut state = vec![0u8; self.tasks.len()];
         for start in 0..self.tasks.len() {
             let mut way: Vec<(usize, usize)> = Vec::new();
@@ -343,13 +345,14 @@ impl<'a> Checker<'a> {
                     let mut names: Vec<String> =
                         way[from..].iter().map(|(t, _)| format!("`{}`", self.tasks[*t].name)).collect();
                     names.push(format!("`{}`", self.tasks[called].name));
-                    self.found.push(Problem::Recursion(names.join(" -> ")).at(span));
+                    found.push(Problem::Recursion(names.join(" -> ")).at(span));
                 } else if state[called] == 0 {
                     state[called] = 1;
                     way.push((called, 0));
                 }
             }
         }
+        found
     }
 }
 

@@ -81,7 +81,9 @@ impl<'a> Checker<'a> {
             let ast::Item::Test(test) = item else { continue };
             let name = self.plain(&test.name, "the name of a test").unwrap_or_default();
             if names.contains(&name) {
-                self.found.push(Problem::Twice { what: "the test", name: name.clone() }.at(test.name.span));
+                self.now
+                    .found
+                    .push(Problem::Twice { what: "the test", name: name.clone() }.at(test.name.span));
             }
             names.push(name.clone());
             let half = self.test(test, name, is_playbook);
@@ -97,7 +99,7 @@ impl<'a> Checker<'a> {
         let root = loaded_path(self.loaded);
         let (subject, path) = match lines.playbook {
             Some(span) if own => {
-                self.found.push(Problem::TwoSubjects.at(span));
+                self.now.found.push(Problem::TwoSubjects.at(span));
                 return None;
             }
             Some(span) => {
@@ -110,7 +112,7 @@ impl<'a> Checker<'a> {
                         None => Problem::NoPlaybook.to_string(),
                     };
                     let written = written.to_string();
-                    self.found.push(Problem::BrokenPlaybook { path: written, why }.at(span));
+                    self.now.found.push(Problem::BrokenPlaybook { path: written, why }.at(span));
                     return None;
                 };
                 (Subject::Played(Arc::new(program)), path)
@@ -122,12 +124,12 @@ impl<'a> Checker<'a> {
             }
             None if is_playbook => (Subject::File, root.to_string()),
             None => {
-                self.found.push(Problem::NothingToTest.at(test.name.span));
+                self.now.found.push(Problem::NothingToTest.at(test.name.span));
                 return None;
             }
         };
         if lines.expected.is_empty() {
-            self.found.push(Problem::NothingExpected.at(test.name.span));
+            self.now.found.push(Problem::NothingExpected.at(test.name.span));
         }
         let set = self.set(&lines.set, &subject, test.name.span);
         let expected =
@@ -171,7 +173,7 @@ impl<'a> Checker<'a> {
             };
             if twice {
                 let name = self.text(line.span).split_whitespace().next().unwrap_or_default().to_string();
-                self.found.push(Problem::Twice { what: "the line", name }.at(line.span));
+                self.now.found.push(Problem::Twice { what: "the line", name }.at(line.span));
             }
         }
         lines
@@ -197,15 +199,15 @@ impl<'a> Checker<'a> {
                 let known = ticks(names()).replace(" or ", " and ");
                 let task = "the playbook".to_string();
                 let problem = Problem::UnknownArgument { name: text.to_string(), task, near, known };
-                self.found.push(problem.at(*name).rather(surely(text, names())));
+                self.now.found.push(problem.at(*name).rather(surely(text, names())));
                 continue;
             };
             if own {
-                self.trace.note(*name, Meaning::Param(at as u32));
+                self.now.trace.note(*name, Meaning::Param(at as u32));
             }
             if set.iter().any(|(known, _)| known == text) {
                 let problem = Problem::Twice { what: "the parameter", name: text.to_string() };
-                self.found.push(problem.at(*name));
+                self.now.found.push(problem.at(*name));
             }
             // A variable has no value yet, so only what is written out can be set.
             let whole = written[0].span.to(written[written.len() - 1].span);
@@ -213,7 +215,7 @@ impl<'a> Checker<'a> {
                 let value = self.joined(&Frame::playbook(), written, &params[at].ty);
                 let Some(value) = self.keep(value) else { continue };
                 if !is_constant(&value) {
-                    self.found.push(Problem::NotLiteral("what a test sets").at(whole));
+                    self.now.found.push(Problem::NotLiteral("what a test sets").at(whole));
                 }
             }
             let given = match (&written[0].kind, &params[at].ty) {
@@ -229,7 +231,7 @@ impl<'a> Checker<'a> {
             if !given && !matches!(param.ty, Type::Optional(_)) {
                 let (name, ty) = (param.name.clone(), describe(&param.ty));
                 let problem = Problem::NotSet { name, ty, example: example(&param.ty) };
-                self.found.push(problem.at(test));
+                self.now.found.push(problem.at(test));
             }
         }
         set
@@ -309,13 +311,13 @@ impl<'a> Checker<'a> {
             let near = nearest(&said, names()).map(str::to_string);
             let sure = surely(&said, names()).map(str::to_string);
             let problem = Problem::UnknownVerb { words: said, near, module: None };
-            self.found.push(problem.at(these.step.span).rather(sure.as_deref()));
+            self.now.found.push(problem.at(these.step.span).rather(sure.as_deref()));
             return None;
         };
         if let (Subject::File | Subject::Steps(_), Some(first), Some(last)) =
             (subject, args.first().map(place), args.get(count - 1).map(place))
         {
-            self.trace.note(first.to(last), Meaning::Verb(id as u32));
+            self.now.trace.note(first.to(last), Meaning::Verb(id as u32));
         }
         let task = match subject {
             Subject::File | Subject::Steps(_) => self.tasks[id].clone(),
@@ -369,7 +371,7 @@ impl<'a> Checker<'a> {
                     }
                 }
             };
-            self.found.push(problem.at(place(arg)));
+            self.now.found.push(problem.at(place(arg)));
             return None;
         }
         Some(())
@@ -382,7 +384,7 @@ impl<'a> Checker<'a> {
             Ok(Value::Number(n)) if n >= 0 => n as u64,
             _ => {
                 let why = "is no count; write for example `3`".to_string();
-                self.found.push(Problem::NotAQuantity { text: text.to_string(), why }.at(span));
+                self.now.found.push(Problem::NotAQuantity { text: text.to_string(), why }.at(span));
                 0
             }
         }

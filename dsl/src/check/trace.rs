@@ -1,10 +1,11 @@
 //! Whom each word means. A check notes it only where somebody is going to ask.
 
+use crate::shift::{Shift, Way};
 use crate::span::Span;
 use crate::value::Type;
 
 /// What a check has noted.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Trace {
     /// Whether anybody is going to ask.
     pub(crate) on: bool,
@@ -79,6 +80,11 @@ impl Trace {
         Trace { on: true, ..Trace::default() }
     }
 
+    /// Makes an empty one for the same asker.
+    pub(crate) fn apart(&self) -> Trace {
+        Trace { on: self.on, ..Trace::default() }
+    }
+
     /// Notes whom a word means.
     pub(crate) fn note(&mut self, span: Span, of: Meaning) {
         if self.on {
@@ -107,6 +113,17 @@ impl Trace {
         self.locals.push(Local { name: name.to_string(), ty: ty.clone(), span, within });
     }
 
+    /// Adds what was noted apart; its numbers of locals begin where the ones here end.
+    pub(crate) fn extend(&mut self, of: Trace) {
+        let before = self.locals.len() as u32;
+        let of_all = |mention: Mention| match mention.of {
+            Meaning::Local(local) => Mention { of: Meaning::Local(local + before), ..mention },
+            _ => mention,
+        };
+        self.mentions.extend(of.mentions.into_iter().map(of_all));
+        self.locals.extend(of.locals);
+    }
+
     /// Returns how much is noted.
     pub(crate) fn mark(&self) -> usize {
         self.mentions.len()
@@ -115,5 +132,15 @@ impl Trace {
     /// Forgets what was noted between two marks: it was read another way.
     pub(crate) fn forget(&mut self, noted: std::ops::Range<usize>) {
         self.mentions.drain(noted);
+    }
+}
+
+impl Shift for Trace {
+    fn shift(&mut self, way: Way) {
+        self.mentions.iter_mut().for_each(|mention| mention.span.shift(way));
+        for local in &mut self.locals {
+            local.span.shift(way);
+            local.within.shift(way);
+        }
     }
 }

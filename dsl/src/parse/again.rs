@@ -1,10 +1,10 @@
 //! Parses a text that is nearly the one of a moment ago: it is cut where lines begin an item, and only
 //! pieces that changed are parsed. The tree is the one that [`super::parse`] makes of the whole.
 
-use super::shift::{Shift, Way};
 use super::{junk, part, refused};
 use crate::ast::File;
 use crate::diagnostic::Diagnostic;
+use crate::shift::{Shift, Way};
 use crate::span::FileId;
 
 /// A text with its tree, kept for the next time.
@@ -52,8 +52,7 @@ impl Kept {
         }
         let mut moved = items.split_off(items.len() - count(last));
         items.truncate(count(first));
-        let mut way = Way { file, by: 0 };
-        items.shift(way);
+        items.shift(Way::Whole { file, by: 0 });
         let (mut found, changed) = (Vec::new(), before..pieces.len() - behind);
         for piece in &mut pieces[changed] {
             let (tree, wrong) = part(file, &text[piece.start..piece.end], piece.start);
@@ -70,8 +69,7 @@ impl Kept {
             (piece.items, piece.sound) = (kept.items, true);
         }
         if let (Some(was), Some(is)) = (last.last(), pieces.last()) {
-            way.by = is.end as i64 - was.end as i64;
-            moved.shift(way);
+            moved.shift(Way::Whole { file, by: is.end as i64 - was.end as i64 });
         }
         items.append(&mut moved);
         *self = Kept { text: text.to_string(), pieces, tree: File::default() };

@@ -5,7 +5,6 @@ mod again;
 mod build;
 mod habit;
 mod junk;
-mod shift;
 mod test;
 
 use std::thread;
