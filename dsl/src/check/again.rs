@@ -255,7 +255,7 @@ mod tests {
 
     const PLAYBOOK: &str = "use ./lib\nplaybook \"p\" { retry 2 }\nparam target: version\nparam loud: bool = false\n\
         task one (node: node = here; note: string = \"x\") {\n  drain node\n  shout note\n  if loud { two what=[node] }\n}\n\
-        task two (what: nodes) {\n  each box in what batch=2 {\n    one box note=\"${target}\"\n    let a = three\n    when a == \"x\" { drain box { undo { uncordon box } } }\n  }\n}\n\
+        task two (what: nodes) {\n  each box in what batch=2 {\n    shout \"${target}\"\n    let a = three\n    when a == \"x\" { drain box { undo { uncordon box } } }\n  }\n}\n\
         task three (node: node = here) {\n  let said = read command \"a\" on=node\n  gives said\n}\n\
         task four (deep: nodes) { parallel { each n in deep { three n\n one n } } }\n\
         native task mine (node: node = here)\n  changes node\n  timeout 5m\n\
