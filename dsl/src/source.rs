@@ -2,7 +2,7 @@
 //! texts in, and [`Sources`] keeps them for whoever draws a diagnostic.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::span::{FileId, Span};
 
@@ -74,16 +74,14 @@ pub struct Sources {
 struct Source {
     path: String,
     text: Arc<str>,
-    /// The first byte of each line.
-    lines: Vec<u32>,
+    /// The first byte of each line, once anybody asks.
+    lines: OnceLock<Vec<u32>>,
 }
 
 impl Sources {
     /// Adds a text and returns its name.
     pub fn add(&mut self, path: &str, text: &str) -> FileId {
-        let starts = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i as u32 + 1);
-        let lines = std::iter::once(0).chain(starts).collect();
-        self.files.push(Source { path: path.to_string(), text: text.into(), lines });
+        self.files.push(Source { path: path.to_string(), text: text.into(), lines: OnceLock::new() });
         FileId(self.files.len() as u32 - 1)
     }
 
@@ -105,8 +103,12 @@ impl Sources {
     /// Returns line and column of a byte, both counted from 1, the column in characters.
     pub fn line_col(&self, file: FileId, byte: u32) -> (usize, usize) {
         let source = &self.files[file.0 as usize];
-        let line = source.lines.partition_point(|start| *start <= byte) - 1;
-        let start = source.lines[line] as usize;
+        let lines = source.lines.get_or_init(|| {
+            let starts = source.text.match_indices('\n').map(|(at, _)| at as u32 + 1);
+            std::iter::once(0).chain(starts).collect()
+        });
+        let line = lines.partition_point(|start| *start <= byte) - 1;
+        let start = lines[line] as usize;
         let mut end = (byte as usize).min(source.text.len());
         while !source.text.is_char_boundary(end) {
             end -= 1;

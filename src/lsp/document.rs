@@ -60,15 +60,18 @@ pub(crate) struct Lines(Vec<usize>);
 impl Lines {
     /// Finds the lines of a text.
     pub(crate) fn of(text: &str) -> Lines {
-        let bytes = text.as_bytes();
-        let ends = |at: usize| match bytes[at] {
-            b'\n' => true,
+        let mut starts = vec![0];
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            let body = line.strip_suffix("\r\n").or(line.strip_suffix('\n')).unwrap_or(line);
             // Alone it ends a line too, as the protocol has it.
-            b'\r' => bytes.get(at + 1) != Some(&b'\n'),
-            _ => false,
-        };
-        let starts = (0..bytes.len()).filter(|at| ends(*at)).map(|at| at + 1);
-        Lines(std::iter::once(0).chain(starts).collect())
+            starts.extend(body.match_indices('\r').map(|(at, _)| start + at + 1));
+            start += line.len();
+            if line.ends_with('\n') {
+                starts.push(start);
+            }
+        }
+        Lines(starts)
     }
 
     /// Returns the byte of a place; behind the end of a line or of the text, that end.

@@ -208,10 +208,17 @@ impl<'a> Checker<'a> {
         std::mem::replace(&mut self.now, own)
     }
 
-    /// Puts it back, and keeps what the body has noted.
+    /// Puts it back, and keeps what the body has noted: in the order of the text, and once.
     pub(super) fn keep_notes(&mut self, id: usize, outside: Notes) {
         let mut own = std::mem::replace(&mut self.now, outside);
         own.calls.clone_from(&self.calls[id]);
+        own.trace.sort();
+        own.early.sort_unstable();
+        own.early.dedup();
+        own.passed.sort_unstable();
+        own.passed.dedup();
+        own.used.sort_unstable();
+        own.used.dedup();
         self.notes[id] = Some(own);
     }
 }

@@ -85,8 +85,6 @@ impl Study {
             }
         };
         sort(&mut study.found);
-        study.mentions.sort_by_key(|m| (m.span.file, m.span.start, m.span.end));
-        study.mentions.dedup();
         let uses =
             |used: &[(Span, Option<usize>)]| used.iter().map(|(s, m)| (*s, m.map(|m| m as u32))).collect();
         study.uses = loaded.modules.iter().map(|m| uses(&m.uses)).collect();
@@ -126,6 +124,7 @@ impl Study {
                 checker.now.trace.note(*span, Meaning::Module(*used as u32));
             }
         }
+        checker.now.trace.sort();
         let stages = loaded.modules[0].ast.items.iter().filter_map(|item| match item {
             ast::Item::Stage { name, .. } => Some(*name),
             _ => None,

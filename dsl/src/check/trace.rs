@@ -124,6 +124,12 @@ impl Trace {
         self.locals.extend(of.locals);
     }
 
+    /// Puts the words into the order of the text.
+    pub(crate) fn sort(&mut self) {
+        self.mentions.sort_by_key(|m| (m.span.file, m.span.start, m.span.end));
+        self.mentions.dedup();
+    }
+
     /// Returns how much is noted.
     pub(crate) fn mark(&self) -> usize {
         self.mentions.len()

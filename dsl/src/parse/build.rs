@@ -267,8 +267,10 @@ impl Builder {
 
     fn block(&mut self, pair: Pair<'_, Rule>) -> Block {
         let span = self.place(&pair);
-        let mut stmts = Vec::new();
-        for pair in pair.into_inner() {
+        let inner = pair.into_inner();
+        // Most blocks have one statement, and a vector that grows begins with room for four.
+        let mut stmts = Vec::with_capacity(inner.len());
+        for pair in inner {
             match pair.as_rule() {
                 Rule::missing_close => {
                     let at = self.place(&pair);
