@@ -109,6 +109,22 @@ fn program(text: &str) -> String {
 }
 
 #[test]
+fn tabs_become_spaces_and_stay_within_quotes() {
+    check(
+        "playbook\t\"a\tb\"\nstage s {\n\teach node in workers {\n\t\tdrain\tgrace=2m\t# why\n\t}\n}\n",
+        expect![[r#"
+            playbook "a	b"
+
+            stage s {
+              each node in workers {
+                drain grace=2m  # why
+              }
+            }
+        "#]],
+    );
+}
+
+#[test]
 fn items_stand_apart_and_short_ones_may_stand_together() {
     check(
         "# What it is.\nuse std/etcd,std/run\nplaybook \"p\"\nparam a:number=1\nparam long_name : refuse|delete = refuse# which\n\n\n\n\
