@@ -31,6 +31,10 @@ impl Loader for Files<'_> {
         }
     }
 
+    fn shipped(&self) -> Vec<&'static str> {
+        stdlib::modules().iter().map(|(name, _)| *name).collect()
+    }
+
     fn script(&self, text: &str, names: &[&str]) -> Result<(), BadScript> {
         hook::check(text, names)
     }

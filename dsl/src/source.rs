@@ -14,6 +14,11 @@ pub trait Loader {
     /// Returns the text of `path`: `std/etcd` for a shipped module, else the path of a file.
     fn load(&self, path: &str) -> Result<String, LoadError>;
 
+    /// Returns the modules that can be had without a file, for hints and proposals: `std/etcd`.
+    fn shipped(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// Reads a script, which is text in another language, and says what is wrong with it. It sees
     /// `names`. Who cannot read scripts finds nothing wrong.
     fn script(&self, text: &str, names: &[&str]) -> Result<(), BadScript> {

@@ -46,6 +46,10 @@ impl Loader for Texts<'_> {
         }
     }
 
+    fn shipped(&self) -> Vec<&'static str> {
+        stdlib::modules().iter().map(|(name, _)| *name).collect()
+    }
+
     fn script(&self, text: &str, names: &[&str]) -> Result<(), BadScript> {
         hook::check(text, names)
     }

@@ -31,6 +31,10 @@ impl Loader for Mended<'_> {
     fn load(&self, path: &str) -> Result<String, LoadError> {
         if path == self.path { Ok(self.text.to_string()) } else { self.others.load(path) }
     }
+
+    fn shipped(&self) -> Vec<&'static str> {
+        self.others.shipped()
+    }
 }
 
 impl Desk {

@@ -293,7 +293,7 @@ impl Page {
 
     fn modules(&self, list: &mut List) {
         let text = self.text();
-        for path in crate::check::SHIPPED.iter().filter(|path| !self.prelude.contains(path)) {
+        for path in self.study.shipped.iter().filter(|path| !self.prelude.contains(path)) {
             let used = self.study.uses.first().into_iter().flatten();
             let mut used = used.filter(|(span, _)| &text[span.start as usize..span.end as usize] == *path);
             if used.next().is_none() {

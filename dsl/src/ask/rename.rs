@@ -94,4 +94,8 @@ impl Loader for Renamed<'_> {
     fn load(&self, path: &str) -> Result<String, LoadError> {
         if path == self.root { Ok(self.text.to_string()) } else { self.loader.load(path) }
     }
+
+    fn shipped(&self) -> Vec<&'static str> {
+        self.loader.shipped()
+    }
 }

@@ -22,23 +22,12 @@ pub(super) struct Loaded {
     pub(super) sources: Sources,
     pub(super) modules: Vec<Module>,
     pub(super) prelude: Vec<usize>,
-    /// The verbs of shipped modules that nobody uses, with their modules.
+    /// The modules that kup ships.
+    pub(super) shipped: Vec<&'static str>,
+    /// The verbs of those that nobody uses, with their modules.
     pub(super) unused: Vec<(String, &'static str)>,
     pub(super) found: Vec<Diagnostic>,
 }
-
-/// The shipped modules, for a mistyped `use`.
-pub(crate) const SHIPPED: [&str; 9] = [
-    "std/run",
-    "std/node",
-    "std/preflight",
-    "std/etcd",
-    "std/kubeadm",
-    "std/os",
-    "std/validate",
-    "std/gate",
-    "std/notify",
-];
 
 /// How a text becomes a tree: by its path, its name and itself.
 pub(super) type Parse<'p> = &'p mut dyn FnMut(&str, FileId, &str) -> (ast::File, Vec<Diagnostic>);
@@ -49,6 +38,7 @@ pub(super) fn load(root: &str, loader: &dyn Loader, prelude: &[&str], parse: Par
         sources: Sources::default(),
         modules: Vec::new(),
         prelude: Vec::new(),
+        shipped: loader.shipped(),
         unused: Vec::new(),
         found: Vec::new(),
     };
@@ -111,9 +101,9 @@ pub(super) fn load(root: &str, loader: &dyn Loader, prelude: &[&str], parse: Par
     }
     l.cycles();
     l.scripts(loader);
-    for module in SHIPPED {
-        if let (None, Ok(text)) = (known.get(module), loader.load(module)) {
-            l.unused.extend(verbs(&text).map(|verb| (verb, module)));
+    for module in &l.shipped {
+        if let (None, Ok(text)) = (known.get(*module), loader.load(module)) {
+            l.unused.extend(verbs(&text).map(|verb| (verb, *module)));
         }
     }
     l
@@ -145,8 +135,9 @@ impl Loaded {
             LoadError::NotFound if path.starts_with("std/") => "kup ships no such module".to_string(),
             error => error.to_string(),
         };
-        let near = nearest(&path, SHIPPED).map(str::to_string);
-        let sure = surely(&path, SHIPPED);
+        let shipped = || self.shipped.iter().copied();
+        let near = nearest(&path, shipped()).map(str::to_string);
+        let sure = surely(&path, shipped());
         self.found.push(Problem::UnknownModule { path, why, near }.at(span).rather(sure));
     }
 

@@ -37,7 +37,6 @@ use task::Read;
 use test::{Half, Played, played, whole};
 
 pub(crate) use expr::{CONSTANTS, SETS};
-pub(crate) use load::SHIPPED;
 pub(crate) use study::{Memory, Study};
 use trace::Trace;
 pub(crate) use trace::{Meaning, Mention};

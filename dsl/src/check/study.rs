@@ -49,6 +49,8 @@ pub(crate) struct Study {
     pub(crate) mentions: Vec<Mention>,
     /// Names of blocks.
     pub(crate) locals: Vec<Local>,
+    /// The modules that kup ships.
+    pub(crate) shipped: Vec<&'static str>,
     /// What the body of each task has noted, where it may be kept.
     notes: Vec<Option<Notes>>,
 }
@@ -90,6 +92,7 @@ impl Study {
         study.uses = loaded.modules.iter().map(|m| uses(&m.uses)).collect();
         study.trees = loaded.modules.into_iter().map(|m| m.ast).collect();
         study.sources = loaded.sources;
+        study.shipped = loaded.shipped;
         study
     }
 

@@ -179,7 +179,7 @@ fn names_are_proposed_where_they_are_known() {
 fn a_file_is_proposed_its_items() {
     expect!["use, playbook, param, stage, task, native task, on failure, test"]
         .assert_eq(&proposed("playbook \"p\"\n¦"));
-    expect!["std/preflight for `std/ku`, std/kubeadm for `std/ku`, std/os for `std/ku`, std/validate for `std/ku`, std/gate for `std/ku`, std/notify for `std/ku`"]
+    expect!["std/preflight for `std/ku`, std/kubeadm for `std/ku`, std/addon for `std/ku`, std/os for `std/ku`, std/validate for `std/ku`, std/gate for `std/ku`, std/notify for `std/ku`"]
         .assert_eq(&proposed("playbook \"p\"\nuse std/etcd, std/ku¦"));
     expect!["version, minor, duration, share, number, batch, size, path, string, bool, node, nodes, secret"]
         .assert_eq(&proposed("param x: ¦"));

@@ -44,6 +44,10 @@ impl Loader for Files<'_> {
             .ok_or(LoadError::NotFound)
     }
 
+    fn shipped(&self) -> Vec<&'static str> {
+        STD.iter().map(|(name, _)| *name).collect()
+    }
+
     /// Knows of scripts only that brackets must be closed.
     fn script(&self, text: &str, _: &[&str]) -> Result<(), BadScript> {
         let open = text.matches('(').count().checked_sub(text.matches(')').count());

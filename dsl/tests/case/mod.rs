@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use kup_dsl::diagnostic::{Diagnostic, Severity};
 use kup_dsl::source::{BadScript, LoadError, Loader, Sources};
@@ -226,6 +227,16 @@ const WIDTH: usize = 110;
 /// What the text of a case is called.
 const ROOT: &str = "case.kup";
 
+/// The names of the shipped modules.
+static SHIPPED: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../stdlib/kup")).unwrap();
+    let name =
+        |path: PathBuf| path.extension().map(|_| format!("std/{}", path.file_stem().unwrap().display()));
+    let mut names: Vec<String> = files.filter_map(|file| name(file.unwrap().path())).collect();
+    names.sort();
+    names
+});
+
 const PRELUDE: [&str; 2] = ["std/run", "std/node"];
 
 /// Hands in a case, what stands in the folder of its story, and the shipped modules.
@@ -245,6 +256,10 @@ impl Loader for Files {
             None => self.folder.join(path),
         };
         fs::read_to_string(file).map_err(|_| LoadError::NotFound)
+    }
+
+    fn shipped(&self) -> Vec<&'static str> {
+        SHIPPED.iter().map(String::as_str).collect()
     }
 
     /// Knows of scripts only that brackets must be closed.
