@@ -14,7 +14,7 @@ pub struct Diagnostic {
     pub message: String,
     /// The place that is underlined; `None` where the text as a whole is at fault.
     pub span: Option<Span>,
-    /// What to write under the place: short, may be empty.
+    /// What stands at the place, in a few words that are written beside its underline; empty without a place.
     pub label: String,
     /// Things to do, each a sentence fragment such as ``did you mean `drain`?``.
     pub hints: Vec<String>,

@@ -10,8 +10,8 @@ use super::document::Lines;
 /// Codes of what is never used: editors show it faded.
 const UNUSED: [&str; 3] = ["K0215", "K0216", "K0217"];
 
-/// Translates a finding about a text. An editor that shows no related information has the hints
-/// in the message.
+/// Translates a finding about a text. An editor that shows no related information has the label and the
+/// hints in the message.
 pub(crate) fn finding(
     d: &Diagnostic,
     uri: &Uri,
@@ -26,7 +26,7 @@ pub(crate) fn finding(
     };
     let mut message = d.message.clone();
     if !related {
-        message.extend(d.hints.iter().map(|hint| format!("\nhint: {hint}")));
+        message.extend(beside(d).map(|line| format!("\n{line}")));
     }
     lsp_types::Diagnostic {
         range,
@@ -38,16 +38,20 @@ pub(crate) fn finding(
         code_description: None,
         source: Some("kup".to_string()),
         message,
-        related_information: related.then(|| hints(d, uri, range)).filter(|hints| !hints.is_empty()),
+        related_information: related.then(|| related_to(d, uri, range)).filter(|all| !all.is_empty()),
         tags: UNUSED.contains(&d.code).then(|| vec![DiagnosticTag::UNNECESSARY]),
         data: None,
     }
 }
 
-fn hints(d: &Diagnostic, uri: &Uri, range: Range) -> Vec<DiagnosticRelatedInformation> {
-    let at = |hint: &String| DiagnosticRelatedInformation {
-        location: Location { uri: uri.clone(), range },
-        message: format!("hint: {hint}"),
-    };
-    d.hints.iter().map(at).collect()
+/// Returns what stands beside the message: the label, and the hints.
+fn beside(d: &Diagnostic) -> impl Iterator<Item = String> {
+    let label = Some(&d.label).filter(|label| !label.is_empty()).cloned();
+    label.into_iter().chain(d.hints.iter().map(|hint| format!("hint: {hint}")))
+}
+
+fn related_to(d: &Diagnostic, uri: &Uri, range: Range) -> Vec<DiagnosticRelatedInformation> {
+    let at =
+        |message| DiagnosticRelatedInformation { location: Location { uri: uri.clone(), range }, message };
+    beside(d).map(at).collect()
 }

@@ -42,13 +42,15 @@ fn hints_stand_beside_the_finding_or_in_its_words() {
     let mut editor = Editor::new(&kup);
     let beside = published(&mut editor);
     assert_eq!(beside["message"], "unknown verb `drian`");
-    assert_eq!(beside["relatedInformation"][0]["message"], "hint: did you mean `drain`?");
+    assert_eq!(beside["relatedInformation"][0]["message"], "no verb begins with this");
+    assert_eq!(beside["relatedInformation"][1]["message"], "hint: did you mean `drain`?");
     assert_eq!(beside["relatedInformation"][0]["location"]["uri"], uri);
     editor.close();
     let mut editor = Editor::mute(&kup);
     editor.ask("initialize", json!({"capabilities": {}}));
     editor.tell("initialized", json!({}));
-    assert_eq!(published(&mut editor)["message"], "unknown verb `drian`\nhint: did you mean `drain`?");
+    let told = "unknown verb `drian`\nno verb begins with this\nhint: did you mean `drain`?";
+    assert_eq!(published(&mut editor)["message"], told);
     editor.close();
 }
 

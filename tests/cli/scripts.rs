@@ -94,7 +94,7 @@ fn a_mistake_in_a_script_is_underlined_where_it_stands() {
         "{}",
         ran.stderr
     );
-    assert!(ran.stderr.contains("   ^^^^\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("   ^^^^ this part of the script\n"), "{}", ran.stderr);
     let text = playbook("look", "eval(text)");
     Kup::new().with("p.kup", text).run("check p.kup").exits(2).says("'eval' is disabled");
 }

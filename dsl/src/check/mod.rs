@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 
 use crate::ast;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::lint::{Subject, lint};
+use crate::lint::{Subject, cut, lint};
 use crate::nearest::{nearest, surely};
 use crate::parse::parse;
 use crate::problem::{Problem, ticks};
@@ -527,36 +527,12 @@ impl<'a> Checker<'a> {
             let Some(module) = module else { continue };
             if !used_modules[*module] && *module != 0 {
                 let told = Problem::UnusedUse(self.text(*span).to_string()).at(*span);
-                self.now.found.push(match self.without_use(*span) {
+                self.now.found.push(match cut::module(&self.loaded.sources, &self.root().ast, *span) {
                     Some(gone) => told.mended(gone, ""),
                     None => told,
                 });
             }
         }
-    }
-
-    /// Returns what to remove, so that a `use` no longer names a module: the path and its comma, or
-    /// the whole line.
-    fn without_use(&self, path: Span) -> Option<Span> {
-        let text = self.loaded.text(0);
-        let item = self.root().ast.items.iter().find_map(|item| match item {
-            ast::Item::Use(paths) if paths.contains(&path) => Some(paths),
-            _ => None,
-        })?;
-        let at = item.iter().position(|p| *p == path)?;
-        let listed = match item.get(at + 1) {
-            Some(next) => Some(Span { end: next.start, ..path }),
-            None if at > 0 => Some(Span { start: item[at - 1].end, ..path }),
-            None => None,
-        };
-        if let Some(listed) = listed {
-            return (!self.text(listed).contains('#')).then_some(listed);
-        }
-        let start = text[..path.start as usize].rfind('\n').map_or(0, |i| i + 1);
-        let end = text[path.end as usize..].find('\n').map_or(text.len(), |i| path.end as usize + i + 1);
-        // A comment behind it is somebody's, and stays for them to judge.
-        let alone = text[start..end].trim() == format!("use {}", self.text(path));
-        alone.then_some(Span { start: start as u32, end: end as u32, ..path })
     }
 
     /// Warns of what is hardly meant as it stands, in a sound text.

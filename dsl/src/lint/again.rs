@@ -2,7 +2,7 @@
 
 use crate::ast::Item;
 
-use super::{Found, Lint, Subject};
+use super::{Found, Lint, Subject, cut};
 
 pub(super) const LINT: Lint = Lint { code: "K1014", look };
 
@@ -12,12 +12,21 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
         let Item::Use(paths) = item else { continue };
         for span in paths {
             let path = subject.text(*span);
-            if subject.always.contains(&path) {
-                found.add(*span, format!("the verbs of `{path}` are always in scope"), "leave it out");
+            let (message, label) = if subject.always.contains(&path) {
+                (format!("the verbs of `{path}` are always in scope"), "brings nothing in")
             } else if seen.contains(&path) {
-                found.add(*span, format!("`{path}` is in use already"), "leave it out");
-            }
-            seen.push(path);
+                (format!("`{path}` is in use already"), "second time")
+            } else {
+                seen.push(path);
+                continue;
+            };
+            found.add_with_cut(
+                *span,
+                message,
+                label,
+                "leave it out",
+                cut::module(subject.sources, subject.tree, *span),
+            );
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::program::{Block, Effect, ExprKind, Stmt, Task, TaskBody};
 use crate::value::{Batch, Type, Value, Window};
 
 use super::walk::{Site, sites};
-use super::{Found, Lint, Subject};
+use super::{Found, Lint, Subject, cut};
 
 pub(super) const LINT: Lint = Lint { code: "K1002", look };
 
@@ -18,14 +18,18 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
         let ExprKind::Literal(Value::Batch(Batch(windows))) = &batch.kind else { return };
         if windows.iter().all(|w| *w == Window::Count(1)) {
             let message = "this `batch` is always 1, and so it is without it".to_string();
-            found.add(
+            let hint = "leave `batch` out, or say how many may be out of service at once";
+            found.add_with_cut(
                 batch.span,
                 message,
-                "leave `batch` out, or say how many may be out of service at once",
+                "says nothing",
+                hint,
+                cut::argument(subject, "batch", batch.span),
             );
         } else if windows[0] == ALL && each.over.ty == Type::Nodes && disrupts(subject.tasks, &each.body) {
             let message = "this takes all of these nodes out of service at once".to_string();
-            found.add(batch.span, message, "say how many may be out of service at once, such as `batch=10%`");
+            let hint = "say how many may be out of service at once, such as `batch=10%`";
+            found.add(batch.span, message, "every one of them", hint);
         }
     });
 }

@@ -4,7 +4,7 @@ use crate::program::ExprKind;
 use crate::value::Value;
 
 use super::walk::{Site, sites};
-use super::{Found, Lint, Subject};
+use super::{Found, Lint, Subject, cut};
 
 pub(super) const LINT: Lint = Lint { code: "K1007", look };
 
@@ -14,11 +14,13 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
         match (&each.canary, &each.soak) {
             (None, Some(soak)) => {
                 let message = "`soak` waits behind the canaries, and there are none".to_string();
-                found.add(soak.span, message, "add `canary=1`, or leave `soak` out");
+                found.add(soak.span, message, "waits for nothing", "add `canary=1`, or leave `soak` out");
             }
             (Some(canary), _) if matches!(canary.kind, ExprKind::Literal(Value::Number(0))) => {
                 let message = "no lane goes first with `canary=0`, and so it is without it".to_string();
-                found.add(canary.span, message, "write `canary=1`, or leave it out");
+                let cut = cut::argument(subject, "canary", canary.span);
+                let hint = "write `canary=1`, or leave it out";
+                found.add_with_cut(canary.span, message, "none of them", hint, cut);
             }
             (Some(_) | None, _) => {}
         }

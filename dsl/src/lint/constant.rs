@@ -23,6 +23,7 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
             found.add(
                 cond.span,
                 message,
+                "nothing can change it",
                 "compare a param, a fact or the loop variable, or leave the condition out",
             );
         }

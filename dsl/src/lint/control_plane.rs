@@ -3,7 +3,7 @@
 use crate::program::{Expr, ExprKind, Func, Op, Set};
 
 use super::walk::{Site, sites};
-use super::{Found, Lint, Subject};
+use super::{Found, Lint, Subject, cut};
 
 pub(super) const LINT: Lint = Lint { code: "K1003", look };
 
@@ -21,7 +21,8 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
             return;
         }
         let message = "control plane nodes go one at a time, whatever `batch` says".to_string();
-        found.add(batch.span, message, "leave `batch` out");
+        let cut = cut::argument(subject, "batch", batch.span);
+        found.add_with_cut(batch.span, message, "counts for nothing", "leave `batch` out", cut);
     });
 }
 

@@ -30,7 +30,7 @@ fn within(block: &Block, results: &mut HashSet<u32>, found: &mut Found) {
                 if depends(&choice.cond) && !waits(&choice.cond, results) {
                     let message = "this is known when the plan is made".to_string();
                     let hint = "use `if`: then the plan has only the steps that are done";
-                    found.add(choice.cond.span, message, hint);
+                    found.add(choice.cond.span, message, "waits for nothing", hint);
                 }
                 within(&choice.then, results, found);
                 within(&choice.other, results, found);

@@ -27,7 +27,7 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
             Owner::Playbook | Owner::Step => format!("{what} is empty"),
             _ => format!("{what} has no step, so it does nothing"),
         };
-        found.add(span, message, "remove it, or say what is to be done");
+        found.add(span, message, "nothing is done here", "remove it, or say what is to be done");
     });
 }
 

@@ -29,6 +29,7 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
             found.add(
                 step.args[at].span,
                 message,
+                &format!("longer than {timeout}"),
                 "give the step a longer `timeout`, or the pods less `grace`",
             );
         }

@@ -13,7 +13,7 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
         if let Item::On { event, .. } = item {
             let message =
                 format!("`on {}` is of the whole playbook, and stages follow it", subject.text(*event));
-            found.add(*event, message, "move it behind the last stage");
+            found.add(*event, message, "stages stand below", "move it behind the last stage");
         }
     }
 }

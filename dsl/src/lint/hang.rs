@@ -17,7 +17,8 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
         // In a task the caller may say it.
         if native && !around.in_task && said.all(|p| p.timeout.is_none()) {
             let message = format!("nobody says how long `{}` may take", task.name);
-            found.add(step.span, message, "add `{ timeout 10m }`, or a `timeout` to the header of the verb");
+            let hint = "add `{ timeout 10m }`, or a `timeout` to the header of the verb";
+            found.add(step.span, message, "may take forever", hint);
         }
     });
 }

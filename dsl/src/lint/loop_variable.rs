@@ -17,7 +17,12 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
         }
         if !mentions(&each.body, each.slot) && !policy_mentions(&each.policy, each.slot) {
             let message = format!("no step looks at `{}`, so every lane does the same", each.name);
-            found.add(each.span, message, "use the loop variable, or leave the loop out");
+            found.add(
+                each.span,
+                message,
+                "every lane is the same",
+                "use the loop variable, or leave the loop out",
+            );
         }
     });
 }

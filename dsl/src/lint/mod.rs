@@ -6,6 +6,7 @@ mod batch;
 mod canary;
 mod constant;
 mod control_plane;
+pub(crate) mod cut;
 mod early_when;
 mod empty;
 mod grace;
@@ -106,16 +107,33 @@ impl Subject<'_> {
 }
 
 impl Found {
-    /// Adds a finding.
-    pub(crate) fn add(&mut self, span: Span, message: String, hint: &str) {
+    /// Adds a finding, with what is written beside its place.
+    pub(crate) fn add(&mut self, span: Span, message: String, label: &str, hint: &str) {
         self.all.push(Diagnostic {
             code: self.code,
             severity: Severity::Warning,
             message,
             span: Some(span),
-            label: String::new(),
+            label: label.to_string(),
             hints: vec![hint.to_string()],
             patch: None,
         });
+    }
+
+    /// Adds a finding that is mended by leaving something out, if it is known where that begins and ends.
+    pub(crate) fn add_with_cut(
+        &mut self,
+        span: Span,
+        message: String,
+        label: &str,
+        hint: &str,
+        cut: Option<Span>,
+    ) {
+        self.add(span, message, label, hint);
+        if let Some(cut) = cut
+            && let Some(told) = self.all.pop()
+        {
+            self.all.push(told.mended(cut, ""));
+        }
     }
 }

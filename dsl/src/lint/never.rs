@@ -23,11 +23,17 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
             ["failure"] => {}
             _ if block.stmts.is_empty() => {
                 let message = format!("`on {}` holds no step, so nothing happens", words.join(" "));
-                found.add(*event, message, "say what is to be told or asked, or remove it");
+                found.add(
+                    *event,
+                    message,
+                    "nothing is done here",
+                    "say what is to be told or asked, or remove it",
+                );
             }
             ["node", ..] if !nodes() => {
                 let message = format!("`on {}` never happens: no `each` goes over nodes", words.join(" "));
-                found.add(*event, message, "write `on step`, or put the steps into `each node in ... { }`");
+                let hint = "write `on step`, or put the steps into `each node in ... { }`";
+                found.add(*event, message, "never happens here", hint);
             }
             _ => {}
         }

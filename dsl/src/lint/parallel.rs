@@ -13,7 +13,12 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
             (owner, block.stmts.as_slice())
         {
             let message = "only one thing stands in this `parallel`".to_string();
-            found.add(block.span, message, "add what may run beside it, or leave `parallel` out");
+            found.add(
+                block.span,
+                message,
+                "nothing runs beside it",
+                "add what may run beside it, or leave `parallel` out",
+            );
         }
     });
 }

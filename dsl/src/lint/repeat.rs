@@ -1,10 +1,11 @@
 //! K1009: a `retry` behind a verb whose header says that its work is long, cannot be taken back, and
 //! is not tried again.
 
+use crate::ast::PolicyKind;
 use crate::program::{TaskBody, UndoClass};
 
 use super::walk::{Site, sites};
-use super::{Found, Lint, Subject};
+use super::{Found, Lint, Subject, cut};
 
 pub(super) const LINT: Lint = Lint { code: "K1009", look };
 
@@ -20,7 +21,9 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
         if native && retried && one_way && header.long && !again {
             let message =
                 format!("`{}` cannot be taken back, and its header does not try it again", task.name);
-            found.add(step.span, message, "leave `retry` out, so that a failure pauses the run");
+            let hint = "leave `retry` out, so that a failure pauses the run";
+            let cut = cut::policy(subject, step.span, |kind| matches!(kind, PolicyKind::Retry(..)));
+            found.add_with_cut(step.span, message, "not to be done twice", hint, cut);
         }
     });
 }

@@ -3,9 +3,10 @@
 
 use crate::ast::{PolicyKind, Stmt};
 use crate::program::TaskBody;
+use crate::span::Span;
 
 use super::walk::{Site, blocks, sites};
-use super::{Found, Lint, Subject};
+use super::{Found, Lint, Subject, cut};
 
 pub(super) const LINT: Lint = Lint { code: "K1010", look };
 
@@ -17,7 +18,10 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
                 && subject.text(times) == "0"
             {
                 let message = "with `retry 0` there is no second attempt to wait for".to_string();
-                found.add(from.to(to), message, "leave `backoff` out, or say how often to try again");
+                let hint = "leave `backoff` out, or say how often to try again";
+                let cut = Span { start: times.end, ..policy.span };
+                let cut = (!subject.text(cut).contains('#')).then_some(cut);
+                found.add_with_cut(from.to(to), message, "never waited for", hint, cut);
             }
         }
     });
@@ -29,7 +33,9 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
         let mut others = around.policies.iter().copied().chain([&task.header.policy]);
         if none && native && !around.in_task && others.all(|p| p.retry.is_none()) {
             let message = "this step is not tried again anyway".to_string();
-            found.add(step.span, message, "leave `retry 0` out, or say how often to try again");
+            let hint = "leave `retry 0` out, or say how often to try again";
+            let cut = cut::policy(subject, step.span, |kind| matches!(kind, PolicyKind::Retry(..)));
+            found.add_with_cut(step.span, message, "done once, either way", hint, cut);
         }
     });
 }

@@ -66,7 +66,12 @@ fn loops<'s>(
 fn tell(subject: &Subject<'_>, span: Span, names: &[(&str, &str)], found: &mut Found) {
     let name = subject.text(span);
     if let Some((_, what)) = names.iter().rev().find(|(known, _)| *known == name) {
-        found.add(span, format!("`{name}` hides {what} `{name}`"), "give one of the two another name");
+        found.add(
+            span,
+            format!("`{name}` hides {what} `{name}`"),
+            "the same name again",
+            "give one of the two another name",
+        );
     }
 }
 

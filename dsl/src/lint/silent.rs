@@ -13,7 +13,12 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
         if let Item::Playbook { title, .. } = item
             && is_empty(title)
         {
-            found.add(title.span, "the title says nothing".to_string(), "say what the playbook does");
+            found.add(
+                title.span,
+                "the title says nothing".to_string(),
+                "empty",
+                "say what the playbook does",
+            );
         }
     }
     blocks(subject.tree, &mut |_, block| {
@@ -22,11 +27,16 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
             match &policy.kind {
                 PolicyKind::Allow(law, reason) if is_empty(reason) => {
                     let message = format!("`{}` is lifted without a reason", subject.text(*law));
-                    found.add(reason.span, message, "say why it may be, for whoever reads the report");
+                    found.add(
+                        reason.span,
+                        message,
+                        "empty",
+                        "say why it may be, for whoever reads the report",
+                    );
                 }
                 PolicyKind::Approve(question) if is_empty(question) => {
                     let message = "nobody can say yes to this question".to_string();
-                    found.add(question.span, message, "ask what somebody must have looked at");
+                    found.add(question.span, message, "empty", "ask what somebody must have looked at");
                 }
                 PolicyKind::Allow(..)
                 | PolicyKind::Approve(_)

@@ -24,7 +24,7 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
             let is_seen = is_given || mentions(body, slot) || policy_mentions(policy, slot);
             if !is_here && !body.0.is_empty() && !is_seen {
                 let message = format!("`{}` never looks at its parameter `{name}`", task.name);
-                found.add(param.name, message, "remove it, or use it");
+                found.add(param.name, message, "never used", "remove it, or use it");
             }
         }
     }

@@ -21,11 +21,21 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
                     "`{}` is made of steps, each with its own undo; no plan takes this one",
                     task.name
                 );
-                found.add(step.span, message, "put the `undo` block behind the step that it takes back");
+                found.add(
+                    step.span,
+                    message,
+                    "its `undo` never runs",
+                    "put the `undo` block behind the step that it takes back",
+                );
             }
             TaskBody::Native | TaskBody::Script(_) if task.header.effect == Effect::Reads => {
                 let message = format!("`{}` changes nothing, so there is nothing to take back", task.name);
-                found.add(step.span, message, "put the `undo` block behind the step that it takes back");
+                found.add(
+                    step.span,
+                    message,
+                    "its `undo` never runs",
+                    "put the `undo` block behind the step that it takes back",
+                );
             }
             TaskBody::Native | TaskBody::Script(_) => {}
         }

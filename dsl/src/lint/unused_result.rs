@@ -21,7 +21,7 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
             let is_given = gives.is_some_and(|gives| looks_at(gives, result.slot));
             if !is_given && !mentions(body, result.slot) {
                 let message = format!("nobody looks at the result `{}`", result.name);
-                found.add(result.span, message, "use it, or write the step without `let`");
+                found.add(result.span, message, "never used", "use it, or write the step without `let`");
             }
         }
     }

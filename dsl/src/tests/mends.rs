@@ -88,6 +88,35 @@ fn habits_with_one_answer_are_put_right() {
 }
 
 #[test]
+fn what_says_nothing_is_left_out() {
+    lane(&[
+        ("each n in workers batch=1 { drain n }", "each n in workers { drain n }"),
+        ("each n in workers canary=1  batch=[1, 1] { drain n }", "each n in workers canary=1 { drain n }"),
+        ("each n in control_plane batch=2 { drain n }", "each n in control_plane { drain n }"),
+        ("each n in workers canary=0 batch=2 { drain n }", "each n in workers batch=2 { drain n }"),
+        ("drain { retry 0 backoff 1s..5s }", "drain { retry 0 }"),
+        ("run command \"a\" { retry 0 }", "run command \"a\""),
+        (
+            "run command \"a\" {\n      timeout 5m\n      retry 0\n    }",
+            "run command \"a\" {\n      timeout 5m\n    }",
+        ),
+    ]);
+    let text = |retry: &str| {
+        format!(
+            "playbook \"p\"\nstage s {{ each node in workers {{ flash firmware{retry} }} }}\n\
+             native task flash firmware (node: node = here)\n  disrupts node\n  undo none \"no old one\"\n  \
+             long\n  timeout 1h\n"
+        )
+    };
+    assert_eq!(mended(&text(" { retry 3 }")), text(""), "it is not done twice");
+    let with_reason = text(" { retry 3 # the vendor says so\n }");
+    assert_eq!(mended(&with_reason), with_reason, "a comment is for somebody to judge");
+    assert!(draw(&run(&[("test.kup", &with_reason)])).contains("K1009"), "and it is told all the same");
+    let used = "use std/etcd\nplaybook \"p\"\nstage s { etcd snapshot into=\"./s\" }\n";
+    assert_eq!(mended(&format!("use std/node, std/etcd\n{used}")), used);
+}
+
+#[test]
 fn what_is_not_certain_stays_as_it_is() {
     for stmt in [
         "- name: drain",

@@ -193,6 +193,8 @@ impl Case {
             let line = line.saturating_sub(skipped).clamp(1, self.lines.len());
             Finding { line: Some(line), column: Some(column), said }
         };
+        let has_label = |d: &Diagnostic| d.span.is_none() || !d.label.is_empty();
+        assert!(found.iter().all(has_label), "{}: each finding says what stands at its place", self.name);
         found.iter().map(at).collect()
     }
 

@@ -241,6 +241,7 @@ pub(super) fn finding(
     code: &'static str,
     span: Option<Span>,
     message: impl Into<String>,
+    label: &str,
     hints: &[&str],
 ) -> Diagnostic {
     Diagnostic {
@@ -248,7 +249,7 @@ pub(super) fn finding(
         severity: Severity::Error,
         message: message.into(),
         span,
-        label: String::new(),
+        label: label.to_string(),
         hints: hints.iter().map(|h| h.to_string()).collect(),
         patch: None,
     }

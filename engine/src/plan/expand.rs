@@ -110,7 +110,7 @@ impl<'p> Draft<'p> {
                 let text = "a node that was begun is brought to its end: this window holds nothing";
                 let hints =
                     ["put the `window` first into the block of the `each`, of its stage or of the playbook"];
-                self.find(finding("K0607", Some(span), text, &hints));
+                self.find(finding("K0607", Some(span), text, "within the lane of a node", &hints));
             }
             Some(_) => self.hold(gate, policy),
         }
@@ -203,13 +203,13 @@ impl<'p> Draft<'p> {
             TaskBody::Steps { policy: inner, body, gives, slots } => {
                 if at.depth >= DEEPEST {
                     let text = format!("`{}` calls itself, or is nested too deeply", task.name);
-                    self.find(finding("K0601", Some(step.span), text, &[]));
+                    self.find(finding("K0601", Some(step.span), text, "called once more", &[]));
                     return;
                 }
                 if step.policy.undo.is_some() {
                     let text = format!("`{}` is made of steps, each with its own undo", task.name);
                     let hints = ["put the `undo` block behind the step that it takes back"];
-                    self.find(finding("K0602", Some(step.span), text, &hints));
+                    self.find(finding("K0602", Some(step.span), text, "made of steps", &hints));
                 }
                 let name = self.name(&step.policy, at.frame).unwrap_or_else(|| task.name.clone());
                 let key = self.key(format!("{}/{}", at.prefix, dashed(&task.name)));
@@ -260,7 +260,13 @@ impl<'p> Draft<'p> {
             && !self.cluster.inventory.nodes.contains_key(name)
         {
             let text = format!("there is no node `{name}`");
-            self.find(finding("K0603", Some(said.span), text, &["`kup plan` lists the nodes it knows"]));
+            self.find(finding(
+                "K0603",
+                Some(said.span),
+                text,
+                "not in the inventory",
+                &["`kup plan` lists the nodes it knows"],
+            ));
         }
         let text = match self.name(&said.policy, at.frame) {
             Some(name) => name,

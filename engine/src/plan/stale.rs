@@ -42,7 +42,7 @@ pub(super) fn pass(draft: &mut Draft<'_>) {
                 "what is asked here is answered when the plan is made, before any step",
                 "ask by what no step changes, or in a playbook of its own that is run afterwards",
             ];
-            findings.push(finding("K0605", Some(asked.span), text, &hints));
+            findings.push(finding("K0605", Some(asked.span), text, "answered before the run", &hints));
         }
     }
     findings.into_iter().for_each(|finding| draft.find(finding));

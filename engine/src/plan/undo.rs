@@ -75,7 +75,7 @@ pub(super) fn flatten<'p>(
             Stmt::When(choice) => {
                 let text = "an undo is decided before the run, and this `when` during it";
                 let hints = ["call a task without `when` in the `undo`"];
-                return Err(finding("K0606", Some(choice.span), text, &hints));
+                return Err(finding("K0606", Some(choice.span), text, "decided during the run", &hints));
             }
             Stmt::Parallel(block) | Stmt::Sequence(block) => flatten(draft, block, frame, depth, into)?,
             Stmt::If(choice) => {
@@ -119,7 +119,13 @@ fn step<'p>(
     if let Some(result) = &said.result {
         let text =
             format!("an undo is decided before the run, and `{}` is known only during it", result.name);
-        return Err(finding("K0606", Some(said.span), text, &["call a task without `let` in the `undo`"]));
+        return Err(finding(
+            "K0606",
+            Some(said.span),
+            text,
+            "known during the run",
+            &["call a task without `let` in the `undo`"],
+        ));
     }
     let args = said.args.iter().map(|arg| draft.known(arg, frame)).collect::<Result<Vec<_>, _>>()?;
     match &task.body {
@@ -141,7 +147,7 @@ fn step<'p>(
         TaskBody::Steps { body, slots, .. } => {
             if depth >= DEEPEST {
                 let text = format!("`{}` calls itself, or is nested too deeply", task.name);
-                return Err(finding("K0601", Some(said.span), text, &[]));
+                return Err(finding("K0601", Some(said.span), text, "called once more", &[]));
             }
             flatten(draft, body, &Frame::of(args, *slots, frame.here.clone()), depth + 1, into)
         }

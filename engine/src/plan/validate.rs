@@ -14,6 +14,6 @@ pub(super) fn pass(draft: &mut Draft<'_>) {
             Vertex::Open(id) | Vertex::Close(id) => &draft.plan.scope(id).key,
         };
         let text = format!("`{name}` waits for itself");
-        draft.find(finding("K0604", None, text, &["look at the `after` of the stages"]));
+        draft.find(finding("K0604", None, text, "", &["look at the `after` of the stages"]));
     }
 }
