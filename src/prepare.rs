@@ -54,6 +54,15 @@ pub(crate) struct Text {
     sources: Sources,
 }
 
+impl Text {
+    /// Warns that `--yes` does not answer what the playbook asks on the way.
+    pub(crate) fn tell_questions(&self, console: Console, plan: &Plan) {
+        if let Some(warning) = plan.asks().and_then(|asks| dsl::unattended(&self.program, &asks)) {
+            console.say(&format!("{}\n", draw(&self.sources, std::slice::from_ref(&warning))));
+        }
+    }
+}
+
 /// Reads and checks the playbook of a target; what is wrong with it has been printed.
 pub(crate) fn read(console: Console, target: &Target) -> Result<Text, Error> {
     let checked = text::read(&target.file, &target.libraries)?;

@@ -25,6 +25,7 @@ pub mod window;
 
 pub use check::{Checked, check, check_any, module};
 pub use format::{Refused, format};
+pub use lint::unattended;
 pub use mend::mend;
 pub use nearest::nearest;
 

@@ -9,7 +9,7 @@ use engine::machine::{Input, Machine};
 
 use crate::args::{self, Global};
 use crate::config::{who, whoami};
-use crate::console::{Console, RESET, Style, YELLOW};
+use crate::console::{Console, Style};
 use crate::drive::Drive;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -51,7 +51,7 @@ pub(crate) fn run(
         }
         prepared.tell_windows(console);
         if yes {
-            tell_questions(console, &prepared);
+            text.tell_questions(console, &prepared.plan);
         }
         if !prepared.plan.has_work() {
             console.say("nothing to change: every step's work is already done; the checks still run");
@@ -73,17 +73,6 @@ fn agreed(console: Console, prepared: &Prepared) -> bool {
         console.result(printable(&shown).trim_end());
     }
     console.ask("Run this plan?") == Some(true)
-}
-
-/// Says that `--yes` does not answer what the playbook asks on the way.
-fn tell_questions(console: Console, prepared: &Prepared) {
-    let questions = prepared.plan.questions();
-    if let (Some(asks), Some(first)) = (prepared.plan.asks(), questions.values().next()) {
-        console.say(&format!(
-            "{YELLOW}note{RESET}: the playbook {asks} on the way, and `--yes` is no answer to that: {}",
-            one_line(first)
-        ));
-    }
 }
 
 /// Takes the lock, saves the plan, and drives the run.

@@ -15,6 +15,7 @@ mod hang;
 mod loop_variable;
 mod never;
 mod parallel;
+mod question;
 mod repeat;
 mod retry;
 mod shadow;
@@ -23,6 +24,8 @@ mod task_param;
 mod undo;
 mod unused_result;
 mod walk;
+
+pub use question::unattended;
 
 use crate::ast;
 use crate::diagnostic::{Diagnostic, Severity};

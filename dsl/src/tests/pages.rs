@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use super::{Files, PRELUDE, line};
 use crate::page::{Page, pages};
 
-/// What no short text can show: it is about a file, about the length of a text, or about a plan.
-const UNSHOWN: [&str; 13] = [
+/// What no short text can show: it is about a file, about the length of a text, about a plan, or about a run.
+const UNSHOWN: [&str; 14] = [
     "K0109", "K0113", "K0114", "K0116", "K0316", "K0318", "K0601", "K0602", "K0603", "K0604", "K0605",
-    "K0606", "K0607",
+    "K0606", "K0607", "K1021",
 ];
 
 /// Returns the files of an example: `wrong` or `right`, the playbook first.
