@@ -51,8 +51,15 @@ fn the_wave_stands_below_the_lines_and_makes_room_for_a_question() {
     looks_like(
         &terminal.shows("a .. c (3)"),
         expect![[r#"
-            note: the playbook asks once on the way, and `--yes` is no answer to that: May t
-            he GPU host go, too?
+            warning[K1021]: the playbook asks once on the way, and `--yes` is no answer to t
+            hat
+              --> patch.kup:14:11
+               |
+            14 |   approve "May the GPU host go, too?"
+               |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^ asked during the run
+               |
+               = help: stay at the terminal, or answer a paused run with `kup approve`
+
             Patch all hosts
 
             prepare
@@ -97,7 +104,14 @@ fn a_large_terminal_shows_the_same_with_more_room() {
     looks_like(
         &terminal.shows("a .. c (3)"),
         expect![[r#"
-            note: the playbook asks once on the way, and `--yes` is no answer to that: May the GPU host go, too?
+            warning[K1021]: the playbook asks once on the way, and `--yes` is no answer to that
+              --> patch.kup:14:11
+               |
+            14 |   approve "May the GPU host go, too?"
+               |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^ asked during the run
+               |
+               = help: stay at the terminal, or answer a paused run with `kup approve`
+
             Patch all hosts
 
             prepare

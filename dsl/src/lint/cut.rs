@@ -24,7 +24,12 @@ pub(super) fn policy(subject: &Subject<'_>, step: Span, is_it: impl Fn(&PolicyKi
             let written = match stmt {
                 Stmt::Step(written) => written,
                 Stmt::Let(_, written) => &**written,
-                _ => continue,
+                Stmt::Each(_)
+                | Stmt::If(_)
+                | Stmt::When(_)
+                | Stmt::Gives(_)
+                | Stmt::Parallel(_)
+                | Stmt::Policy(_) => continue,
             };
             if written.span == step
                 && let Some(block) = &written.block

@@ -18,7 +18,7 @@ pub fn unattended(program: &Program, asks: &str) -> Option<Diagnostic> {
         message: format!("the playbook {asks} on the way, and `--yes` is no answer to that"),
         span: Some(question.span),
         label: "asked during the run".to_string(),
-        hints: vec!["stay at the terminal, or answer with `kup approve` when the run pauses".to_string()],
+        hints: vec!["stay at the terminal, or answer a paused run with `kup approve`".to_string()],
         patch: None,
     })
 }
