@@ -173,7 +173,7 @@ fn each_order_reaches_a_run_that_goes_on_and_stands_in_its_journal_with_who_and_
             event: r#""by":"BY","why":"mended""#,
         },
         Told {
-            order: &["skip", "w40/run-command", "--why", "not this one"],
+            order: &["skip", "w90/run-command", "--why", "not this one"],
             exits: 0,
             says: "is skipped when its turn comes",
             run: 3,
@@ -197,7 +197,7 @@ fn each_order_reaches_a_run_that_goes_on_and_stands_in_its_journal_with_who_and_
     ];
     for told in table {
         let kup = Kup::new().with("live.kup", LIVE);
-        let mut child = kup.begin("run live.kup --yes --json --sim 1+60@v1.33.4");
+        let mut child = kup.begin("run live.kup --yes --json --sim 1+90@v1.33.4");
         let mut said = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         while !line.contains("step_done") {
