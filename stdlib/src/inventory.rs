@@ -110,11 +110,9 @@ pub async fn read(ports: &Ports, hosts: Option<&[Host]>) -> Result<Inventory, In
 pub async fn joined(ports: &Ports, inventory: &Inventory) -> Vec<String> {
     let Some(kube) = ports.kube.as_ref().filter(|_| !inventory.cluster.is_empty()) else { return Vec::new() };
     let nodes = Api::<core::Node>::all(kube.clone());
-    let names = ListParams::default();
-    let Ok(Ok(found)) = tokio::time::timeout(JOINED, nodes.list_metadata(&names)).await else {
-        return Vec::new();
-    };
-    let names = found.items.into_iter().filter_map(|node| node.metadata.name);
+    let asked = api::list("list the nodes", &nodes, ListParams::default());
+    let Ok(Ok(found)) = tokio::time::timeout(JOINED, asked).await else { return Vec::new() };
+    let names = found.into_iter().filter_map(|node| node.metadata.name);
     names.filter(|name| !inventory.nodes.contains_key(name)).collect()
 }
 

@@ -133,7 +133,7 @@ fn a_script_that_would_ask_a_person_is_told_what_does() {
         "let yes = ask(\"is it well?\"); yes",
         &[],
         expect![[
-            r#"Broken("a script asks no person: write `approve \"question\"` at the step or the scope that waits for it (line 1, position 11)")"#
+            r#"Broken("a script asks no person: write `approve \"question\"` at the step or the scope that waits for it in line 1")"#
         ]],
     );
 }
