@@ -95,7 +95,7 @@ fn a_script_runs_on_this_machine_from_beside_the_playbook() {
     let kup = kup.with("books/here.sh", script).with("books/bad.sh", "echo no room >&2\nexit 3\n");
     let Some(_hosts) = Hosts::start(&kup, &["a"]) else { return };
     let ran = run(&kup, "books/here.kup").exits(3);
-    ran.prints("run script \"bad.sh\"").prints("no room");
+    ran.prints("failed run script bad.sh").prints("no room");
     assert_eq!(fs::read_to_string(kup.path("here")).unwrap(), "\n", "no ssh carried it");
 }
 

@@ -2,6 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::support::Kup;
 use crate::support::sshd::{Hosts, OPTIONS};
@@ -173,7 +176,7 @@ fn each_order_reaches_a_run_that_goes_on_and_stands_in_its_journal_with_who_and_
             event: r#""by":"BY","why":"mended""#,
         },
         Told {
-            order: &["skip", "w90/run-command", "--why", "not this one"],
+            order: &["skip", "w200/run-command", "--why", "not this one"],
             exits: 0,
             says: "is skipped when its turn comes",
             run: 3,
@@ -197,7 +200,7 @@ fn each_order_reaches_a_run_that_goes_on_and_stands_in_its_journal_with_who_and_
     ];
     for told in table {
         let kup = Kup::new().with("live.kup", LIVE);
-        let mut child = kup.begin("run live.kup --yes --json --sim 1+90@v1.33.4");
+        let mut child = kup.begin("run live.kup --yes --json --sim 1+200@v1.33.4");
         let mut said = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         while !line.contains("step_done") {
@@ -207,13 +210,22 @@ fn each_order_reaches_a_run_that_goes_on_and_stands_in_its_journal_with_who_and_
         let name = kup.run("runs").exits(0).stdout.split_whitespace().next().unwrap().to_string();
         let order: Vec<&str> =
             told.order.iter().map(|word| if *word == "RUN" { name.as_str() } else { word }).collect();
-        // The run stands still until somebody reads, and takes the order then.
+        // The run goes no faster than somebody reads: slowly, until the order has come to its end.
         let sent = kup.speak(std::process::Command::new(crate::support::binary()).args(&order));
+        let heard = Arc::new(AtomicBool::new(false));
+        let hurry = heard.clone();
         let rest = std::thread::spawn(move || {
             let mut rest = String::new();
-            said.read_to_string(&mut rest).map(|_| rest)
+            while said.read_line(&mut rest).unwrap() > 0 {
+                if !hurry.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+            rest
         });
-        let (sent, rest) = (kup.ended(sent), rest.join().unwrap().unwrap());
+        let sent = kup.ended(sent);
+        heard.store(true, Ordering::Relaxed);
+        let rest = rest.join().unwrap();
         let ran = kup.ended(child);
         assert_eq!(sent.code, told.exits, "{order:?}: {sent:?}");
         assert!(format!("{}{}", sent.stdout, sent.stderr).contains(told.says), "{order:?}: {sent:?}");

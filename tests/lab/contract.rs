@@ -6,6 +6,8 @@ use crate::support::Lab;
 #[test]
 fn the_simulator_answers_every_command_and_request_as_the_real_cluster_does() {
     let lab = Lab::up("cp1", "w1");
+    // Its budget would not let the only worker be drained.
+    lab.kubectl(&["delete", "deployment,pdb", "web"]);
     let story = questions::story();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -5,6 +5,7 @@ mod dnf;
 mod editors;
 mod eks;
 mod etcd;
+mod prometheus;
 mod treesitter;
 
 use std::path::{Path, PathBuf};
