@@ -304,6 +304,8 @@ fn neovim_shows_what_kup_lsp_says() {
         renamed   each node in workers { name \"😀\"     drain node emptydir=refuse\n\
         offered write `drain` instead of `drian`\n\
         fixed     drain node emptydir=refuse\n\
-        formatted   each node in workers {     name \"😀\"\n";
+        formatted   each node in workers {     name \"😀\"\n\
+        tokens playbook:keyword \"p\":string stage:keyword s:namespace each:keyword node:variable in:keyword \
+        workers:enumMember name:keyword \"😀\":string drain:function node:variable emptydir:parameter refuse:enumMember\n";
     assert_eq!(said, expected);
 }

@@ -1,5 +1,5 @@
 -- A person at work in Neovim: sees a mistake, mends it, asks, completes, goes to a definition, renames,
--- takes a fix, formats.
+-- takes a fix, formats, and has the words painted.
 local said = {}
 local function say(...) table.insert(said, table.concat({ ... }, " ")) end
 local function wait(what, is)
@@ -61,6 +61,19 @@ local ok, why = pcall(function()
   vim.lsp.util.apply_text_edits(changes, 0, "utf-16")
   local lane = vim.fn.search("each", "w")
   say("formatted", vim.fn.getline(lane), vim.fn.getline(lane + 1))
+
+  local provider = vim.lsp.get_client_by_id(client).server_capabilities.semanticTokensProvider
+  local data = ask("textDocument/semanticTokens/full", { textDocument = vim.lsp.util.make_text_document_params() }).data
+  local line, from, painted = 0, 0, {}
+  for i = 1, #data, 5 do
+    from = data[i] == 0 and from + data[i + 1] or data[i + 1]
+    line = line + data[i]
+    local text = vim.fn.getline(line + 1)
+    local byte = function(units) return vim.str_byteindex(text, units, true) end
+    local word = text:sub(byte(from) + 1, byte(from + data[i + 2]))
+    table.insert(painted, word .. ":" .. provider.legend.tokenTypes[data[i + 3] + 1])
+  end
+  say("tokens", unpack(painted))
 
   vim.lsp.stop_client(client)
   wait("the end", function() return #vim.lsp.get_active_clients() == 0 end)
