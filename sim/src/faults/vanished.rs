@@ -28,7 +28,7 @@ mod tests {
             assert!(matches!(lost, ShellError::Lost { .. }), "{lost}");
             let away = s.root("w1", "true").await.unwrap_err();
             assert!(matches!(away, ShellError::Unreachable { .. }), "{away}");
-            assert_eq!(s.world(|w| w.store.get("nodes", "", "w1").is_some()), false);
+            assert!(s.world(|w| w.store.get("nodes", "", "w1").is_none()));
         });
     }
 }
