@@ -102,13 +102,18 @@ module.exports = grammar({
     test_block: ($) =>
       seq("{", repeat($._line_end), optional(seq($._test_line, repeat(seq(repeat1($._line_end), $._test_line)), repeat($._line_end))), "}"),
     _test_line: ($) =>
-      choice($.tested, $.cluster, $.faults, $.set, $.expect, $.step, $.let, $.each, $.if, $.when, $.parallel),
+      choice($.tested, $.cluster, $.faults, $.set, alias($.set_step, $.step), $.expect, $.step, $.let, $.each, $.if, $.when, $.parallel),
     tested: ($) => seq("playbook", $.path),
     cluster: ($) => seq("on", "sim", "(", $.shape, ")", optional(seq("seed", $.quantity))),
     shape: (_) => /[^)\s]+/,
     faults: ($) => seq("fault", commas($.fault)),
     fault: (_) => token(prec(1, /F[0-9]+@[A-Za-z0-9][A-Za-z0-9_.\-]*/)),
     set: ($) => seq("set", repeat1($.argument)),
+    // A verb that begins with the same word: `set cluster version to=v1.33.4`.
+    set_step: ($) =>
+      prec.right(
+        seq(field("verb", alias("set", $.word)), $._piece, repeat(choice($._piece, $.argument)), optional($.block)),
+      ),
     expect: ($) =>
       seq(
         "expect",
