@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use engine::event::{Event, Outcome};
 use engine::inputs;
 use engine::journal::{Journal, Keys};
-use engine::lock::{Lock, Who};
+use engine::lock::Lock;
 use engine::machine::{Input, Machine};
 use engine::plan;
 use engine::port::{Command, Output, Ports, Shell, ShellError, Shells};
@@ -23,7 +23,7 @@ use sim::{Cluster, Shape};
 use stdlib::access::{Access, Right, access};
 use tokio::sync::mpsc;
 
-use crate::support::world::shipped;
+use crate::support::world::{agree, ann, shipped};
 use crate::support::{repository, service_hosts, snapshot};
 
 /// The shipped playbooks, and what is given to them.
@@ -280,24 +280,13 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
     std::fs::write(here.path().join("s.db"), snapshot()).unwrap();
     let (plan, _) = run::foresee(plan, &stdlib::actions(), &looking, &inventory, &folder).await;
     let plan = Arc::new(plan);
-    let who = Who { host: "laptop".into(), user: "ann".into() };
+    let who = ann();
     let lock = Lock::acquire(&ports, here.path(), &inventory.cluster, "run", &who).await.unwrap();
     let (people, wanted) = mpsc::channel(64);
     people.send(Input::Begin { by: who.user.clone(), why: String::new() }).await.unwrap();
     let mut machine = Machine::new(plan.clone(), 7);
     machine.attend();
-    let mut sink = |_, event: &Event| {
-        if let Event::ApprovalAsked { gate, .. } = event {
-            let yes = Input::Answer {
-                gate: *gate,
-                yes: true,
-                by: "ann".into(),
-                when: String::new(),
-                why: String::new(),
-            };
-            people.try_send(yes).unwrap();
-        }
-    };
+    let mut sink = |_, event: &Event| agree(event, &people);
     let run = Run {
         machine: &mut machine,
         journal: &mut Journal::forgotten(Keys::new(&plan)),

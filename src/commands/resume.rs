@@ -85,10 +85,7 @@ pub(crate) fn find(global: &Global, run: Option<&str>) -> Result<Record, Error> 
 
 /// Opens a run that nobody works on.
 pub(crate) fn open(global: &Global, run: Option<&str>) -> Result<Record, Error> {
-    not_at_work(find(global, run)?)
-}
-
-fn not_at_work(record: Record) -> Result<Record, Error> {
+    let record = find(global, run)?;
     if record.is_alive() {
         let message = format!("another kup works on run {}", record.folder.run());
         return Err(Error::new(Exit::Locked, message).hint("wait for it, or look at it with `kup status`"));

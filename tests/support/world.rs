@@ -69,6 +69,14 @@ pub(crate) fn ann() -> Who {
     Who { host: "laptop".into(), user: "ann".into() }
 }
 
+/// Says yes to what a run asks.
+pub(crate) fn agree(event: &Event, people: &mpsc::Sender<Input>) {
+    if let Event::ApprovalAsked { gate, .. } = event {
+        let (by, when, why) = ("ann".into(), String::new(), String::new());
+        people.try_send(Input::Answer { gate: *gate, yes: true, by, when, why }).unwrap();
+    }
+}
+
 /// Where kup is killed: when so many records are written, before or after what follows them has begun.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
@@ -211,18 +219,7 @@ impl World {
         people.send(wanted).await.unwrap();
         // Somebody is there, and says yes to everything.
         machine.attend();
-        let mut told = |_, event: &Event| {
-            if let Event::ApprovalAsked { gate, .. } = event {
-                let yes = Input::Answer {
-                    gate: *gate,
-                    yes: true,
-                    by: "ann".into(),
-                    when: String::new(),
-                    why: String::new(),
-                };
-                people.try_send(yes).unwrap();
-            }
-        };
+        let mut told = |_, event: &Event| agree(event, &people);
         let run = Run {
             machine,
             journal,

@@ -172,13 +172,9 @@ impl Performer {
             .get(node)
             .is_some_and(|known| !known.control_plane && !known.etcd && !known.beside);
         let deleted = format!("deleted({node})");
-        let planned = || self.plan.steps.iter().any(|other| other.ensures.contains(&deleted));
-        let (true, Some(kube)) = (is_worker && !self.inventory.cluster.is_empty(), &self.ports.kube) else {
-            return false;
-        };
-        if planned() {
-            return false;
-        }
+        let planned = self.plan.steps.iter().any(|other| other.ensures.contains(&deleted));
+        let may_leave = is_worker && !planned && !self.inventory.cluster.is_empty();
+        let (true, Some(kube)) = (may_leave, &self.ports.kube) else { return false };
         let Ok(request) = http::Request::get(format!("/api/v1/nodes/{node}")).body(Vec::new()) else {
             return false;
         };
