@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::{draw, run};
+use super::{STD, draw, run};
 use crate::mend;
 use crate::span::FileId;
 
@@ -150,6 +150,18 @@ fn items_types_stages_and_modules_are_put_right() {
         stage two after one { etcd snapshot into="./s" }
     "#]]
     .assert_eq(&mended(text));
+}
+
+#[test]
+fn every_module_that_is_shipped_is_near() {
+    for (module, _) in STD {
+        let text = format!(
+            "use {module}{}\nplaybook \"p\"\nstage s {{ drain node=local }}\n",
+            &module[module.len() - 1..]
+        );
+        let said = draw(&run(&[("test.kup", &text)]));
+        assert!(said.contains(&format!("did you mean `{module}`?")), "{said}");
+    }
 }
 
 #[test]
