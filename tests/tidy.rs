@@ -27,6 +27,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("dsl/src/ast.rs", &["crate::program", "crate::catalog"]),
     ("dsl/src/parse/", &["crate::program", "crate::catalog"]),
     ("dsl/src/parse.rs", &["crate::program", "crate::catalog"]),
+    ("dsl/src/shift/", &["crate::program", "crate::check"]),
     ("dsl/src/format/", &["crate::program", "crate::check", "crate::lint"]),
     // The pure core: no runtime, no cluster, no clock, no chance.
     ("engine/src/hops.rs", PURE),

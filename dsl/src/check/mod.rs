@@ -8,6 +8,7 @@ mod hook;
 mod load;
 mod record;
 mod result;
+mod shift;
 mod step;
 mod study;
 mod task;

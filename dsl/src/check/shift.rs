@@ -1,8 +1,18 @@
 //! What a body means moves with its text, so that what did not change need not be checked again. A step may hold the default
 //! of a verb that is declared elsewhere, so each place goes its own way.
 
-use super::{Shift, Way};
 use crate::program::*;
+use crate::shift::{Shift, Way, fields};
+
+fields! {
+    Step { result, args, policy, span; still task, text }
+    Binding { span; still name, slot }
+    Each { over, batch, canary, soak, policy, body, span; still name, slot, order }
+    If { cond, then, other, span }
+    Choice { cond, then, other, span; still text }
+    Policy { undo, name, approve; still timeout, retry, long, allow, window, hosts }
+    Expr { kind, span; still ty }
+}
 
 impl Shift for Block {
     fn shift(&mut self, way: Way) {
@@ -19,74 +29,6 @@ impl Shift for Stmt {
             Stmt::When(choice) => choice.shift(way),
             Stmt::Parallel(block) | Stmt::Sequence(block) => block.shift(way),
         }
-    }
-}
-
-impl Shift for Step {
-    fn shift(&mut self, way: Way) {
-        let Step { result, task: _, args, policy, text: _, span } = self;
-        result.shift(way);
-        args.shift(way);
-        policy.shift(way);
-        span.shift(way);
-    }
-}
-
-impl Shift for Binding {
-    fn shift(&mut self, way: Way) {
-        let Binding { name: _, slot: _, span } = self;
-        span.shift(way);
-    }
-}
-
-impl Shift for Each {
-    fn shift(&mut self, way: Way) {
-        let Each { name: _, slot: _, over, order: _, batch, canary, soak, policy, body, span } = self;
-        over.shift(way);
-        batch.shift(way);
-        canary.shift(way);
-        soak.shift(way);
-        policy.shift(way);
-        body.shift(way);
-        span.shift(way);
-    }
-}
-
-impl Shift for If {
-    fn shift(&mut self, way: Way) {
-        let If { cond, then, other, span } = self;
-        cond.shift(way);
-        then.shift(way);
-        other.shift(way);
-        span.shift(way);
-    }
-}
-
-impl Shift for Choice {
-    fn shift(&mut self, way: Way) {
-        let Choice { cond, text: _, then, other, span } = self;
-        cond.shift(way);
-        then.shift(way);
-        other.shift(way);
-        span.shift(way);
-    }
-}
-
-impl Shift for Policy {
-    fn shift(&mut self, way: Way) {
-        let Policy { timeout: _, retry: _, undo, name, long: _, allow: _, approve, window: _, hosts: _ } =
-            self;
-        undo.shift(way);
-        name.shift(way);
-        approve.shift(way);
-    }
-}
-
-impl Shift for Expr {
-    fn shift(&mut self, way: Way) {
-        let Expr { kind, ty: _, span } = self;
-        kind.shift(way);
-        span.shift(way);
     }
 }
 

@@ -1,7 +1,6 @@
 //! Moves what holds places to where its text has gone. Every field is named here: the compiler misses one
 //! that is new.
 
-mod program;
 mod tree;
 
 use crate::span::{FileId, Span};
@@ -15,22 +14,6 @@ pub(crate) enum Way {
     Behind { file: FileId, from: u32, by: i64 },
 }
 
-impl Way {
-    fn moved(self, at: u32) -> u32 {
-        let by = match self {
-            Way::Whole { by, .. } => by,
-            Way::Behind { from, by, .. } => {
-                if at >= from {
-                    by
-                } else {
-                    0
-                }
-            }
-        };
-        (i64::from(at) + by) as u32
-    }
-}
-
 /// What holds places.
 pub(crate) trait Shift {
     /// Moves all of them.
@@ -40,24 +23,23 @@ pub(crate) trait Shift {
 impl Shift for Span {
     fn shift(&mut self, way: Way) {
         match way {
-            Way::Whole { file, .. } => {
-                *self = Span { file, start: way.moved(self.start), end: way.moved(self.end) };
-            }
-            Way::Behind { file, from, by } if self.file == file && self.start >= from => {
-                *self = Span {
-                    start: (i64::from(self.start) + by) as u32,
-                    end: (i64::from(self.end) + by) as u32,
-                    ..*self
-                };
-            }
+            Way::Whole { file, .. } => self.file = file,
+            Way::Behind { file, from, .. } if self.file != file || self.start < from => return,
             Way::Behind { .. } => {}
         }
+        self.start.shift(way);
+        self.end.shift(way);
     }
 }
 
 impl Shift for u32 {
     fn shift(&mut self, way: Way) {
-        *self = way.moved(*self);
+        let by = match way {
+            Way::Whole { by, .. } => by,
+            Way::Behind { from, by, .. } if *self >= from => by,
+            Way::Behind { .. } => 0,
+        };
+        *self = (i64::from(*self) + by) as u32;
     }
 }
 
@@ -100,15 +82,15 @@ impl<A: Shift, B: Shift> Shift for (A, B) {
     }
 }
 
-/// Moves the fields of a struct, all of them.
+/// Moves the fields of a struct, all of them but those that hold no place: `still` names these.
 macro_rules! fields {
-    ($($name:ident { $($field:ident),* })*) => { $(
+    ($($name:ident { $($field:ident),* $(; still $($still:ident),*)? })*) => { $(
         impl Shift for $name {
             fn shift(&mut self, way: Way) {
-                let $name { $($field),* } = self;
+                let $name { $($field,)* $($($still: _),*)? } = self;
                 $($field.shift(way);)*
             }
         }
     )* };
 }
-use fields;
+pub(crate) use fields;
