@@ -438,7 +438,7 @@ impl Problem {
             BadHost(_) => "not the name of a host",
             HostsElsewhere => "not the block of the playbook",
             ChangesInHook(_) => "belongs into a stage",
-            // These are about the text as a whole, and there is no place to write at.
+            // About the text as a whole, so that there is no place to write at; and `Follows` is never said.
             Follows | Binary | TooLarge { .. } | Empty | Unreadable { .. } | NoPlaybook | NoStages => "",
         };
         label.to_string()

@@ -6,6 +6,7 @@ use std::cell::Cell;
 
 use crate::ast;
 use crate::diagnostic::Diagnostic;
+use crate::lint::Subject;
 use crate::problem::Problem;
 use crate::program::{Task, TaskBody};
 use crate::shift::{Shift, Way};
@@ -50,9 +51,6 @@ pub(crate) struct Bodies {
     notes: Vec<Option<Notes>>,
 }
 
-/// The file whose bodies are kept.
-const ROOT: FileId = FileId(0);
-
 impl Bodies {
     /// Keeps what a check has found out.
     pub(crate) fn new(
@@ -69,19 +67,19 @@ impl Bodies {
     fn way(&self, sources: &Sources, tree: &ast::File, as_module: bool) -> Option<(Way, Span)> {
         let same = |file: FileId| {
             self.sources.path(file) == sources.path(file)
-                && (file == ROOT || self.sources.text(file) == sources.text(file))
+                && (file == Subject::ROOT || self.sources.text(file) == sources.text(file))
         };
         let is_known = self.as_module == as_module && self.sources.files().eq(sources.files());
         if sources.is_empty() || !is_known || !sources.files().all(same) {
             return None;
         }
-        let (was, is) = (self.sources.text(ROOT).as_bytes(), sources.text(ROOT).as_bytes());
+        let (was, is) = (self.sources.text(Subject::ROOT).as_bytes(), sources.text(Subject::ROOT).as_bytes());
         let most = was.len().min(is.len());
         let first = was.iter().zip(is).take_while(|(a, b)| a == b).count();
         let last =
             was.iter().rev().zip(is.iter().rev()).take(most - first).take_while(|(a, b)| a == b).count();
         let (from, by) = ((was.len() - last) as u32, is.len() as i64 - was.len() as i64);
-        let way = Way::Behind { file: ROOT, from, by };
+        let way = Way::Behind { file: Subject::ROOT, from, by };
         let now = blocks(tree);
         let mut changed = None;
         for (block, is) in self.blocks.iter().zip(&now) {

@@ -8,6 +8,11 @@ use crate::span::Span;
 use super::Subject;
 use super::walk::blocks;
 
+/// Returns a place again, if no comment stands within.
+pub(super) fn bare(sources: &Sources, at: Span) -> Option<Span> {
+    (!sources.slice(at).contains('#')).then_some(at)
+}
+
 /// Returns the place of `name=value` with the blanks before it.
 pub(super) fn argument(subject: &Subject<'_>, name: &str, value: Span) -> Option<Span> {
     let before = &subject.sources.text(value.file)[..value.start as usize];
@@ -52,7 +57,7 @@ fn behind(subject: &Subject<'_>, block: &ast::Block, is_it: &impl Fn(&PolicyKind
     }
     let before = subject.sources.text(at.file)[..block.span.start as usize].trim_end_matches([' ', '\t']);
     let whole = Span { start: before.len() as u32, ..block.span };
-    (!subject.text(whole).contains('#')).then_some(whole)
+    bare(subject.sources, whole)
 }
 
 /// Returns what to leave out, so that a `use` no longer names a module: the path and its comma, or the
@@ -69,7 +74,7 @@ pub(crate) fn module(sources: &Sources, tree: &ast::File, path: Span) -> Option<
         None => None,
     };
     match listed {
-        Some(listed) => (!sources.slice(listed).contains('#')).then_some(listed),
+        Some(listed) => bare(sources, listed),
         None => line(sources, path, &format!("use {}", sources.slice(path))),
     }
 }

@@ -28,7 +28,7 @@ mod walk;
 pub use question::unattended;
 
 use crate::ast;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Patch, Severity};
 use crate::program::{Param, Policy, Stage, Task};
 use crate::source::Sources;
 use crate::span::{FileId, Span};
@@ -112,15 +112,7 @@ impl Subject<'_> {
 impl Found {
     /// Adds a finding, with what is written beside its place.
     pub(crate) fn add(&mut self, span: Span, message: String, label: &str, hint: &str) {
-        self.all.push(Diagnostic {
-            code: self.code,
-            severity: Severity::Warning,
-            message,
-            span: Some(span),
-            label: label.to_string(),
-            hints: vec![hint.to_string()],
-            patch: None,
-        });
+        self.add_with_cut(span, message, label, hint, None);
     }
 
     /// Adds a finding that is mended by leaving something out, if it is known where that begins and ends.
@@ -132,11 +124,14 @@ impl Found {
         hint: &str,
         cut: Option<Span>,
     ) {
-        self.add(span, message, label, hint);
-        if let Some(cut) = cut
-            && let Some(told) = self.all.pop()
-        {
-            self.all.push(told.mended(cut, ""));
-        }
+        self.all.push(Diagnostic {
+            code: self.code,
+            severity: Severity::Warning,
+            message,
+            span: Some(span),
+            label: label.to_string(),
+            hints: vec![hint.to_string()],
+            patch: cut.map(|span| Box::new(Patch { span, with: String::new() })),
+        });
     }
 }

@@ -19,8 +19,7 @@ fn look(subject: &Subject<'_>, found: &mut Found) {
             {
                 let message = "with `retry 0` there is no second attempt to wait for".to_string();
                 let hint = "leave `backoff` out, or say how often to try again";
-                let cut = Span { start: times.end, ..policy.span };
-                let cut = (!subject.text(cut).contains('#')).then_some(cut);
+                let cut = cut::bare(subject.sources, Span { start: times.end, ..policy.span });
                 found.add_with_cut(from.to(to), message, "never waited for", hint, cut);
             }
         }
