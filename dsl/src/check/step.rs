@@ -7,6 +7,7 @@ use crate::ast::{self, Arg, ExprKind as Written};
 use crate::diagnostic::Diagnostic;
 use crate::literal::{describe, example};
 use crate::nearest::{nearest, surely};
+use crate::parse::program;
 use crate::problem::{Problem, ticks};
 use crate::program::{Effect, Expr, ExprKind, Policy, Step, TaskId};
 use crate::span::Span;
@@ -277,6 +278,19 @@ impl<'a> Checker<'a> {
         }
         if let Some((_, what, instead, sure)) = FOREIGN.iter().find(|(word, ..)| *word == spoken[0]) {
             return Problem::Habit { what, instead: (*instead).to_string() }.at(all[0]).rather(*sure);
+        }
+        if good == 0
+            && let Some(problem) = program(&written)
+        {
+            // What the program is to do may be a verb of its own.
+            let mut verbs = (1..spoken.len()).rev().map(|end| spoken[1..=end].join(" "));
+            return match verbs.find(|verb| scope.contains_key(verb)) {
+                Some(verb) => {
+                    let what = "a program is run by a verb";
+                    Problem::Habit { what, instead: format!("kup has the verb `{verb}`") }.at(all[0])
+                }
+                None => problem.at(all[0]),
+            };
         }
         let near = near.map(|(_, near)| near.to_string());
         // The verb may be one of those that could not be read.

@@ -48,6 +48,26 @@ impl Habit {
 /// The quotes that word processors make.
 const TYPOGRAPHIC: [char; 5] = ['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}', '\u{201e}'];
 
+/// Programs that people type, and where each of them is mostly run.
+const PROGRAMS: [(&str, &str); 9] = [
+    ("apt", ""),
+    ("apt-get", ""),
+    ("crictl", ""),
+    ("ctr", ""),
+    ("dnf", ""),
+    ("etcdctl", ""),
+    ("kubectl", " on=local"),
+    ("systemctl", ""),
+    ("yum", ""),
+];
+
+/// Says how a program is run, if a step begins with the name of one.
+pub(crate) fn program(step: &str) -> Option<Problem> {
+    let (name, place) = PROGRAMS.iter().find(|(name, _)| *name == first_word(step))?;
+    let instead = format!("write `run command \"{name} ...\"{place}`, or `read command` if it only looks");
+    Some(Problem::Habit { what: "a program is run by a verb", instead })
+}
+
 /// Recognizes a habit where reading failed at `at`.
 pub(super) fn habit(text: &str, at: usize) -> Option<Habit> {
     let place = Place::new(text, at);
@@ -210,6 +230,14 @@ impl<'t> Place<'t> {
         if rest.starts_with("--")
             || (rest.starts_with('-') && rest[1..].starts_with(|c: char| c.is_ascii_alphabetic()))
         {
+            let start = match (first_word(self.text), self.text.find('=')) {
+                ("let", Some(equals)) => self.behind_blanks(equals + 1),
+                (_, Some(_) | None) => 0,
+            };
+            let step = &self.text[start..];
+            if let Some(problem) = program(step) {
+                return Some(Habit { problem, start, end: start + first_word(step).len(), mend: None });
+            }
             let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
             let instead = "write `name=value`; `kup doc VERB` tells the names";
             return self.say("a step has arguments and no flags", instead, end);

@@ -12,7 +12,7 @@ use std::thread;
 use pest::Parser;
 
 pub(crate) use again::{Kept, begins_item};
-pub(crate) use habit::unit;
+pub(crate) use habit::{program, unit};
 pub(crate) use junk::CLAUSES;
 
 use crate::ast;

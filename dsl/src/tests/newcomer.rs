@@ -51,6 +51,28 @@ fn flags_are_arguments() {
 }
 
 #[test]
+fn a_program_is_run_by_a_verb_and_may_be_one() {
+    steps(
+        "kubectl get nodes\nlet up = kubectl get pods -A\neach node in workers {\n systemctl restart containerd\n \
+         kubectl drain node\n ctr images ls\n}\nkubect get nodes",
+        expect![[r#"
+            3:1 `kubectl` K0112 a program is run by a verb
+                write `run command "kubectl ..." on=local`, or `read command` if it only looks
+            4:10 `kubectl` K0112 a program is run by a verb
+                write `run command "kubectl ..." on=local`, or `read command` if it only looks
+            6:2 `systemctl` K0112 a program is run by a verb
+                write `run command "systemctl ..."`, or `read command` if it only looks
+            7:2 `kubectl` K0112 a program is run by a verb
+                kup has the verb `drain`
+            8:2 `ctr` K0112 a program is run by a verb
+                write `run command "ctr ..."`, or `read command` if it only looks
+            10:1 `kubect` K0201 unknown verb `kubect`
+                `kup doc` lists the verbs; `use` brings in those of a module
+        "#]],
+    );
+}
+
+#[test]
 fn a_colon_behind_a_verb_or_a_name() {
     steps(
         "each node in workers {\n uncordon: node\n run command: \"ls\"\n drain grace: 2m\n}",
