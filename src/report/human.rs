@@ -109,11 +109,9 @@ impl Report for Human {
                 one_line(question)
             ),
             Event::ApprovalGiven { gate, by, when, why } => format!(
-                "  {GREEN}✓{RESET} {}  {DIM}approved by {} at {}{}{RESET}",
+                "  {GREEN}✓{RESET} {}  {DIM}approved by {}{RESET}",
                 one_line(plan.gate_key(*gate)),
-                one_line(by),
-                one_line(when),
-                if why.is_empty() { String::new() } else { format!(": {}", one_line(why)) }
+                one_line(&said_by(&format!("{by} at {when}"), why))
             ),
             Event::ApprovalRefused { gate, by, when } => format!(
                 "  {RED}✗{RESET} {}  refused by {} at {}",

@@ -92,8 +92,8 @@ impl Report for Plain {
             ),
             Event::ApprovalAsked { gate, question } => gated(gate, "asks", one_line(question)),
             Event::ApprovalGiven { gate, by, when, why } => {
-                let why = if why.is_empty() { String::new() } else { format!(": {}", one_line(why)) };
-                gated(gate, "approved", format!("by {} at {}{why}", one_line(by), one_line(when)))
+                let said = said_by(&format!("{by} at {when}"), why);
+                gated(gate, "approved", format!("by {}", one_line(&said)))
             }
             Event::ApprovalRefused { gate, by, when } => {
                 gated(gate, "refused", format!("by {} at {}", one_line(by), one_line(when)))
