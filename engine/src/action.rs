@@ -118,19 +118,49 @@ pub struct Context {
     pub folder: std::path::PathBuf,
 }
 
-/// All native verbs by name.
+/// Tells whether any step of the plan ensures a fact.
+pub type Ensured<'p> = dyn Fn(&str) -> bool + Sync + 'p;
+
+/// Knows which nodes are still there. How a node comes and goes is a matter of the vocabulary, as the verbs are.
+#[async_trait]
+pub trait Census: Send + Sync {
+    /// Returns whether a node has left although nobody planned that. Asked after each failure on a node, so it must
+    /// have a deadline of its own.
+    async fn is_gone(
+        &self,
+        node: &Node,
+        inventory: &Inventory,
+        ports: &Ports,
+        is_ensured: &Ensured<'_>,
+    ) -> bool;
+}
+
+/// All native verbs by name, and what is known beside them.
 #[derive(Clone, Default)]
-pub struct Actions(IndexMap<&'static str, Arc<dyn Action>>);
+pub struct Actions {
+    verbs: IndexMap<&'static str, Arc<dyn Action>>,
+    census: Option<Arc<dyn Census>>,
+}
 
 impl Actions {
     /// Collects actions.
     pub fn new(actions: impl IntoIterator<Item = Arc<dyn Action>>) -> Actions {
-        Actions(actions.into_iter().map(|a| (a.name(), a)).collect())
+        Actions { verbs: actions.into_iter().map(|a| (a.name(), a)).collect(), census: None }
+    }
+
+    /// Adds who knows which nodes are still there; without it, all of them are.
+    pub fn with_census(self, census: Arc<dyn Census>) -> Actions {
+        Actions { census: Some(census), ..self }
+    }
+
+    /// Returns who knows which nodes are still there.
+    pub(crate) fn census(&self) -> Option<&dyn Census> {
+        self.census.as_deref()
     }
 
     /// Returns the action of a verb.
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Action>> {
-        self.0.get(name)
+        self.verbs.get(name)
     }
 
     /// Returns whether a parameter of a verb is a line for a shell.
@@ -140,6 +170,6 @@ impl Actions {
 
     /// Returns the names of all verbs.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.0.keys().copied()
+        self.verbs.keys().copied()
     }
 }

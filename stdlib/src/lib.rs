@@ -1,6 +1,8 @@
 //! The vocabulary of kup: half in kup text (`kup/*.kup`, embedded here), half in Rust (`actions/`).
 //! A verb done in Rust is a `native task` header there and one action of the same name here.
 
+use std::sync::Arc;
+
 use engine::action::Actions;
 
 pub mod hosts;
@@ -10,6 +12,7 @@ pub mod access;
 mod actions;
 mod answer;
 mod api;
+mod census;
 mod crictl;
 mod etcd;
 mod health;
@@ -22,9 +25,9 @@ mod testing;
 /// The modules whose verbs are in scope without `use`.
 pub const PRELUDE: &[&str] = &["std/run", "std/node"];
 
-/// Returns every verb that is done in Rust.
+/// Returns every verb that is done in Rust, and who knows which nodes are still there.
 pub fn actions() -> Actions {
-    actions::all()
+    actions::all().with_census(Arc::new(census::Listed))
 }
 
 /// Returns the modules written in kup: the path that `use` names, and the text.
@@ -100,6 +103,13 @@ mod tests {
         let mut names: Vec<&str> = all.names().collect();
         names.sort_unstable();
         assert_eq!(headers, names);
+    }
+
+    #[test]
+    fn who_is_gone_by_plan_is_told_by_what_delete_node_ensures() {
+        let (_, tasks, _) = dsl::module("std/replace", &Shipped, PRELUDE);
+        let delete = tasks.iter().find(|task| task.name == "delete node").unwrap();
+        assert!(delete.header.ensures.iter().any(|claim| claim.fact == census::DELETED));
     }
 
     #[test]

@@ -23,9 +23,6 @@ use crate::secret::Secrets;
 use super::script::Script;
 use super::sight::Sight;
 
-/// So long the API is asked whether a node is still there.
-const ASKED: Duration = Duration::from_secs(10);
-
 /// The arguments of a step, by parameter.
 pub(super) type Arguments = IndexMap<String, Value>;
 
@@ -162,25 +159,12 @@ impl Performer {
         }
     }
 
-    /// Returns whether the node of a step has left the cluster although nobody planned that. Without a control
-    /// plane, or a member of etcd, nothing goes on of itself.
+    /// Returns whether the node of a step has left although nobody planned that.
     async fn is_gone(&self, step: StepId) -> bool {
-        let Some(node) = self.plan.step(step).node.as_deref() else { return false };
-        let is_worker = self
-            .inventory
-            .nodes
-            .get(node)
-            .is_some_and(|known| !known.control_plane && !known.etcd && !known.beside);
-        let deleted = format!("deleted({node})");
-        let planned = self.plan.steps.iter().any(|other| other.ensures.contains(&deleted));
-        let may_leave = is_worker && !planned && !self.inventory.cluster.is_empty();
-        let (true, Some(kube)) = (may_leave, &self.ports.kube) else { return false };
-        let Ok(request) = http::Request::get(format!("/api/v1/nodes/{node}")).body(Vec::new()) else {
-            return false;
-        };
-        // An API that does not answer has not said that the node is gone.
-        let answer = tokio::time::timeout(ASKED, kube.request_text(request)).await;
-        matches!(answer, Ok(Err(kube::Error::Api(status))) if status.code == 404)
+        let node = self.plan.step(step).node.as_deref().and_then(|name| self.inventory.nodes.get(name));
+        let (Some(node), Some(census)) = (node, self.actions.census()) else { return false };
+        let is_ensured = |fact: &str| self.plan.steps.iter().flat_map(|s| &s.ensures).any(|f| f == fact);
+        census.is_gone(node, &self.inventory, &self.ports, &is_ensured).await
     }
 
     /// Answers that an attempt is done. What others wait for must be of the type that the verb declares.
