@@ -113,6 +113,21 @@ mod tests {
     }
 
     #[test]
+    fn every_table_of_facts_says_until_when_it_is_known() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
+        for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+            // What a verb may do is kup's own matter, and no fact that grows old.
+            if file.ends_with("access.toml") {
+                continue;
+            }
+            let table: toml::Table = toml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+            let day =
+                table.get("known_until").and_then(toml::Value::as_str).map(str::parse::<jiff::civil::Date>);
+            assert!(matches!(day, Some(Ok(_))), "{}: {day:?}", file.display());
+        }
+    }
+
+    #[test]
     fn the_prelude_names_modules() {
         assert!(PRELUDE.iter().all(|path| modules().iter().any(|(known, _)| known == path)));
     }
