@@ -38,29 +38,74 @@ pub(super) fn words(command: &Command, is_root: bool) -> Result<Vec<String>, She
     }
 }
 
-/// Returns one line for the login shell of a node.
-pub(super) fn line(words: &[String]) -> Result<String, ShellError> {
-    join(["sh", "-c", WRAP, "sh", "env", "LC_ALL=C"].into_iter().chain(words.iter().map(String::as_str)))
+/// What a shell is to run: a program with its arguments.
+pub(super) struct Run {
+    words: Vec<String>,
+    /// The file that remembers it, where it is to run at most once.
+    marker: Option<String>,
+}
+
+impl Run {
+    /// A command, with sudo and environment.
+    pub(super) fn of(command: &Command, is_root: bool) -> Result<Run, ShellError> {
+        Ok(Run { words: words(command, is_root)?, marker: None })
+    }
+
+    /// A command that runs at most once, as [`Shell::once`](crate::port::Shell::once) says.
+    pub(super) fn once(command: &Command, marker: &str, is_root: bool) -> Result<Run, ShellError> {
+        let marker = absolute(marker)?.to_string();
+        let run = words(&Command { root: false, ..command.clone() }, true)?;
+        if is_root || !command.root {
+            return Ok(Run { words: run, marker: Some(marker) });
+        }
+        // Only root may write the marker.
+        let argv = remembered(marker, run);
+        Run::of(&Command { argv, env: Vec::new(), ..command.clone() }, is_root)
+    }
+
+    /// Returns one line for the login shell of a node.
+    pub(super) fn line(self) -> Result<String, ShellError> {
+        let words = match self.marker {
+            Some(marker) => remembered(marker, self.words),
+            None => self.words,
+        };
+        join(["sh", "-c", WRAP, "sh", "env", "LC_ALL=C"].into_iter().chain(words.iter().map(String::as_str)))
+    }
+
+    /// Returns one line for a shell that stays: it runs the command with streams of its own, tells its exit code behind its
+    /// errors, and ends its answer on both streams. As long as anybody holds a stream of the command it does not end.
+    pub(super) fn fed(&self, mark: &str) -> Result<String, ShellError> {
+        let words = join(self.words.iter().map(String::as_str))?;
+        let run = match &self.marker {
+            Some(marker) => format!("kup_once {} {words}", join([marker.as_str()].into_iter())?),
+            None => format!("(exec {words})"),
+        };
+        let errors = format!("$( {run} < /dev/null 2>&1 >&3 3>&- 4>&-; printf '\\n{mark} %d\\n' $?)");
+        let told = format!("{{ errors={errors}; printf '%s\\n' \"$errors\"; }} 3>&1 >&2 4>&- | cat >&4");
+        Ok(format!("{told}; printf '\\n{mark} end\\n'; printf '\\n{mark} end\\n' >&2\n"))
+    }
+}
+
+/// The words of a shell that runs others at most once.
+fn remembered(marker: String, words: Vec<String>) -> Vec<String> {
+    let script = format!("{ONCE}\nkup_once \"$@\"");
+    ["sh".to_string(), "-c".into(), script, "sh".into(), marker].into_iter().chain(words).collect()
 }
 
 fn join<'w>(words: impl Iterator<Item = &'w str>) -> Result<String, ShellError> {
     shlex::try_join(words).map_err(|_| ShellError::Refused("a word holds a NUL byte".to_string()))
 }
 
-/// Returns the first line for a shell that stays: its output is its fourth stream from here on, and its
-/// answer is empty.
+/// Returns the first lines for a shell that stays: its output is its fourth stream from here on. Its answer is the number of
+/// the user, behind [`began`].
 pub(super) fn awake(mark: &str) -> String {
-    format!("exec 4>&1; printf '\\n{mark} end\\n'; printf '\\n{mark} end\\n' >&2\n")
+    let hello = format!("printf '\\n{mark} begin\\n'; id -u; printf '\\n{mark} end\\n'");
+    format!("exec 4>&1; export LC_ALL=C\n{ONCE}\n{hello}; printf '\\n{mark} end\\n' >&2\n")
 }
 
-/// Returns one line for a shell that stays: it runs a command with streams of its own, tells its exit code behind its
-/// errors, and ends its answer on both streams. As long as anybody holds a stream of the command it does not end.
-pub(super) fn fed(words: &[String], mark: &str) -> Result<String, ShellError> {
-    let command = join(words.iter().map(String::as_str))?;
-    let own = format!("(export LC_ALL=C; exec {command}) < /dev/null 2>&3 3>&- 4>&-");
-    let out = format!("{{ {{ {own}; printf '\\n{mark} %d\\n' $? >&3; }} | cat >&4 3>&-; }}");
-    let end = format!("printf '\\n{mark} end\\n'; printf '\\n{mark} end\\n' >&2");
-    Ok(format!("{out} 3>&1 | cat >&2 4>&-; {end}\n"))
+/// What stands before the answer of such a shell; whatever a login printed stands before that.
+pub(super) fn began(mark: &str) -> String {
+    format!("\n{mark} begin\n")
 }
 
 /// Exit code of the scripts below: the file does not exist.
@@ -83,23 +128,19 @@ pub(super) fn replace(path: &str, content: &[u8], mode: u32) -> Result<Command, 
 
 /// Runs its arguments unless the file that is the first of them is there; the first line that it prints says which. Whoever
 /// makes the file first may go on: `set -C` lets only one.
-const ONCE: &str = r#"m=$1; shift
+const ONCE: &str = r#"kup_once() {
+m=$1; shift
 if [ -e "$m" ]; then IFS= read -r word < "$m"; [ "$word" != none ] || rm -f -- "$m"; fi
-[ -d "${m%/*}" ] || mkdir -p -m 0700 -- "${m%/*}" || exit
-if ! (set -C; echo begun > "$m") 2> /dev/null; then
-  [ -e "$m" ] || { : > "$m"; exit 1; }
-  echo was; exec cat -- "$m"
+[ -d "${m%/*}" ] || mkdir -p -m 0700 -- "${m%/*}" || return
+set -C; { echo begun > "$m"; } 2> /dev/null; made=$?; set +C
+if [ $made != 0 ]; then
+  [ -e "$m" ] || { true > "$m"; return 1; }
+  echo was; cat -- "$m"; return
 fi
-echo new; "$@"; code=$?
+echo new; (exec "$@"); code=$?
 if [ $code = 0 ]; then echo ended > "$m"; else rm -f -- "$m"; fi
-exit $code"#;
-
-/// Runs a command at most once, as [`Shell::once`](crate::port::Shell::once) says.
-pub(super) fn once(command: &Command, marker: &str) -> Result<Command, ShellError> {
-    let inner = words(&Command { root: false, ..command.clone() }, true)?;
-    let script = ["sh", "-c", ONCE, "sh", absolute(marker)?].map(String::from);
-    Ok(Command { argv: script.into_iter().chain(inner).collect(), env: Vec::new(), ..command.clone() })
-}
+return $code
+}"#;
 
 /// Takes apart what such a command printed. `None`: it was neither run nor had been.
 pub(super) fn of_once(output: Output) -> Option<Once> {
@@ -125,8 +166,7 @@ mod tests {
     use crate::port::{BEGUN, ENDED, NEVER};
 
     fn check(command: Command, is_root: bool, expected: Expect) {
-        expected
-            .assert_eq(&words(&command, is_root).and_then(|w| line(&w)).unwrap_or_else(|e| e.to_string()));
+        expected.assert_eq(&Run::of(&command, is_root).and_then(Run::line).unwrap_or_else(|e| e.to_string()));
     }
 
     #[test]
@@ -151,11 +191,13 @@ mod tests {
 
     #[test]
     fn a_shell_that_stays_gives_a_command_streams_of_its_own_and_tells_how_it_ended() {
-        let words = words(&Command::read(["cat", "a b"]), true).unwrap();
+        let cat = Command::read(["cat", "a b"]);
+        let fed = |run: Run| run.fed("MARK").unwrap();
         expect![[r#"
-            { { (export LC_ALL=C; exec cat 'a b') < /dev/null 2>&3 3>&- 4>&-; printf '\nMARK %d\n' $? >&3; } | cat >&4 3>&-; } 3>&1 | cat >&2 4>&-; printf '\nMARK end\n'; printf '\nMARK end\n' >&2
+            { errors=$( (exec cat 'a b') < /dev/null 2>&1 >&3 3>&- 4>&-; printf '\nMARK %d\n' $?); printf '%s\n' "$errors"; } 3>&1 >&2 4>&- | cat >&4; printf '\nMARK end\n'; printf '\nMARK end\n' >&2
+            { errors=$( kup_once '/m n' cat 'a b' < /dev/null 2>&1 >&3 3>&- 4>&-; printf '\nMARK %d\n' $?); printf '%s\n' "$errors"; } 3>&1 >&2 4>&- | cat >&4; printf '\nMARK end\n'; printf '\nMARK end\n' >&2
         "#]]
-        .assert_eq(&fed(&words, "MARK").unwrap());
+            .assert_eq(&(fed(Run::of(&cat, true).unwrap()) + &fed(Run::once(&cat, "/m n", true).unwrap())));
     }
 
     #[test]
@@ -168,15 +210,25 @@ mod tests {
     #[test]
     fn two_thousand_hostile_words_reach_a_program_as_they_are() {
         let all = crate::hostile::strings(2000, 5);
+        let folder = tempfile::tempdir().unwrap();
+        let marker = folder.path().join("a 'b' $(c)").display().to_string();
         for some in all.chunks(100) {
             let argv = ["printf", "%s\\0"].into_iter().chain(some.iter().map(String::as_str));
-            let words = words(&Command::read(argv), true).unwrap();
+            let command = Command::read(argv);
+            let plain = || Run::of(&command, true).unwrap();
+            let once = || Run::once(&command, &marker, true).unwrap();
             // By a login shell, and by one that stays.
-            let (line, fed) = (line(&words).unwrap(), awake("M") + &fed(&words, "M").unwrap());
-            for script in [line, fed] {
+            let fed = |run: Run| awake("M") + &run.fed("M").unwrap();
+            let scripts = [plain().line().unwrap(), fed(plain()), once().line().unwrap(), fed(once())];
+            for script in scripts {
+                let _ = std::fs::remove_file(&marker);
                 let ran = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
                 let said = String::from_utf8(ran.stdout).unwrap().replace("\nM end\n", "");
-                let arrived: Vec<&str> = said.split_terminator('\0').collect();
+                let said = said
+                    .split_once(&began("M"))
+                    .map_or(said.as_str(), |(_, id)| id.split_once('\n').unwrap().1);
+                let arrived: Vec<&str> =
+                    said.strip_prefix("new\n").unwrap_or(said).split_terminator('\0').collect();
                 assert_eq!(arrived, some);
             }
         }

@@ -8,8 +8,9 @@ use openssh::{Error, Session, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 
-use super::quote;
+use super::quote::Run;
 use super::warm::Warm;
+use crate::port::Command;
 
 /// More output than this is no output of a command that kup sends.
 pub(super) const MOST: u64 = 64 << 20;
@@ -38,9 +39,36 @@ pub(super) enum Broken {
 }
 
 impl Open {
-    /// Returns whether the master still lives.
-    pub(super) async fn is_alive(&self) -> bool {
+    /// Returns whether the connection still stands: a shell that waits says so without a round trip.
+    pub(super) async fn stands(&self) -> bool {
+        if let Ok(mut waiting) = self.warm.try_lock()
+            && let Some(warm) = &mut *waiting
+        {
+            if warm.waits() {
+                return true;
+            }
+            *waiting = None;
+        }
+        self.is_alive().await
+    }
+
+    async fn is_alive(&self) -> bool {
         self.session.check().await.is_ok()
+    }
+
+    /// Returns the number of the user that the login is, and keeps the shell that has said so.
+    pub(super) async fn user(&self) -> Result<String, Broken> {
+        if let Ok((warm, id)) = Warm::start(&self.session).await {
+            *self.warm.lock().await = Some(warm);
+            return Ok(id);
+        }
+        let refused = |e: String| Broken::Refused(e);
+        let run = Run::of(&Command::read(["id", "-u"]), true).map_err(|e| refused(e.to_string()))?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_string();
+        match self.output(run, &[]).await? {
+            (0, id, _) => Ok(text(id)),
+            (code, _, errors) => Err(refused(format!("`id -u` ended with {code}: {}", text(errors)))),
+        }
     }
 
     /// Runs a line; standard output goes to `sink`. Returns the exit code and standard error.
@@ -111,26 +139,22 @@ impl Open {
 
     /// Runs a command and returns its exit code, output and errors: by the shell that stays, or by a channel of its
     /// own where that one is in use or where it reads something.
-    pub(super) async fn output(
-        &self,
-        words: &[String],
-        stdin: &[u8],
-    ) -> Result<(i32, Vec<u8>, Vec<u8>), Broken> {
+    pub(super) async fn output(&self, run: Run, stdin: &[u8]) -> Result<(i32, Vec<u8>, Vec<u8>), Broken> {
         if stdin.is_empty()
             && let Ok(mut waiting) = self.warm.try_lock()
         {
             // Whoever gives up here leaves no shell in the middle of an answer.
             let warm = match waiting.take() {
                 Some(warm) => Ok(warm),
-                None => Warm::start(&self.session).await,
+                None => Warm::start(&self.session).await.map(|(warm, _)| warm),
             };
             if let Ok(mut warm) = warm {
-                let answer = warm.output(words).await?;
+                let answer = warm.output(&run).await?;
                 *waiting = Some(warm);
                 return Ok(answer);
             }
         }
-        let line = quote::line(words).map_err(|e| Broken::Refused(e.to_string()))?;
+        let line = run.line().map_err(|e| Broken::Refused(e.to_string()))?;
         let mut output = Vec::new();
         let (code, errors) = self.run(&line, stdin, Some(MOST), &mut output).await?;
         Ok((code, output, errors))

@@ -14,7 +14,7 @@ use openssh::{ControlPersist, KnownHosts, SessionBuilder};
 use tokio::sync::Semaphore;
 
 use super::local::{Local, Part};
-use super::quote;
+use super::quote::{self, Run};
 use super::session::{Broken, Open, told};
 use crate::port::{Command, Once, Output, Shell, ShellError, Shells};
 
@@ -138,7 +138,7 @@ impl Host {
     async fn session(&self) -> Result<Open, ShellError> {
         let mut open = self.open.lock().await;
         if let Some(found) = &*open {
-            if found.is_alive().await {
+            if found.stands().await {
                 return Ok(found.clone());
             }
             *open = None;
@@ -178,14 +178,9 @@ impl Host {
             Err(_) => return Err(self.unreachable("no connection within 60 s")),
         };
         let mut open = Open { session: Arc::new(session), is_root: false, warm: Arc::default() };
-        let asked = ["id", "-u"].map(String::from);
-        let asked = tokio::time::timeout(Duration::from_secs(30), open.output(&asked, &[])).await;
+        let asked = tokio::time::timeout(Duration::from_secs(30), open.user()).await;
         open.is_root = match asked {
-            Ok(Ok((0, id, _))) => id.trim_ascii() == b"0",
-            Ok(Ok((code, _, errors))) => {
-                let errors = String::from_utf8_lossy(&errors);
-                return Err(self.unreachable(format!("`id -u` ended with {code}: {}", errors.trim())));
-            }
+            Ok(Ok(id)) => id == "0",
             Ok(Err(Broken::Refused(e) | Broken::Lost(e) | Broken::Sink(e))) => {
                 return Err(self.unreachable(e));
             }
@@ -203,10 +198,17 @@ impl Host {
     }
 
     async fn bytes(&self, command: &Command) -> Result<(i32, Vec<u8>, Vec<u8>), ShellError> {
+        self.output(&command.stdin, |is_root| Run::of(command, is_root)).await
+    }
+
+    async fn output(
+        &self,
+        stdin: &[u8],
+        run: impl FnOnce(bool) -> Result<Run, ShellError>,
+    ) -> Result<(i32, Vec<u8>, Vec<u8>), ShellError> {
         let _channel = self.channels.acquire().await.map_err(|e| self.unreachable(e.to_string()))?;
         let open = self.session().await?;
-        let words = quote::words(command, open.is_root)?;
-        open.output(&words, &command.stdin).await.map_err(|b| self.broken(b))
+        open.output(run(open.is_root)?, stdin).await.map_err(|b| self.broken(b))
     }
 }
 
@@ -224,9 +226,7 @@ fn advised(reason: &str, host: &str) -> String {
 #[async_trait]
 impl Shell for Host {
     async fn run(&self, command: &Command) -> Result<Output, ShellError> {
-        let (code, stdout, stderr) = self.bytes(command).await?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Output { code, stdout: text(stdout), stderr: text(stderr) })
+        Ok(text(self.bytes(command).await?))
     }
 
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ShellError> {
@@ -247,7 +247,7 @@ impl Shell for Host {
     async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {
         let _channel = self.channels.acquire().await.map_err(|e| self.unreachable(e.to_string()))?;
         let open = self.session().await?;
-        let line = quote::line(&quote::words(&quote::cat(path)?, open.is_root)?)?;
+        let line = Run::of(&quote::cat(path)?, open.is_root)?.line()?;
         let mut part = Part::create(into).await?;
         match open.run(&line, &[], None, &mut part.file).await {
             Ok((0, _)) => part.place(0o600).await,
@@ -258,10 +258,15 @@ impl Shell for Host {
     }
 
     async fn once(&self, command: &Command, marker: &str) -> Result<Once, ShellError> {
-        let output = self.run(&quote::once(command, marker)?).await?;
+        let output = text(self.output(&command.stdin, |is_root| Run::once(command, marker, is_root)).await?);
         let errors = output.stderr.clone();
         quote::of_once(output).ok_or_else(|| failed("keep", marker, &self.name, errors.as_bytes()))
     }
+}
+
+fn text((code, stdout, stderr): (i32, Vec<u8>, Vec<u8>)) -> Output {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Output { code, stdout: text(stdout), stderr: text(stderr) }
 }
 
 fn failed(what: &str, path: &str, host: &str, errors: &[u8]) -> ShellError {

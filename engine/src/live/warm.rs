@@ -6,17 +6,20 @@
 //!
 //! ```text
 //! (command) ==stdout==> cat ==> OUTPUT \n MARK end \n
-//!           ==stderr==> cat ==> ERRORS \n MARK CODE \n, what was left behind, \n MARK end \n
+//!           ==stderr==> $(...) => ERRORS \n MARK CODE \n, what was left behind, \n MARK end \n
 //! ```
+//!
+//! What it complains of is text: the shell reads it to its end, without a process for it. Output may be any bytes.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use openssh::{Child, ChildStderr, ChildStdin, ChildStdout, Error, Session, Stdio};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-use super::quote;
+use super::quote::{self, Run};
 use super::session::{Broken, MOST, told};
 
 /// A shell that waits for its next command. Whoever gives up waiting for an answer must drop it.
@@ -31,38 +34,47 @@ pub(super) struct Warm {
 }
 
 impl Warm {
-    /// Starts the shell.
-    pub(super) async fn start(session: &Arc<Session>) -> Result<Warm, Error> {
+    /// Starts the shell. Returns it with what it says that `id -u` is.
+    pub(super) async fn start(session: &Arc<Session>) -> Result<(Warm, String), Error> {
+        let broken = |why: String| Error::ChildIo(io::Error::other(why));
         let mut shell = session.clone().arc_raw_command("exec sh");
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut shell = shell.spawn().await?;
         let streams = (shell.stdin().take(), shell.stdout().take(), shell.stderr().take());
         let (Some(stdin), Some(stdout), Some(stderr)) = streams else {
-            return Err(Error::ChildIo(io::Error::other("a shell without its streams")));
+            return Err(broken("a shell without its streams".to_string()));
         };
         let random = || RandomState::new().build_hasher().finish();
         let mark = format!("{:016x}{:016x}", random(), random());
         let mut warm = Warm { stdin, stdout, stderr, mark, _shell: shell };
-        // What a login printed before is nobody's answer.
         match warm.ask(&quote::awake(&warm.mark)).await {
-            Ok(_) => Ok(warm),
-            Err(Broken::Refused(e) | Broken::Lost(e) | Broken::Sink(e)) => {
-                Err(Error::ChildIo(io::Error::other(e)))
+            Ok((said, errors)) => {
+                let said = String::from_utf8_lossy(&said);
+                // What a login printed before is nobody's answer.
+                match said.split_once(&quote::began(&warm.mark)).map(|(_, id)| id.trim()) {
+                    Some(id) if !id.is_empty() => Ok((warm, id.to_string())),
+                    _ => Err(broken(String::from_utf8_lossy(&errors).into_owned())),
+                }
             }
+            Err(Broken::Refused(e) | Broken::Lost(e) | Broken::Sink(e)) => Err(broken(e)),
         }
     }
 
+    /// Returns whether the shell still waits: nothing has ended its output, and nobody speaks unasked.
+    pub(super) fn waits(&mut self) -> bool {
+        self.stdout.read_u8().now_or_never().is_none()
+    }
+
     /// Runs a command, and returns its exit code, output and errors.
-    pub(super) async fn output(&mut self, words: &[String]) -> Result<(i32, Vec<u8>, Vec<u8>), Broken> {
-        let line = quote::fed(words, &self.mark).map_err(|e| Broken::Refused(e.to_string()))?;
+    pub(super) async fn output(&mut self, run: &Run) -> Result<(i32, Vec<u8>, Vec<u8>), Broken> {
+        let line = run.fed(&self.mark).map_err(|e| Broken::Refused(e.to_string()))?;
         let (output, mut errors) = self.ask(&line).await?;
         let before = format!("\n{} ", self.mark);
         let lost = || Broken::Lost("no exit code".to_string());
-        let find = |text: &[u8], part: &[u8]| text.windows(part.len()).position(|w| w == part);
-        let at = find(&errors, before.as_bytes()).ok_or_else(lost)?;
+        let at = errors.windows(before.len()).position(|part| part == before.as_bytes()).ok_or_else(lost)?;
         // Who was left behind may go on to complain: that belongs to this command too.
         let behind = errors.split_off(at).split_off(before.len());
-        let end = find(&behind, b"\n").ok_or_else(lost)?;
+        let end = behind.iter().position(|byte| *byte == b'\n').ok_or_else(lost)?;
         let code = std::str::from_utf8(&behind[..end]).ok().and_then(|code| code.parse().ok());
         errors.extend_from_slice(&behind[end + 1..]);
         Ok((code.ok_or_else(lost)?, output, errors))
