@@ -74,10 +74,11 @@ fn longer() -> BTreeSet<String> {
         let is_step = !matches!(words[0], "use" | "playbook" | "param" | "stage" | "each" | "}");
         for n in 1..=if is_step { words.len() } else { 0 } {
             let name = words[..n].join(" ");
-            for behind in ["", " slowly", " node", " control_plane", " again now", " cluster"] {
-                for params in ["()", "(node: node = here)", "(; to: version = v1.34.2)"] {
-                    longer.insert(format!("{name}{behind} {params}"));
-                }
+            let params = ["()", "(node: node = here)", "(; to: version = v1.34.2)"];
+            longer.extend(params.map(|params| format!("{name} {params}")));
+            for (i, behind) in ["slowly", "node", "control_plane", "again now", "cluster"].iter().enumerate()
+            {
+                longer.insert(format!("{name} {behind} {}", params[i % params.len()]));
             }
         }
     }
