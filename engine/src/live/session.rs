@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(super) struct Open {
     pub(super) session: Arc<Session>,
-    /// Whether the login is root.
-    pub(super) is_root: bool,
+    /// Whether the login is root; else why nobody could tell, as on Windows.
+    pub(super) is_root: Result<bool, String>,
     /// The shell that stays, while nobody uses it; `None`: the next one who could use it makes it anew.
     pub(super) warm: Arc<Mutex<Option<Warm>>>,
 }
@@ -56,19 +56,20 @@ impl Open {
         self.session.check().await.is_ok()
     }
 
-    /// Returns the number of the user that the login is, and keeps the shell that has said so.
-    pub(super) async fn user(&self) -> Result<String, Broken> {
+    /// Returns the number of the user that the login is, and keeps the shell that has said so; else why there is none: where no
+    /// shell of POSIX is, it may be Windows.
+    pub(super) async fn user(&self) -> Result<Result<String, String>, Broken> {
         if let Ok((warm, id)) = Warm::start(&self.session).await {
             *self.warm.lock().await = Some(warm);
-            return Ok(id);
+            return Ok(Ok(id));
         }
-        let refused = |e: String| Broken::Refused(e);
-        let run = Run::of(&Command::read(["id", "-u"]), true).map_err(|e| refused(e.to_string()))?;
+        let run = Run::of(&Command::read(["id", "-u"]), true);
+        let run = run.map_err(|e| Broken::Refused(e.to_string()))?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_string();
-        match self.output(run, &[]).await? {
+        Ok(match self.output(run, &[]).await? {
             (0, id, _) => Ok(text(id)),
-            (code, _, errors) => Err(refused(format!("`id -u` ended with {code}: {}", text(errors)))),
-        }
+            (code, _, errors) => Err(format!("`id -u` ended with {code}: {}", text(errors))),
+        })
     }
 
     /// Runs a line; standard output goes to `sink`. Returns the exit code and standard error.

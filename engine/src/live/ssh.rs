@@ -14,8 +14,9 @@ use openssh::{ControlPersist, KnownHosts, SessionBuilder};
 use tokio::sync::Semaphore;
 
 use super::local::{Local, Part};
+use super::powershell;
 use super::quote::{self, Run};
-use super::session::{Broken, Open, told};
+use super::session::{Broken, MOST, Open, told};
 use crate::port::{Command, Once, Output, Shell, ShellError, Shells};
 
 /// sshd lets 10 channels through one connection unless its `MaxSessions` says otherwise; a command that
@@ -177,14 +178,14 @@ impl Host {
             Ok(Err(e)) => return Err(self.unreachable(advised(&told(&e), &self.name))),
             Err(_) => return Err(self.unreachable("no connection within 60 s")),
         };
-        let mut open = Open { session: Arc::new(session), is_root: false, warm: Arc::default() };
+        let mut open = Open { session: Arc::new(session), is_root: Ok(false), warm: Arc::default() };
         let asked = tokio::time::timeout(Duration::from_secs(30), open.user()).await;
         open.is_root = match asked {
-            Ok(Ok(id)) => id == "0",
+            Ok(Ok(user)) => user.map(|id| id == "0"),
             Ok(Err(Broken::Refused(e) | Broken::Lost(e) | Broken::Sink(e))) => {
                 return Err(self.unreachable(e));
             }
-            Err(_) => return Err(self.unreachable("connected, but `id -u` gave no answer within 30 s")),
+            Err(_) => Err("connected, but `id -u` gave no answer within 30 s".to_string()),
         };
         Ok(open)
     }
@@ -198,6 +199,9 @@ impl Host {
     }
 
     async fn bytes(&self, command: &Command) -> Result<(i32, Vec<u8>, Vec<u8>), ShellError> {
+        if powershell::speaks(command) {
+            return self.on_windows(&[powershell::line(command)?]).await;
+        }
         self.output(&command.stdin, |is_root| Run::of(command, is_root)).await
     }
 
@@ -208,7 +212,42 @@ impl Host {
     ) -> Result<(i32, Vec<u8>, Vec<u8>), ShellError> {
         let _channel = self.channels.acquire().await.map_err(|e| self.unreachable(e.to_string()))?;
         let open = self.session().await?;
-        open.output(run(open.is_root)?, stdin).await.map_err(|b| self.broken(b))
+        open.output(run(self.is_root(&open).await?)?, stdin).await.map_err(|b| self.broken(b))
+    }
+
+    /// Returns whether the login is root; where nobody could tell, the next command asks anew.
+    async fn is_root(&self, open: &Open) -> Result<bool, ShellError> {
+        if open.is_root.is_err() {
+            *self.open.lock().await = None;
+        }
+        open.is_root.clone().map_err(|reason| self.unreachable(reason))
+    }
+
+    /// Runs a line on Windows.
+    async fn windows(&self, open: &Open, line: &str) -> Result<(i32, Vec<u8>, Vec<u8>), ShellError> {
+        let mut output = Vec::new();
+        let ran = open.run(line, &[], Some(MOST), &mut output).await;
+        let (code, errors) = ran.map_err(|broken| self.broken(broken))?;
+        match powershell::ended(&output) {
+            Some((code, said)) => Ok((code, said, errors)),
+            // No PowerShell, or one that was killed.
+            None if code != 0 && output.is_empty() => Ok((127, output, errors)),
+            None => Err(self.broken(Broken::Lost("no exit code".to_string()))),
+        }
+    }
+
+    /// Runs lines on Windows until one of them fails; returns what the last one said.
+    async fn on_windows(&self, lines: &[String]) -> Result<(i32, Vec<u8>, Vec<u8>), ShellError> {
+        let _channel = self.channels.acquire().await.map_err(|e| self.unreachable(e.to_string()))?;
+        let open = self.session().await?;
+        let mut came = (0, Vec::new(), Vec::new());
+        for line in lines {
+            came = self.windows(&open, line).await?;
+            if came.0 != 0 {
+                break;
+            }
+        }
+        Ok(came)
     }
 }
 
@@ -230,6 +269,16 @@ impl Shell for Host {
     }
 
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ShellError> {
+        if powershell::is_path(path) {
+            return match self.on_windows(&[powershell::read(path)?]).await? {
+                (0, said, _) => match powershell::content(&said) {
+                    Some(content) => Ok(Some(content)),
+                    None => Err(failed("read", path, &self.name, b"it came in no base64")),
+                },
+                (powershell::MISSING, _, _) => Ok(None),
+                (_, _, errors) => Err(failed("read", path, &self.name, &errors)),
+            };
+        }
         match self.bytes(&quote::cat(path)?).await? {
             (0, content, _) => Ok(Some(content)),
             (quote::MISSING, _, _) => Ok(None),
@@ -238,7 +287,11 @@ impl Shell for Host {
     }
 
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), ShellError> {
-        match self.bytes(&quote::replace(path, content, mode)?).await? {
+        let wrote = match powershell::is_path(path) {
+            true => self.on_windows(&powershell::write(path, content)?).await?,
+            false => self.bytes(&quote::replace(path, content, mode)?).await?,
+        };
+        match wrote {
             (0, _, _) => Ok(()),
             (_, _, errors) => Err(failed("write", path, &self.name, &errors)),
         }
@@ -247,7 +300,7 @@ impl Shell for Host {
     async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {
         let _channel = self.channels.acquire().await.map_err(|e| self.unreachable(e.to_string()))?;
         let open = self.session().await?;
-        let line = Run::of(&quote::cat(path)?, open.is_root)?.line()?;
+        let line = Run::of(&quote::cat(path)?, self.is_root(&open).await?)?.line()?;
         let mut part = Part::create(into).await?;
         match open.run(&line, &[], None, &mut part.file).await {
             Ok((0, _)) => part.place(0o600).await,
