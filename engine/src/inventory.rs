@@ -50,6 +50,8 @@ pub struct Node {
     pub gpu: u64,
     /// `status.nodeInfo.osImage`.
     pub os: String,
+    /// Whether `status.nodeInfo.operatingSystem` is `windows`: no shell of POSIX, no packages, no systemd.
+    pub windows: bool,
     /// `amd64`, `arm64`, ...
     pub arch: String,
     /// The kernel's release.
@@ -125,6 +127,7 @@ impl Facts for Inventory {
             "zone" => text(n.labels.get("topology.kubernetes.io/zone").map_or("", String::as_str)),
             "pool" => text(n.pool()),
             "os" => text(&n.os),
+            "windows" => Value::Bool(n.windows),
             "arch" => text(&n.arch),
             "kernel" => text(&n.kernel),
             "cgroup" if n.cgroup.is_empty() => return None,

@@ -230,6 +230,7 @@ fn from_api(node: core::Node) -> Node {
         labels,
         taints: taints.collect(),
         gpu,
+        windows: info.operating_system == "windows",
         os: info.os_image,
         arch: info.architecture,
         kernel: info.kernel_version,
@@ -308,8 +309,11 @@ struct Machine {
 
 /// Asks every machine who it is, many at once, and reports all that are unfit together.
 async fn ask_machines(ports: &Ports, inventory: &mut Inventory) -> Result<(), InventoryError> {
-    let questions: Vec<_> =
-        inventory.nodes.values().map(|node| ask(ports, node.name.clone(), node.ssh.clone())).collect();
+    let questions: Vec<_> = inventory
+        .nodes
+        .values()
+        .map(|node| ask(ports, node.name.clone(), node.ssh.clone(), node.windows))
+        .collect();
     let answers: Vec<_> = futures::stream::iter(questions).buffered(AT_ONCE).collect().await;
     let mut silent = Vec::new();
     let mut wrong = Vec::new();
@@ -322,7 +326,12 @@ async fn ask_machines(ports: &Ports, inventory: &mut Inventory) -> Result<(), In
             }
         };
         let Some(node) = inventory.nodes.get_mut(&name) else { continue };
-        if !node.machine_id.is_empty() && node.machine_id != machine.id {
+        // On Windows it is the name of the host, in which case does not count.
+        let same = |id: &str| match node.windows {
+            true => id.eq_ignore_ascii_case(&machine.id),
+            false => id == machine.id,
+        };
+        if !node.machine_id.is_empty() && !same(&node.machine_id) {
             wrong.push((node.ssh.clone(), name));
             continue;
         }
@@ -345,9 +354,13 @@ async fn ask_machines(ports: &Ports, inventory: &mut Inventory) -> Result<(), In
     }
 }
 
-async fn ask(ports: &Ports, name: String, ssh: String) -> (String, Result<Machine, String>) {
+async fn ask(ports: &Ports, name: String, ssh: String, windows: bool) -> (String, Result<Machine, String>) {
     let shell = ports.shells.on(&ssh);
-    let command = Command::read(["cat"].into_iter().chain(WHO));
+    let command = match windows {
+        // kubernetes:pkg/kubelet/winstats/perfcounter_nodestats_windows.go: MachineID is os.Hostname
+        true => Command::read(["hostname.exe"]),
+        false => Command::read(["cat"].into_iter().chain(WHO)),
+    };
     let answer = match tokio::time::timeout(PATIENCE, shell.run(&command)).await {
         Ok(Ok(output)) if output.ok() => Ok(machine(&output.stdout)),
         Ok(Ok(output)) => Err(output.stderr.trim().to_string()),

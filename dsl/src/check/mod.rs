@@ -65,7 +65,7 @@ pub(crate) const LAWS: [&str; 8] = [
 ];
 
 /// Facts of a node and their types.
-pub(crate) static FACTS: LazyLock<[(&str, Type); 20]> = LazyLock::new(|| {
+pub(crate) static FACTS: LazyLock<[(&str, Type); 21]> = LazyLock::new(|| {
     let one_of = |words: &[&str]| Type::Word(words.iter().map(|word| (*word).to_string()).collect());
     [
         ("name", Type::Text),
@@ -88,6 +88,7 @@ pub(crate) static FACTS: LazyLock<[(&str, Type); 20]> = LazyLock::new(|| {
         ("kubelet", Type::Version),
         ("apiserver", Type::Version),
         ("package_manager", Type::Text),
+        ("windows", Type::Bool),
     ]
 });
 

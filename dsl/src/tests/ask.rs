@@ -136,7 +136,7 @@ fn names_are_proposed_where_they_are_known() {
     proposes(
         "if box.z¦",
         expect![
-            "name for `z`, role for `z`, control_plane for `z`, etcd for `z`, stacked for `z`, worker for `z`, taints for `z`, gpu for `z`, zone for `z`, pool for `z`, os for `z`, arch for `z`, kernel for `z`, cgroup for `z`, runtime for `z`, runtime_version for `z`, ready for `z`, kubelet for `z`, apiserver for `z`, package_manager for `z`"
+            "name for `z`, role for `z`, control_plane for `z`, etcd for `z`, stacked for `z`, worker for `z`, taints for `z`, gpu for `z`, zone for `z`, pool for `z`, os for `z`, arch for `z`, kernel for `z`, cgroup for `z`, runtime for `z`, runtime_version for `z`, ready for `z`, kubelet for `z`, apiserver for `z`, package_manager for `z`, windows for `z`"
         ],
     );
     proposes("if mode == ¦", expect!["refuse, delete, mode"]);
@@ -161,7 +161,7 @@ fn names_are_proposed_where_they_are_known() {
     proposes(
         "each x in nodes order by ¦",
         expect![
-            "name, role, control_plane, etcd, stacked, worker, taints, gpu, zone, pool, os, arch, kernel, cgroup, runtime, runtime_version, ready, kubelet, apiserver, package_manager"
+            "name, role, control_plane, etcd, stacked, worker, taints, gpu, zone, pool, os, arch, kernel, cgroup, runtime, runtime_version, ready, kubelet, apiserver, package_manager, windows"
         ],
     );
     proposes("each x in nodes ¦", expect!["where, order by, batch=, canary=, soak="]);
