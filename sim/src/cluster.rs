@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::faults::{self, Fault};
 use crate::managed::Managed;
 use crate::node::{self, Machines, Node, Release, Role, begin_services, first_static_pods, member_address};
-use crate::shape::{Components, Packages, Shape};
+use crate::shape::{Components, Packages, Shape, System};
 use crate::world::{Shared, World, lock};
 use crate::{api, content, controllers, kubelet};
 
@@ -56,6 +56,9 @@ impl Cluster {
                     Some(names) => names.clone(),
                     None => node::Packages::usual_updates(pool.packages, index),
                 };
+                if pool.os == System::Windows {
+                    node.run_windows(&version);
+                }
                 if pool.reboot_wanted {
                     node.want_reboot();
                 }

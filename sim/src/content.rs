@@ -11,7 +11,7 @@ use crate::helm;
 use crate::kubelet;
 use crate::node::{Release, image};
 use crate::pod;
-use crate::shape::{Distribution, Pool, Provider, Shape};
+use crate::shape::{Distribution, Pool, Provider, Shape, System};
 use crate::world::World;
 
 /// Fills the store of a world whose machines and static pods are there, up to the last Ready pod.
@@ -25,7 +25,12 @@ pub(crate) fn fill(world: &mut World) -> Controllers {
         config_maps(world);
     }
     api_services(world);
-    for mut object in system(&world.shape).into_iter().chain(shop(&world.shape)) {
+    let windows = world.shape.pools.iter().any(|pool| pool.os == System::Windows);
+    let mixed = if windows { for_windows(&world.shape) } else { Vec::new() };
+    for mut object in system(&world.shape).into_iter().chain(shop(&world.shape)).chain(mixed) {
+        if windows && object["spec"]["template"]["spec"].get("nodeSelector").is_none() {
+            only_on(&mut object, "linux");
+        }
         if object["metadata"]["namespace"] == "kube-flannel" {
             // As its page says: `kubectl apply -f kube-flannel.yml`.
             api::owned_by(&mut object, "kubectl-client-side-apply", &world.clock.stamp());
@@ -126,9 +131,14 @@ fn node(world: &mut World, name: &str) {
     let pool = world.shape.pool_of(&machine.name).map(|(pool, place)| (pool.clone(), place));
     let now = world.clock.stamp();
     let mut labels = json!({
-        "beta.kubernetes.io/arch": "amd64", "beta.kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
-        "kubernetes.io/hostname": machine.name, "kubernetes.io/os": "linux",
+        "beta.kubernetes.io/arch": "amd64", "kubernetes.io/arch": "amd64",
+        "kubernetes.io/hostname": machine.name,
     });
+    let system = if machine.windows { "windows" } else { "linux" };
+    for key in ["beta.kubernetes.io/os", "kubernetes.io/os"] {
+        labels[key] = json!(system);
+    }
+    let os = if machine.windows { "Windows Server 2022 Datacenter" } else { &world.shape.os };
     let mut taints = Vec::new();
     let mut capacity =
         json!({"cpu": "4", "memory": "16384000Ki", "ephemeral-storage": "103079200Ki", "pods": "110"});
@@ -162,9 +172,9 @@ fn node(world: &mut World, name: &str) {
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
             "nodeInfo": {
                 "machineID": machine.machine_id, "systemUUID": machine.machine_id, "bootID": machine.boot_id,
-                "kernelVersion": machine.kernel(), "osImage": world.shape.os,
+                "kernelVersion": machine.kernel(), "osImage": os,
                 "containerRuntimeVersion": "containerd://1.7.27", "kubeletVersion": machine.kubelet_running,
-                "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": "amd64",
+                "kubeProxyVersion": "", "operatingSystem": system, "architecture": "amd64",
             },
         },
     });
@@ -380,6 +390,24 @@ fn rancher_system(shape: &Shape, coredns: &str) -> Vec<Value> {
                 workload("Deployment", "kube-system", "metrics-server", "k8s-app", metrics, Some(1)),
             ]
         }
+    }
+}
+
+/// What runs on Windows workers: kube-proxy as sig-windows-tools deploys it, and a workload.
+fn for_windows(shape: &Shape) -> Vec<Value> {
+    let image = format!("sigwindowstools/kube-proxy:{}-flannel-hostprocess", shape.version);
+    let mut proxy = workload("DaemonSet", "kube-system", "kube-proxy-windows", "k8s-app", &image, None);
+    proxy["spec"]["template"]["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
+    let mut iis = workload("Deployment", "shop", "iis", "app", "shop/iis:1", Some(2));
+    only_on(&mut proxy, "windows");
+    only_on(&mut iis, "windows");
+    vec![proxy, iis]
+}
+
+/// Lets the pods of a workload run only where such an operating system is.
+fn only_on(object: &mut Value, system: &str) {
+    if object["spec"].get("template").is_some() {
+        object["spec"]["template"]["spec"]["nodeSelector"] = json!({"kubernetes.io/os": system});
     }
 }
 

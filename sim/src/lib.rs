@@ -28,4 +28,5 @@ pub use cluster::{Cluster, runtime};
 pub use faults::Fault;
 pub use shape::{
     Components, Distribution, EtcdHosts, EtcdPlace, Packages, Pool, Provider, Release, Shape, ShapeError,
+    System,
 };

@@ -73,6 +73,9 @@ pub struct Pool {
     /// Who installs packages.
     #[serde(default)]
     pub packages: Packages,
+    /// What the machines run.
+    #[serde(default)]
+    pub os: System,
     /// The version of the kubelets, where it is not the cluster's: workers that lag behind.
     #[serde(default)]
     pub version: Option<String>,
@@ -86,6 +89,17 @@ pub struct Pool {
     /// Zones, dealt out in turn.
     #[serde(default)]
     pub zones: Vec<String>,
+}
+
+/// An operating system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum System {
+    /// With a shell of POSIX and a package manager.
+    #[default]
+    Linux,
+    /// With PowerShell, joined by kubeadm.
+    Windows,
 }
 
 /// What runs the components.
@@ -333,6 +347,12 @@ impl Shape {
         {
             return Err(ShapeError(format!("`components = \"systemd\"` is no {}", self.version)));
         }
+        let windows = self.pools.iter().any(|pool| pool.os == System::Windows);
+        if windows && (self.distribution() != Distribution::Kubeadm || self.managed.is_some()) {
+            return Err(ShapeError(
+                "`os = \"windows\"` is simulated for workers of kubeadm only".to_string(),
+            ));
+        }
         if self.managed.is_some() && self.control_plane > 0 {
             return Err(ShapeError(
                 "the control plane of a provider has no nodes: write it like `0+3@v1.33.4-eks`".to_string(),
@@ -437,9 +457,16 @@ mod tests {
             taints = ["nvidia.com/gpu=present:NoSchedule"]
             packages = "dnf"
             zones = ["a", "b"]
+            [[pool]]
+            name = "win"
+            count = 1
+            os = "windows"
             "#,
         )
         .unwrap();
+        assert_eq!((shape.pools[0].os, shape.pools[1].os), (System::Linux, System::Windows));
+        let rancher = "version = \"v1.33.4+k3s1\"\ncontrol_plane = 1\n[[pool]]\nname = \"win\"\ncount = 1\nos = \"windows\"\n";
+        assert!(Shape::from_toml(rancher).is_err());
         assert_eq!(shape.pools[0].gpu, 8);
         assert_eq!(shape.pools[0].packages, Packages::Dnf);
         let twice = "version = \"v1.33.4\"\ncontrol_plane = 1\n[[pool]]\nname = \"cp\"\ncount = 1\n";

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::process::Process;
 use super::release::Release;
 use super::{COMPONENTS, DATA, Node, image, manifest, manifest_path};
-use super::{binary, rancher};
+use super::{binary, rancher, windows};
 use crate::etcd::Data;
 use crate::faults::{component_flag, kubelet_flag};
 use crate::world::{StaticPod, World};
@@ -32,7 +32,7 @@ pub(crate) fn start(world: &mut World, name: &str) -> bool {
     let now = world.now();
     let Some(node) = world.nodes.get_mut(name) else { return false };
     node.kubelet_since = now;
-    node.kubelet_failure = kubelet_flag::strikes(node);
+    node.kubelet_failure = kubelet_flag::strikes(node).or_else(|| windows::unknown_flag(node));
     node.kubelet_active = node.kubelet_failure.is_none();
     let installed = node.packages.version("kubelet").map(|release| format!("v{release}"));
     if node.kubelet_active

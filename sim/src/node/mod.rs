@@ -15,6 +15,7 @@ mod shell;
 #[cfg(test)]
 pub(crate) mod stories;
 mod unit;
+mod windows;
 
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ pub struct Node {
     pub beside: bool,
     /// Whether somebody built it: each component is a binary that a unit of its own runs.
     pub by_units: bool,
+    /// Whether it runs Windows.
+    pub windows: bool,
     /// The version of the process of kube-proxy, where that is a unit.
     pub proxy_running: String,
     /// Why units do not start, as their journals say it.
@@ -141,6 +144,7 @@ impl Node {
             etcd: matches!(role, Role::ControlPlane { etcd: true } | Role::Etcd),
             beside,
             by_units: false,
+            windows: false,
             proxy_running: String::new(),
             unit_failures: IndexMap::new(),
             package_manager: manager,
@@ -210,6 +214,11 @@ impl Node {
     /// Makes it a node that somebody built.
     pub(crate) fn build_by_hand(&mut self, version: &str) {
         binary::lay_down(self, version);
+    }
+
+    /// Makes it a worker that runs Windows.
+    pub(crate) fn run_windows(&mut self, version: &str) {
+        windows::lay_down(self, version);
     }
 
     /// Returns whether its etcd is a service: on a host of its own, or on a control plane that somebody built.

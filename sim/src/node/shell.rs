@@ -12,7 +12,7 @@ use super::command::{self, file, sh};
 use super::files::Files;
 use super::power::power_off;
 use super::process::{Ended, Process};
-use super::{Node, Ran};
+use super::{Node, Ran, windows};
 use crate::faults::{lost_connection, silent, vanished};
 use crate::helm::helm;
 use crate::managed::{az, eks, gcloud};
@@ -117,6 +117,7 @@ impl Shell for Remote {
 
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ShellError> {
         let process = self.connect().await?;
+        let path = &process.on(|n| windows::file(n, path));
         Ok(process.on(|n| n.files.read(path).map(<[u8]>::to_vec)))
     }
 
@@ -126,7 +127,7 @@ impl Shell for Remote {
             let at = w.now();
             if let Some(node) = w.nodes.get_mut(&self.node) {
                 node.transcript.push(Ran { at, line: format!("write {path}"), code: Some(0) });
-                node.files.write(path, content, mode);
+                node.files.write(&windows::file(node, path), content, mode);
             }
         });
         Ok(())

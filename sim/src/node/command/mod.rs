@@ -16,6 +16,7 @@ pub(super) mod sh;
 mod system_upgrade;
 mod systemctl;
 mod systemd_run;
+mod windows;
 
 use engine::port::{Command, Output};
 use futures::future::{BoxFuture, FutureExt};
@@ -29,6 +30,9 @@ use crate::shape::Packages;
 pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFuture<'a, Ended> {
     async move {
         let mut argv: Vec<&str> = command.argv.iter().map(String::as_str).collect();
+        if process.on(|n| n.windows) {
+            return windows::windows(process, &argv).await;
+        }
         if argv.first() == Some(&"env") {
             argv.remove(0);
             while argv.first().is_some_and(|a| a.contains('=')) {

@@ -58,12 +58,7 @@ pub(super) async fn systemctl(process: &Process, args: &[&str]) -> Ended {
         }
         ["stop", "kubelet" | "kubelet.service"] => {
             process.busy(100, 300).await?;
-            process.world(|w| {
-                if let Some(node) = w.nodes.get_mut(&process.node) {
-                    (node.kubelet_active, node.kubelet_failure) = (false, None);
-                }
-                w.machines_changed();
-            });
+            stop_kubelet(process);
             said("")
         }
         ["is-active", flags @ .., unit] => {
@@ -193,9 +188,19 @@ fn reset(node: &mut Node, unit: &str) -> bool {
     }
 }
 
+/// Takes the kubelet's process away.
+pub(super) fn stop_kubelet(process: &Process) {
+    process.world(|w| {
+        if let Some(node) = w.nodes.get_mut(&process.node) {
+            (node.kubelet_active, node.kubelet_failure) = (false, None);
+        }
+        w.machines_changed();
+    });
+}
+
 /// The process starts within a second and reports itself. With a new minor all static pods of a control
 /// plane restart once, some seconds after the node said Ready (seen on real clusters, 1.33 to 1.34).
-fn restart_kubelet(process: &Process) {
+pub(super) fn restart_kubelet(process: &Process) {
     let name = process.node.clone();
     process.on(|n| n.kubelet_restarts = 0);
     process.world(|w| {
