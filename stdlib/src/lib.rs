@@ -52,6 +52,7 @@ pub fn modules() -> &'static [(&'static str, &'static str)] {
         ("std/rollback", include_str!("../kup/rollback.kup")),
         ("std/run", include_str!("../kup/run.kup")),
         ("std/validate", include_str!("../kup/validate.kup")),
+        ("std/windows", include_str!("../kup/windows.kup")),
     ]
 }
 

@@ -44,8 +44,9 @@ const ROADS: &[&[Road]] = &[
     &[("rollback-control-plane", &[("to", "v1.33.12"), ("snapshots", "HERE")])],
 ];
 
-/// Modules for clusters that kubeadm has not set up: the lab has none of these.
-const ELSEWHERE: [&str; 6] = ["std/aks", "std/binaries", "std/eks", "std/gke", "std/k3s", "std/rke2"];
+/// Modules for clusters that kubeadm has not set up, and for workers that run Windows: the lab has none of these.
+const ELSEWHERE: [&str; 7] =
+    ["std/aks", "std/binaries", "std/eks", "std/gke", "std/k3s", "std/rke2", "std/windows"];
 
 /// Helm is a program of the operator's, and the only member of an etcd does not leave it.
 const ALONE: [&str; 4] = ["check release", "helm upgrade", "wait release", "etcd remove member"];

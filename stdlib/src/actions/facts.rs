@@ -40,14 +40,15 @@ pub(super) fn control_planes(cx: &Context) -> impl Iterator<Item = &Node> {
     cx.inventory.nodes.values().filter(|node| node.control_plane && !node.beside)
 }
 
-/// Asks each of the nodes as root, once. A file that is not there is no failure.
+/// Asks each of the nodes as root, once, but those that run Windows. A file that is not there is no failure.
 pub(super) async fn gather(
     cx: &Context,
     nodes: impl Iterator<Item = &Node>,
     looks: &[Look],
 ) -> Result<Vec<Facts>, Failure> {
     let script = script(looks);
-    together(nodes.map(|node| ask(cx, node, &script)).collect()).await.into_iter().collect()
+    let asks = nodes.filter(|node| !node.windows).map(|node| ask(cx, node, &script));
+    together(asks.collect()).await.into_iter().collect()
 }
 
 fn script(looks: &[Look]) -> String {

@@ -26,8 +26,29 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Returns the machine that the argument `on` or `node` names, else the step's own node.
+    /// Returns the machine that the argument `on` or `node` names, else the step's own node. It is no Windows, of which most verbs
+    /// know nothing.
     pub(super) fn of(cx: &Context) -> Result<Host, Failure> {
+        let host = Host::of_any(cx)?;
+        match host.is_windows() {
+            true => Err(Failure::last(format!(
+                "{} runs Windows, and this verb works on Linux only",
+                host.name
+            ))
+            .with_hint(
+                "leave it out with `where not windows`, or use `upgrade windows worker` of std/windows",
+            )),
+            false => Ok(host),
+        }
+    }
+
+    /// Returns whether it runs Windows.
+    pub(super) fn is_windows(&self) -> bool {
+        self.node.as_ref().is_some_and(|node| node.windows)
+    }
+
+    /// Returns that machine, whatever it runs.
+    pub(super) fn of_any(cx: &Context) -> Result<Host, Failure> {
         let named = ["on", "node"].into_iter().find_map(|name| match cx.args.get(name) {
             Some(Value::Node(node)) => Some(node.as_str()),
             _ => None,

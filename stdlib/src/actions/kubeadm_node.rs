@@ -8,11 +8,14 @@ use engine::event::Failure;
 use engine::port::Command;
 
 use super::host::Host;
-use super::{detached, kubeadm};
+use super::{detached, kubeadm, windows};
 use crate::api;
 
 /// What a worker's undo writes back.
 const CONFIG: &str = "/var/lib/kubelet/config.yaml";
+
+/// And on Windows, where kubeadm writes below the drive of the system.
+const CONFIG_ON_WINDOWS: &str = r"C:\var\lib\kubelet\config.yaml";
 
 const ARGV: [&str; 3] = ["kubeadm", "upgrade", "node"];
 
@@ -27,7 +30,7 @@ impl Action for KubeadmNode {
 
     async fn check(&self, cx: &Context) -> Result<Check, Failure> {
         let kube = api::client(&cx.ports)?;
-        let host = Host::of(cx)?;
+        let host = Host::of_any(cx)?;
         let target = kubeadm::configured(&kube).await?;
         if is_control_plane(&host) {
             return Ok(match kubeadm::lacks(&kube, &host.name, &target).await? {
@@ -43,14 +46,17 @@ impl Action for KubeadmNode {
         if running.parse().is_ok_and(|version: dsl::value::Version| version == target) {
             return Ok(Check::Done(format!("the kubelet of {} is {target}", host.name)));
         }
-        let saved = host.read(CONFIG).await?.map_or(Value::None, Value::Text);
+        let saved = host.read(config(&host)).await?.map_or(Value::None, Value::Text);
         Ok(Check::Needs { now: running, then: target.to_string(), before: saved })
     }
 
     async fn start(&self, cx: &Context, _: &Value) -> Result<Progress, Failure> {
         let kube = api::client(&cx.ports)?;
-        let host = Host::of(cx)?;
+        let host = Host::of_any(cx)?;
         let target = kubeadm::configured(&kube).await?;
+        if host.is_windows() {
+            return windows::kubeadm_upgrade_node(&host, &target).await;
+        }
         kubeadm::fits(&host, &target).await?;
         kubeadm::begin(cx, &host, &ARGV).await
     }
@@ -64,19 +70,27 @@ impl Action for KubeadmNode {
     }
 
     async fn undo(&self, cx: &Context, before: &Value) -> Result<(), Failure> {
-        let host = Host::of(cx)?;
+        let host = Host::of_any(cx)?;
         if is_control_plane(&host) {
             return Err(Failure::last("kubeadm cannot downgrade a control plane")
                 .with_hint("a control plane of two neighbouring minors may be held; go forward"));
         }
         let Some(saved) = before.as_text() else { return Ok(()) };
-        if host.read(CONFIG).await?.as_deref() == Some(saved) {
+        let path = config(&host);
+        if host.read(path).await?.as_deref() == Some(saved) {
             return Ok(());
         }
-        host.write(CONFIG, saved, 0o644).await?;
+        host.write(path, saved, 0o644).await?;
+        if host.is_windows() {
+            return windows::restart(&host).await;
+        }
         // The old kubelet may have refused the newer configuration, so let it read the old one.
         host.ask(Command::change(["systemctl", "restart", "kubelet"])).await.map(drop)
     }
+}
+
+fn config(host: &Host) -> &'static str {
+    if host.is_windows() { CONFIG_ON_WINDOWS } else { CONFIG }
 }
 
 fn is_control_plane(host: &Host) -> bool {

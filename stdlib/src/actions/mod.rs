@@ -29,6 +29,7 @@ mod check_single_points;
 mod check_version_skew;
 mod check_versions;
 mod check_webhooks;
+mod check_windows;
 mod cordon;
 mod drain;
 mod eks;
@@ -69,6 +70,8 @@ mod upload_configuration;
 mod wait_gpus;
 mod wait_healthy;
 mod wait_rollout;
+mod windows_install;
+mod windows_kubelet;
 mod write_kubelet_configuration;
 mod write_static_pods;
 
@@ -96,6 +99,7 @@ mod removed;
 mod testing;
 mod updates;
 mod verdict;
+mod windows;
 
 /// Returns all of them.
 pub(crate) fn all() -> Actions {
@@ -183,6 +187,9 @@ pub(crate) fn all() -> Actions {
         Arc::new(verdict::Looks(aks::CheckAks)),
         Arc::new(managed::Upgrade(aks::Part::ControlPlane)),
         Arc::new(managed::Upgrade(aks::Part::NodePool)),
+        Arc::new(verdict::Looks(check_windows::CheckWindowsNodes)),
+        Arc::new(windows_install::InstallKubeadm),
+        Arc::new(windows_kubelet::UpgradeKubelet),
         Arc::new(read_command::ReadCommand),
         Arc::new(run_command::RunCommand),
         Arc::new(run_script::RunScript),

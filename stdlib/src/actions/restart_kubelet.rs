@@ -27,7 +27,7 @@ const KUBELET: &str = "kubelet";
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// How long everything must stay well; a kubelet that cannot start ends within a second, and is
 /// begun again after ten.
-const SETTLE: Duration = Duration::from_secs(1);
+pub(super) const SETTLE: Duration = Duration::from_secs(1);
 /// And on a control plane: by then the API shows which static pods the new kubelet restarts, so that
 /// nobody takes the last word of the old one for their health.
 const SETTLE_STATIC_PODS: Duration = Duration::from_secs(3);
@@ -95,7 +95,12 @@ pub(super) async fn begun(cx: &Context, host: &Host, installed: Version) -> Resu
 impl Before {
     /// Looks right after the restart, and begins to follow the new process.
     pub(super) async fn after(self, cx: &Context, host: &Host, unit: &str) -> Result<Progress, Failure> {
-        let state = Unit::of(host, unit).await?;
+        let restarts = Unit::of(host, unit).await?.restarts;
+        Ok(self.follows(cx, host, restarts).await)
+    }
+
+    /// Begins to follow the new process, which systemd or nobody has restarted so often.
+    pub(super) async fn follows(self, cx: &Context, host: &Host, restarts: u64) -> Progress {
         // The old process is gone now: whatever is newer than this was renewed by the new one.
         let after = match &cx.ports.kube {
             Some(kube) => renewed(kube, &host.name).await.unwrap_or(None),
@@ -103,12 +108,12 @@ impl Before {
         };
         let mut handle = IndexMap::from([
             ("version".to_string(), Value::Version(self.installed)),
-            ("restarts".to_string(), Value::Number(i64::try_from(state.restarts).unwrap_or(i64::MAX))),
+            ("restarts".to_string(), Value::Number(i64::try_from(restarts).unwrap_or(i64::MAX))),
         ]);
         if let Some(lease) = after.or(self.lease) {
             handle.insert("lease".to_string(), Value::Text(lease.to_string()));
         }
-        Ok(pending(&Value::Record(handle), "waiting for the kubelet to start".to_string()))
+        pending(&Value::Record(handle), "waiting for the kubelet to start".to_string())
     }
 }
 
@@ -160,6 +165,11 @@ async fn waits_for(cx: &Context, host: &Host, handle: &Value, name: &str) -> Res
             return Ok(Some(looping));
         }
     }
+    reports(cx, host, handle).await
+}
+
+/// Returns what the API does not show yet of the new kubelet: its version, a lease of its own, Ready.
+pub(super) async fn reports(cx: &Context, host: &Host, handle: &Value) -> Result<Option<String>, Failure> {
     let Some(kube) = &cx.ports.kube else { return Ok(None) };
     // While the apiservers restart, any answer may come, also 401 and 403: none of them is a verdict.
     let node = match api::node(kube, &host.name).await {
@@ -254,7 +264,7 @@ fn is_ready(node: &k8s_openapi::api::core::v1::Node) -> bool {
     conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-fn pending(handle: &Value, reason: String) -> Progress {
+pub(super) fn pending(handle: &Value, reason: String) -> Progress {
     Progress::Pending { handle: handle.clone(), reason, again: AGAIN }
 }
 
