@@ -31,6 +31,7 @@ const PLAYBOOKS: &[(&str, &str)] = &[
     ("rollback-control-plane", include_str!("../playbooks/rollback-control-plane.kup")),
     ("rollback-worker", include_str!("../playbooks/rollback-worker.kup")),
     ("validate", include_str!("../playbooks/validate.kup")),
+    ("windows-workers", include_str!("../playbooks/windows-workers.kup")),
     ("workers-only", include_str!("../playbooks/workers-only.kup")),
 ];
 

@@ -50,8 +50,12 @@ const JOBS: &[(&str, &[(&str, &str)])] = &[
     ("rollback-control-plane", &[("to", "v1.32.4")]),
     ("rollback-worker", &[("to", "v1.32.4")]),
     ("validate", &[("target", "v1.33.4")]),
+    ("windows-workers", &[("target", "v1.33.4")]),
     ("workers-only", &[("target", "v1.33.4")]),
 ];
+
+/// Workers that run Windows, a minor behind.
+const WINDOWS: &str = "[[pool]]\nname = \"win\"\ncount = 1\nos = \"windows\"\nversion = \"v1.32.4\"\n";
 
 /// A cluster on which nearly all of them have work.
 const SHAPE: &str = r#"
@@ -259,6 +263,7 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
         "aks" | "eks" | "gke" => {
             SHAPE.replace("control_plane = 3", &format!("control_plane = 0\nmanaged = \"{name}\""))
         }
+        "windows-workers" => format!("{SHAPE}{WINDOWS}"),
         "binaries" => format!("components = \"systemd\"{SHAPE}"),
         // What kubeadm put aside then is on the nodes.
         "rollback-control-plane" | "rollback-worker" => format!("upgraded_from = \"v1.32.4\"{SHAPE}"),

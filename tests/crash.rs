@@ -28,7 +28,7 @@ const MAIN: Job = Job { playbook: "kubeadm-minor", given: &[("target", "v1.34.2"
 const UPGRADED: &str = "version = \"v1.34.2\"\nupgraded_from = \"v1.33.4\"\ncontrol_plane = 3\n[[pool]]\nname = \"w\"\ncount = 2\n";
 
 /// The roads that are killed here and there.
-const OTHERS: [Job; 24] = [
+const OTHERS: [Job; 25] = [
     Job { playbook: "kubeadm-config", given: &[("from", "c.yaml")], shape: "3+2@v1.33.4" },
     Job { playbook: "rollback-worker", given: &[("to", "v1.33.4")], shape: UPGRADED },
     Job { playbook: "rollback-control-plane", given: &[("to", "v1.33.4")], shape: UPGRADED },
@@ -36,6 +36,7 @@ const OTHERS: [Job; 24] = [
     Job { playbook: "node-replace", given: &[("old", "cp2")], shape: "3+2@v1.33.4" },
     Job { playbook: "eks", given: &[("cluster", "sim"), ("target", "v1.34")], shape: "0+2@v1.33.4-eks" },
     Job { playbook: "binaries", given: &[("target", "v1.34.2")], shape: BUILT },
+    Job { playbook: "windows-workers", given: &[], shape: MIXED },
     Job { playbook: "kubeadm-minor", given: ADDONS, shape: CILIUM },
     Job {
         playbook: "aks",
@@ -72,6 +73,10 @@ const BEHIND: &str =
 /// A cluster that somebody built, with etcd on its control planes.
 const BUILT: &str =
     "version = \"v1.33.4\"\ncontrol_plane = 3\ncomponents = \"systemd\"\n[[pool]]\nname = \"w\"\ncount = 2\n";
+
+/// A cluster whose control plane was upgraded, with workers that run Windows and were not.
+const MIXED: &str = "version = \"v1.34.2\"\ncontrol_plane = 1\n[[pool]]\nname = \"w\"\ncount = 1\n\
+    [[pool]]\nname = \"win\"\ncount = 2\nos = \"windows\"\nversion = \"v1.33.4\"\n";
 
 /// A cluster with a release of helm, and what is upgraded between its control plane and its worker.
 const CILIUM: &str = "version = \"v1.33.4\"\ncontrol_plane = 1\n[[pool]]\nname = \"w\"\ncount = 1\n\

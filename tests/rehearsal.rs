@@ -19,7 +19,7 @@ struct Road {
     back: Option<&'static str>,
 }
 
-const ROADS: [Road; 10] = [
+const ROADS: [Road; 11] = [
     Road {
         playbook: "kubeadm-hops",
         given: &[("target", "v1.34.2")],
@@ -33,6 +33,13 @@ const ROADS: [Road; 10] = [
         shapes: [(BEHIND_A_PATCH, 12), (DNF_34, 25), (EXTERNAL_34, 25)],
         again: 0,
         back: Some("w"),
+    },
+    Road {
+        playbook: "windows-workers",
+        given: &[],
+        shapes: [(WINDOWS_BEHIND, 10), (WINDOWS_DNF, 5), (WINDOWS_EXTERNAL, 5)],
+        again: 0,
+        back: Some("win"),
     },
     Road {
         playbook: "rke2",
@@ -97,6 +104,13 @@ const BEHIND: &str =
     "version = \"v1.34.2\"\ncontrol_plane = 1\n[[pool]]\nname = \"w\"\ncount = 2\nversion = \"v1.32.4\"\n";
 const BEHIND_A_PATCH: &str =
     "version = \"v1.34.2\"\ncontrol_plane = 1\n[[pool]]\nname = \"w\"\ncount = 2\nversion = \"v1.34.1\"\n";
+/// Workers that run Windows and lag behind, beside one that does neither.
+const WINDOWS_BEHIND: &str = "version = \"v1.34.2\"\ncontrol_plane = 1\n[[pool]]\nname = \"w\"\ncount = 1\n\
+    [[pool]]\nname = \"win\"\ncount = 2\nos = \"windows\"\nversion = \"v1.32.4\"\n";
+const WINDOWS_DNF: &str = "version = \"v1.34.2\"\ncontrol_plane = 3\npackages = \"dnf\"\n\
+    [[pool]]\nname = \"win\"\ncount = 1\nos = \"windows\"\nversion = \"v1.33.4\"\n";
+const WINDOWS_EXTERNAL: &str = "version = \"v1.34.2\"\ncontrol_plane = 1\netcd = { hosts = 3, packages = \"dnf\" }\n\
+    [[pool]]\nname = \"w\"\ncount = 1\n[[pool]]\nname = \"win\"\ncount = 1\nos = \"windows\"\nversion = \"v1.33.4\"\n";
 const RKE2_BEHIND: &str = "version = \"v1.34.2+rke2r1\"\ncontrol_plane = 1\n[[pool]]\nname = \"w\"\ncount = 2\nversion = \"v1.33.4+rke2r1\"\n";
 const DNF_34: &str = "version = \"v1.34.1\"\ncontrol_plane = 3\npackages = \"dnf\"\n\
     [[pool]]\nname = \"w\"\ncount = 1\npackages = \"dnf\"\n";

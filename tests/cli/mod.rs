@@ -43,3 +43,4 @@ mod values;
 mod web;
 mod why;
 mod window;
+mod windows;

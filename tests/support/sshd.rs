@@ -21,6 +21,11 @@ impl Hosts {
     /// Starts hosts, and puts `hosts.toml` and `ssh/config` into the working directory. Where that is
     /// not possible it says why, and the test passes.
     pub(crate) fn start(kup: &Kup, names: &[&str]) -> Option<Hosts> {
+        Hosts::start_with(kup, names, None)
+    }
+
+    /// Likewise, with a program in the place of every login shell: it finds the line in `SSH_ORIGINAL_COMMAND`.
+    pub(crate) fn start_with(kup: &Kup, names: &[&str], shell: Option<&str>) -> Option<Hosts> {
         if let Some(why) = missing() {
             eprintln!("skipped: {why}");
             return None;
@@ -38,7 +43,7 @@ impl Hosts {
         let key = fs::read_to_string(at("host.pub")).unwrap();
         for name in names {
             let port = free_port();
-            hosts.daemons.push(daemon(&at, name, port));
+            hosts.daemons.push(daemon(&at, name, port, shell));
             known.push_str(&format!("[127.0.0.1]:{port} {key}"));
             toml.push_str(&format!("[[host]]\nname = \"{name}\"\n"));
             config.push_str(&format!(
@@ -94,7 +99,7 @@ pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn daemon(at: &dyn Fn(&str) -> String, name: &str, port: u16) -> Child {
+fn daemon(at: &dyn Fn(&str) -> String, name: &str, port: u16, shell: Option<&str>) -> Child {
     Command::new(PROGRAM)
         .args(["-D", "-e", "-f", "/dev/null", "-h", &at("host"), "-p", &port.to_string()])
         .args(["-o", "ListenAddress=127.0.0.1", "-o", "StrictModes=no", "-o", "UsePAM=no"])
@@ -103,6 +108,7 @@ fn daemon(at: &dyn Fn(&str) -> String, name: &str, port: u16) -> Child {
         .args(["-o", "KexAlgorithms=curve25519-sha256"])
         // A home without dotfiles: what somebody's .bashrc prints is not what a test is about.
         .args(["-o", &format!("SetEnv=HOME={}", at("home"))])
+        .args(["-o", &format!("ForceCommand={}", shell.unwrap_or("none"))])
         .args(["-o", &format!("PidFile={}", at(&format!("{name}.pid")))])
         .args(["-o", &format!("AuthorizedKeysFile={}", at("user.pub"))])
         .stdin(Stdio::null())

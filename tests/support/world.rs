@@ -306,6 +306,8 @@ impl World {
                 "/var/lib/kubelet/config.yaml",
                 "/var/lib/kup/reflects-kubelet-config",
                 "/run/kup/join.yaml",
+                "/k/kubelet.exe",
+                "/k/kubelet.previous.exe",
             ];
             state.extend(configured.map(|path| format!("{} {path} {:?}", node.name, node.files.text(path))));
             let paths = node.files.under("/etc/kubernetes/manifests");
