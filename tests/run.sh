@@ -56,6 +56,13 @@ if command -v python3 > /dev/null && [ ! -x "$cache/tools/aws/bin/aws" ]; then
   { rm -rf "$cache/tools/aws" && python3 -m venv "$cache/tools/aws" && nice "$cache/tools/aws/bin/pip" install --quiet awscli==1.46.3; } \
     || { rm -rf "$cache/tools/aws"; say "it could not be installed: its tests say so"; }
 fi
+# A grammar of PowerShell that others wrote reads what is sent to nodes that run Windows.
+if command -v python3 > /dev/null && [ ! -x "$cache/tools/powershell/bin/python" ]; then
+  say "installing a grammar of PowerShell"
+  { rm -rf "$cache/tools/powershell" && python3 -m venv "$cache/tools/powershell" \
+    && nice "$cache/tools/powershell/bin/pip" install --quiet tree-sitter==0.25.2 tree-sitter-powershell==0.26.4; } \
+    || { rm -rf "$cache/tools/powershell"; say "it could not be installed: its test says so"; }
+fi
 export KUP_CACHE=$cache
 
 say "style"

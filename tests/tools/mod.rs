@@ -5,6 +5,7 @@ mod dnf;
 mod editors;
 mod eks;
 mod etcd;
+mod powershell;
 mod prometheus;
 mod treesitter;
 
