@@ -115,7 +115,7 @@ fn of_node(facts: &Facts, to: Minor) -> Vec<String> {
 }
 
 /// `kubeadms`: the flags are those that kubeadm writes, and it takes some out by itself.
-fn of_component(component: &str, flags: &Flags, kubeadms: bool, to: Minor) -> Vec<String> {
+pub(super) fn of_component(component: &str, flags: &Flags, kubeadms: bool, to: Minor) -> Vec<String> {
     let mut found = Vec::new();
     let known = TABLE.flag.iter().filter(|flag| flag.component == component && flag.removed <= to);
     for flag in known.filter(|flag| !(kubeadms && flag.kubeadm_takes_out)) {

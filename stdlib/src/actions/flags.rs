@@ -43,6 +43,13 @@ pub(super) fn of_environment(text: &str) -> Flags {
     of_words(values.flat_map(str::split_whitespace).map(str::to_string))
 }
 
+/// Returns the flags in a script of PowerShell that starts a component.
+pub(super) fn of_script(text: &str) -> Flags {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let words = lines.flat_map(|line| line.split(|c: char| c.is_whitespace() || "\"'`,()".contains(c)));
+    of_words(words.map(str::to_string))
+}
+
 fn of_words(words: impl Iterator<Item = String>) -> Flags {
     let flag = |word: String| {
         let word = word.strip_prefix("--")?;
@@ -74,5 +81,9 @@ mod tests {
         );
         assert_eq!(flags.keys().collect::<Vec<_>>(), ["node-ip", "v"]);
         assert!(of_manifest("no: [yaml").is_empty());
+        let script =
+            "# --no=1\n$cmd = \"C:\\k\\kubelet.exe $global:KubeletArgs --config=/x --image=`\"y`\" --v=2\"\n";
+        let flags = of_script(script);
+        assert_eq!(flags.keys().collect::<Vec<_>>(), ["config", "image", "v"]);
     }
 }

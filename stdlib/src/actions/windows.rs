@@ -47,6 +47,12 @@ impl Program {
         Ok(Program { path: path_of(host, name).await?, version, address })
     }
 
+    /// Returns the path of another file in its folder.
+    pub(super) fn beside(&self, file: &str) -> String {
+        let folder = self.path.rfind(['\\', '/']).map_or("", |at| &self.path[..=at]);
+        format!("{folder}{file}")
+    }
+
     fn named(&self, word: &str) -> String {
         format!("{}.{word}.exe", &self.path[..self.path.len() - ".exe".len()])
     }
