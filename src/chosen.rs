@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use engine::port::{Command, Output, Shell, ShellError, Shells};
+use engine::port::{Command, Output, Seal, Shell, ShellError, Shells};
 
 /// The shells of a run, of which the one of this machine knows the cluster.
 struct Chosen {
@@ -70,6 +70,10 @@ impl Shell for Here {
 
     async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {
         self.shell.fetch(path, into).await
+    }
+
+    async fn fetch_sealed(&self, path: &str, into: &Path, seal: &dyn Seal) -> Result<u64, ShellError> {
+        self.shell.fetch_sealed(path, into, seal).await
     }
 }
 

@@ -12,7 +12,7 @@ use engine::journal::{Journal, Keys};
 use engine::lock::Lock;
 use engine::machine::{Input, Machine};
 use engine::plan;
-use engine::port::{Command, Output, Ports, Shell, ShellError, Shells};
+use engine::port::{Command, Output, Ports, Seal, Shell, ShellError, Shells};
 use engine::readonly::read_only;
 use engine::run::{self, Run};
 use engine::secret::Secrets;
@@ -223,6 +223,11 @@ impl Shell for WatchedShell {
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), ShellError> {
         self.as_root("sh");
         self.0.write(path, content, mode).await
+    }
+
+    async fn fetch_sealed(&self, path: &str, into: &Path, seal: &dyn Seal) -> Result<u64, ShellError> {
+        self.as_root("sh");
+        self.0.fetch_sealed(path, into, seal).await
     }
 
     async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {

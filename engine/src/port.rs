@@ -54,6 +54,16 @@ pub trait Shell: Send + Sync {
     /// (mode 0600, synced, renamed into place). Returns its size in bytes.
     async fn fetch(&self, path: &str, into: &std::path::Path) -> Result<u64, ShellError>;
 
+    /// Streams a file as `fetch` does, through a seal: nothing of it stands on our machine as it was read.
+    async fn fetch_sealed(
+        &self,
+        path: &str,
+        _into: &std::path::Path,
+        _seal: &dyn Seal,
+    ) -> Result<u64, ShellError> {
+        Err(ShellError::Refused(format!("`{path}` cannot be sealed on its way")))
+    }
+
     /// Runs a command at most once: a file on the machine remembers that it was begun ([`BEGUN`]), and that it
     /// ended with exit code 0 ([`ENDED`]). One that failed may be run again.
     async fn once(&self, command: &Command, marker: &str) -> Result<Once, ShellError> {
@@ -73,6 +83,27 @@ pub trait Shell: Send + Sync {
         }
         ended.map(Once::Ended)
     }
+}
+
+/// Makes of what is fetched what is kept.
+pub trait Seal: Send + Sync {
+    /// Begins a file: what is written to the answer comes out of it into `out`.
+    fn over<'a>(&self, out: Box<dyn std::io::Write + Send + 'a>) -> std::io::Result<Box<dyn Sealing + 'a>>;
+}
+
+/// A file that is being sealed.
+pub trait Sealing: std::io::Write + Send {
+    /// Writes its end: a file without one cannot be opened.
+    fn finish(self: Box<Self>) -> std::io::Result<()>;
+}
+
+/// Seals what is at hand as a whole.
+pub fn sealed(seal: &dyn Seal, content: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut sealing = seal.over(Box::new(&mut out))?;
+    sealing.write_all(content)?;
+    sealing.finish()?;
+    Ok(out)
 }
 
 /// What came of a command that a file remembers.

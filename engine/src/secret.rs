@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 
 use crate::action::Check;
 use crate::event::Failure;
-use crate::port::{Command, Once, Output, Ports, Shell, ShellError, Shells};
+use crate::port::{Command, Once, Output, Ports, Seal, Shell, ShellError, Shells};
 
 /// Reads secrets where they are.
 #[async_trait]
@@ -189,6 +189,15 @@ impl Shell for HidingIn {
 
     async fn fetch(&self, path: &str, into: &std::path::Path) -> Result<u64, ShellError> {
         self.0.fetch(path, into).await.map_err(|e| self.error(e))
+    }
+
+    async fn fetch_sealed(
+        &self,
+        path: &str,
+        into: &std::path::Path,
+        seal: &dyn Seal,
+    ) -> Result<u64, ShellError> {
+        self.0.fetch_sealed(path, into, seal).await.map_err(|e| self.error(e))
     }
 
     async fn once(&self, command: &Command, marker: &str) -> Result<Once, ShellError> {

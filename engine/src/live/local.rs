@@ -6,15 +6,17 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::Stdio;
+use std::task::{self, Poll};
 
 use async_trait::async_trait;
 use tokio::fs::{self, File, OpenOptions};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::quote;
 use crate::journal::sync_folder;
-use crate::port::{Command, Output, Shell, ShellError};
+use crate::port::{Command, Output, Seal, Sealing, Shell, ShellError};
 
 const HERE: &str = "this machine";
 
@@ -76,6 +78,15 @@ impl Shell for Local {
         tokio::io::copy(&mut from, &mut part.file).await.map_err(refused("write", into))?;
         part.place(0o600).await
     }
+
+    async fn fetch_sealed(&self, path: &str, into: &Path, seal: &dyn Seal) -> Result<u64, ShellError> {
+        let mut from = File::open(path).await.map_err(refused("read", Path::new(path)))?;
+        let part = Part::create(into).await?;
+        let mut sealed = part.sealed(seal).await?;
+        tokio::io::copy(&mut from, &mut sealed).await.map_err(refused("write", into))?;
+        sealed.finish(into)?;
+        part.place(0o600).await
+    }
 }
 
 /// A new file beside the place where it will stand: a crash leaves the old one or the new one.
@@ -93,6 +104,12 @@ impl Part {
         options.write(true).create(true).truncate(true).mode(0o600);
         let file = options.open(&part).await.map_err(refused("write", path))?;
         Ok(Part { file, path: path.to_path_buf(), part: part.into() })
+    }
+
+    /// Lets a seal make what is written to it.
+    pub(super) async fn sealed(&self, seal: &dyn Seal) -> Result<Sealed, ShellError> {
+        let file = self.file.try_clone().await.map_err(refused("write", &self.path))?.into_std().await;
+        seal.over(Box::new(file)).map(Sealed).map_err(refused("write", &self.path))
     }
 
     /// Puts the file in its place, safe from a power cut; returns its size.
@@ -115,6 +132,33 @@ impl Drop for Part {
     fn drop(&mut self) {
         // Whoever gave up waiting leaves no half file behind. After `place` it has another name.
         let _ = std::fs::remove_file(&self.part);
+    }
+}
+
+/// A file that is being sealed. Each piece is some kilobytes, so it is written at once, and nobody waits for long.
+pub(super) struct Sealed(Box<dyn Sealing>);
+
+impl Sealed {
+    pub(super) fn finish(self, into: &Path) -> Result<(), ShellError> {
+        self.0.finish().map_err(refused("write", into))
+    }
+}
+
+impl AsyncWrite for Sealed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+        piece: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.0.write(piece))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

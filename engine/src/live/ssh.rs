@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use openssh::{ControlPersist, KnownHosts, SessionBuilder};
+use tokio::io::AsyncWrite;
 use tokio::sync::Semaphore;
 
 use super::local::{Local, Part};
 use super::powershell;
 use super::quote::{self, Run};
 use super::session::{Broken, MOST, Open, told};
-use crate::port::{Command, Once, Output, Shell, ShellError, Shells};
+use crate::port::{Command, Once, Output, Seal, Shell, ShellError, Shells};
 
 /// sshd lets 10 channels through one connection unless its `MaxSessions` says otherwise; a command that
 /// was given up may still hold one.
@@ -249,6 +250,19 @@ impl Host {
         }
         Ok(came)
     }
+
+    /// Writes a file of the machine, read as root, to where it shall go.
+    async fn stream(&self, path: &str, sink: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<(), ShellError> {
+        let _channel = self.channels.acquire().await.map_err(|e| self.unreachable(e.to_string()))?;
+        let open = self.session().await?;
+        let line = Run::of(&quote::cat(path)?, self.is_root(&open).await?)?.line()?;
+        match open.run(&line, &[], None, sink).await {
+            Ok((0, _)) => Ok(()),
+            Ok((quote::MISSING, _)) => Err(ShellError::Refused(format!("{} has no `{path}`", self.name))),
+            Ok((_, errors)) => Err(failed("read", path, &self.name, &errors)),
+            Err(broken) => Err(self.broken(broken)),
+        }
+    }
 }
 
 /// Adds what a person could do about a connection that failed.
@@ -298,16 +312,17 @@ impl Shell for Host {
     }
 
     async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {
-        let _channel = self.channels.acquire().await.map_err(|e| self.unreachable(e.to_string()))?;
-        let open = self.session().await?;
-        let line = Run::of(&quote::cat(path)?, self.is_root(&open).await?)?.line()?;
         let mut part = Part::create(into).await?;
-        match open.run(&line, &[], None, &mut part.file).await {
-            Ok((0, _)) => part.place(0o600).await,
-            Ok((quote::MISSING, _)) => Err(ShellError::Refused(format!("{} has no `{path}`", self.name))),
-            Ok((_, errors)) => Err(failed("read", path, &self.name, &errors)),
-            Err(broken) => Err(self.broken(broken)),
-        }
+        self.stream(path, &mut part.file).await?;
+        part.place(0o600).await
+    }
+
+    async fn fetch_sealed(&self, path: &str, into: &Path, seal: &dyn Seal) -> Result<u64, ShellError> {
+        let part = Part::create(into).await?;
+        let mut sealed = part.sealed(seal).await?;
+        self.stream(path, &mut sealed).await?;
+        sealed.finish(into)?;
+        part.place(0o600).await
     }
 
     async fn once(&self, command: &Command, marker: &str) -> Result<Once, ShellError> {

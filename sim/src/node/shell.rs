@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::port::{Command, Output, Shell, ShellError, Shells};
+use engine::port::{Command, Output, Seal, Shell, ShellError, Shells};
 
 use super::command::{self, file, sh};
 use super::files::Files;
@@ -137,6 +137,17 @@ impl Shell for Remote {
         let content = self.read(path).await?;
         Here { shared: self.shared.clone() }.keep(path, into, content)
     }
+
+    async fn fetch_sealed(&self, path: &str, into: &Path, seal: &dyn Seal) -> Result<u64, ShellError> {
+        let content = sealed_of(self.read(path).await?, seal)?;
+        Here { shared: self.shared.clone() }.keep(path, into, content)
+    }
+}
+
+/// Seals a file, if there is one.
+fn sealed_of(content: Option<Vec<u8>>, seal: &dyn Seal) -> Result<Option<Vec<u8>>, ShellError> {
+    let sealed = content.map(|content| engine::port::sealed(seal, &content)).transpose();
+    sealed.map_err(|error| ShellError::Refused(format!("cannot seal it: {error}")))
 }
 
 /// Runs a command on a node and writes it down.
@@ -265,6 +276,11 @@ impl Shell for Here {
 
     async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {
         let content = self.read(path).await?;
+        self.keep(path, into, content)
+    }
+
+    async fn fetch_sealed(&self, path: &str, into: &Path, seal: &dyn Seal) -> Result<u64, ShellError> {
+        let content = sealed_of(self.read(path).await?, seal)?;
         self.keep(path, into, content)
     }
 }

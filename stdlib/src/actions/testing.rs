@@ -11,7 +11,7 @@ use dsl::value::{Secret, Value};
 use engine::action::{Action, Check, Context, Progress};
 use engine::event::Failure;
 use engine::inventory::{Inventory, Node, PackageManager};
-use engine::port::{Clock, Command, Output, Ports, Shell, ShellError, Shells};
+use engine::port::{Clock, Command, Output, Ports, Seal, Shell, ShellError, Shells, sealed};
 use engine::secret::{Secrets, Vault};
 use indexmap::IndexMap;
 
@@ -218,6 +218,15 @@ impl Shell for Machine {
         let mut world = self.world(format!("write {path} {mode:o}"));
         world.files.insert(path.to_string(), content.to_vec());
         Ok(())
+    }
+
+    async fn fetch_sealed(&self, path: &str, into: &Path, seal: &dyn Seal) -> Result<u64, ShellError> {
+        let mut world = self.world(format!("fetch sealed {path} {}", into.display()));
+        let content = world.files.get(path).cloned().unwrap_or_default();
+        let content = sealed(seal, &content).map_err(|e| ShellError::Refused(e.to_string()))?;
+        let size = content.len() as u64;
+        world.files.insert(into.display().to_string(), content);
+        Ok(size)
     }
 
     async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {
