@@ -42,6 +42,12 @@ if ! command -v tree-sitter > /dev/null && [ ! -x "$cache/tools/bin/tree-sitter"
   nice cargo install tree-sitter-cli --locked --quiet --root "$cache/tools" --target-dir "$cache/tools/target" \
     || say "it could not be installed: its test says so"
 fi
+# Debian has etcd 3.4; those with other tools are built from their modules.
+for v in 3.5.11 3.6.5; do
+  [ -x "$cache/tools/etcd-$v/etcdutl" ] && continue
+  say "building etcd $v"
+  { command -v go > /dev/null && tests/lab/go.sh etcd $v "$cache/tools/etcd-$v"; } || say "it could not be built, for which Go 1.24 is needed: its test says so"
+done
 # What compiles and packages the extension for VS Code is kept by its lock file.
 if command -v npm > /dev/null && ! cmp -s editors/vscode/package-lock.json "$cache/tools/vscode/package-lock.json"; then
   say "installing what packages the extension for VS Code"

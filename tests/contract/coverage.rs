@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use dsl::value::Value;
-use engine::port::{Command, Output, Ports, Shell, ShellError, Shells};
+use engine::port::{Command, Output, Ports, Seal, Shell, ShellError, Shells};
 use futures::FutureExt;
 
 use super::{Ask, files, perform, story};
@@ -151,6 +151,10 @@ impl Shell for Ear {
 
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), ShellError> {
         self.0.write(path, content, mode).await
+    }
+
+    async fn fetch_sealed(&self, path: &str, into: &Path, seal: &dyn Seal) -> Result<u64, ShellError> {
+        self.0.fetch_sealed(path, into, seal).await
     }
 
     async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {

@@ -455,6 +455,12 @@ fn etcd() -> Vec<Case> {
         ),
         ctl("move-leader 1", Words(&["Error: etcdserver: bad leader transferee"])),
         ctl("member remove 1", Words(&["etcdserver: member not found"])),
+        case(
+            "cp1",
+            "etcdutl snapshot restore /var/lib/etcd/kup-contract.db --data-dir /var/lib/etcd/kup-contract-tested",
+            Words(&["restored snapshot"]),
+        ),
+        case("cp1", "etcdutl snapshot status /var/lib/etcd/kup-contract-tested/member/snap/db -w json", Json),
     ]
 }
 
@@ -471,6 +477,8 @@ fn restore() -> Vec<Case> {
          --initial-cluster-token kup --bump-revision 1000000000 --mark-compacted"
     );
     vec![
+        cp("df --output=avail -B1 /var/lib/etcd", Words(&["Avail"])),
+        cp("rm -rf /var/lib/etcd/kup-contract-tested", Code),
         cp("ls -A /etc/kubernetes/manifests", Words(&["etcd.yaml", "kube-apiserver.yaml"])),
         cp("ls -A /etc/kubernetes/kup-stopped", Code),
         cp("systemctl show etcd.service -p MainPID", Lines),

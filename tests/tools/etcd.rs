@@ -1,9 +1,10 @@
 //! The verbs of etcd and a real one: three members on this machine, each a host of its own to kup. What they
-//! say of themselves, who leads, what is given back to the disk, and a snapshot that can be restored.
+//! say of themselves, who leads, what is given back to the disk, and a snapshot that can be restored. By each of
+//! the minors that have other tools: 3.4 of Debian, and 3.5 and 3.6 as `tests/run.sh` builds them where there is Go.
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Program, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +14,48 @@ use dsl::value::Value;
 use engine::action::{Context, Progress};
 use engine::event::Failure;
 use engine::inventory::{Inventory, Node};
-use engine::port::{Command, Output, Ports, Shell, ShellError, Shells};
+use engine::port::{Command, Output, Ports, Seal, Shell, ShellError, Shells};
 use indexmap::IndexMap;
 use tempfile::TempDir;
 
-use super::begin;
+use super::{begin, kept};
 
 /// Where verbs put files on a host; here each test has a folder of its own.
 const KUP: &str = "/var/lib/kup";
+
+/// What `tests/run.sh` builds: 3.5, whose etcdctl still restores, and 3.6, whose etcdctl does not.
+const BUILT: [&str; 2] = ["etcd-3.5.11", "etcd-3.6.5"];
+
+/// The programs of one release.
+#[derive(Clone)]
+struct Tools(PathBuf);
+
+impl Tools {
+    /// Finds a release in a folder, or with none on the PATH; `None` where this machine has none.
+    fn of(place: &str) -> Option<Tools> {
+        let folder = match place {
+            "" => PathBuf::new(),
+            place => kept()?.join(place),
+        };
+        let tools = Tools(folder);
+        let there = |name: &str| Program::new(tools.path(name)).arg("--version").output().is_ok();
+        if there("etcd") && there("etcdctl") {
+            return Some(tools);
+        }
+        let place =
+            if place.is_empty() { "etcd on the PATH (etcd-server and etcd-client of Debian)" } else { place };
+        eprintln!("not run: there is no {place}, which tests/run.sh installs where it can");
+        None
+    }
+
+    fn path(&self, program: &str) -> PathBuf {
+        self.0.join(program)
+    }
+
+    fn run(&self, program: &str, args: &[&str]) -> Output {
+        run(&self.path(program), args)
+    }
+}
 
 /// A member with its ports.
 struct Member {
@@ -31,6 +66,7 @@ struct Member {
 
 /// All of them.
 struct Members {
+    tools: Tools,
     folder: TempDir,
     members: Vec<Member>,
 }
@@ -45,14 +81,8 @@ impl Drop for Members {
 }
 
 impl Members {
-    /// Starts three; `None` where this machine has no etcd.
-    fn start() -> Option<Members> {
-        for program in ["etcd", "etcdctl"] {
-            if Program::new(program).arg("--version").output().is_err() {
-                eprintln!("skipped: there is no {program} on this machine");
-                return None;
-            }
-        }
+    /// Starts three.
+    fn start(tools: Tools) -> Members {
         let folder = TempDir::new().expect("a folder");
         let free: Vec<TcpListener> =
             (0..6).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
@@ -64,7 +94,7 @@ impl Members {
             let client = format!("http://127.0.0.1:{}", ports[i]);
             let name = format!("e{}", i + 1);
             // Flags here and variables there: both are what a process shows of itself.
-            let process = Program::new("etcd")
+            let process = Program::new(tools.path("etcd"))
                 .arg(format!("--data-dir={}", folder.path().join(&name).display()))
                 .args(["--name", &name, "--listen-client-urls", &client, "--listen-peer-urls", &peer(i)])
                 .args(["--initial-advertise-peer-urls", &peer(i), "--initial-cluster", &all.join(",")])
@@ -77,10 +107,10 @@ impl Members {
             Member { name, client: ports[i], process }
         });
         let members = members.collect();
-        let started = Members { folder, members };
+        let started = Members { tools, folder, members };
         for _ in 0..200 {
             if started.ctl(&["endpoint", "health", "--cluster"]).code == 0 {
-                return Some(started);
+                return started;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -89,7 +119,7 @@ impl Members {
 
     fn ctl(&self, args: &[&str]) -> Output {
         let endpoint = format!("--endpoints=http://127.0.0.1:{}", self.members[0].client);
-        run("etcdctl", &[&[endpoint.as_str()], args].concat())
+        self.tools.run("etcdctl", &[&[endpoint.as_str()], args].concat())
     }
 
     fn here(&self, text: &str) -> String {
@@ -125,7 +155,7 @@ impl Members {
     }
 }
 
-fn run(program: &str, args: &[&str]) -> Output {
+fn run(program: &Path, args: &[&str]) -> Output {
     match Program::new(program).args(args).output() {
         Ok(output) => Output {
             code: output.status.code().unwrap_or(1),
@@ -161,9 +191,8 @@ impl Shell for Host {
                 let pid = own.map_or(0, |member| member.process.id());
                 Output { stdout: format!("MainPID={pid}\n"), ..Output::default() }
             }
-            [program @ ("etcdctl" | "etcdutl" | "mkdir" | "rm" | "sha256sum"), args @ ..] => {
-                run(program, args)
-            }
+            [program @ ("etcdctl" | "etcdutl"), args @ ..] => self.0.tools.run(program, args),
+            [program @ ("df" | "mkdir" | "rm" | "sha256sum"), args @ ..] => run(Path::new(program), args),
             other => panic!("nothing else is asked: {other:?}"),
         })
     }
@@ -178,6 +207,10 @@ impl Shell for Host {
 
     async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {
         fs::copy(self.0.here(path), into).map_err(|e| ShellError::Refused(e.to_string()))
+    }
+
+    async fn fetch_sealed(&self, path: &str, into: &Path, seal: &dyn Seal) -> Result<u64, ShellError> {
+        engine::live::Local.fetch_sealed(&self.0.here(path), into, seal).await
     }
 }
 
@@ -236,13 +269,31 @@ async fn leader(members: &Arc<Members>) -> String {
 }
 
 #[test]
-fn a_real_etcd_is_asked_handed_over_defragmented_and_saved() {
-    let Some(members) = Members::start() else { return };
+fn an_etcd_of_debian_is_asked_handed_over_defragmented_saved_and_restored() {
+    let Some(tools) = Tools::of("") else { return };
+    goes_through_all(tools, "3.");
+}
+
+#[test]
+fn an_etcd_3_5_is_asked_handed_over_defragmented_saved_and_restored() {
+    let Some(tools) = Tools::of(BUILT[0]) else { return };
+    goes_through_all(tools, "3.5.11");
+}
+
+#[test]
+fn an_etcd_3_6_is_asked_handed_over_defragmented_saved_and_restored() {
+    let Some(tools) = Tools::of(BUILT[1]) else { return };
+    goes_through_all(tools, "3.6.5");
+}
+
+fn goes_through_all(tools: Tools, version: &str) {
+    let members = Members::start(tools);
     members.grow();
     let members = Arc::new(members);
     sim::runtime().block_on(async {
         let well = perform(&members, "check etcd", "e1", &[]).await.expect("it is well").to_string();
-        assert!(well.starts_with("3 members of etcd 3.") && well.ends_with(" well, external"), "{well}");
+        assert!(well.starts_with(&format!("3 members of etcd {version}")), "{well}");
+        assert!(well.contains(" well, external"), "{well}");
 
         let waste = [("waste", Value::Share(8000))];
         let first = leader(&members).await;
@@ -264,15 +315,68 @@ fn a_real_etcd_is_asked_handed_over_defragmented_and_saved() {
         let again = perform(&members, "etcd defrag", &first, &waste).await.expect("there is nothing to do");
         assert!(again.to_string().ends_with(" is free"), "{again}");
 
-        let into = [("into", Value::Path("saved".into()))];
-        let saved = perform(&members, "etcd backup", "e2", &into).await.expect("it is saved");
-        let path = saved.get("path").and_then(Value::as_text).expect("a path").to_string();
+        let into = ("into", Value::Path("saved".into()));
+        let all = [into.clone(), ("tested", Value::Bool(true))];
+        let saved = perform(&members, "etcd backup", "e2", &all).await.expect("it is saved");
         assert!(matches!(saved.get("keys"), Some(Value::Number(keys)) if *keys > 0), "{saved}");
-        // The tool that the version has restores it.
+        assert_eq!(saved.get("tested"), Some(&Value::Bool(true)));
+        let path = path(&saved);
+        assert_eq!(remains(&members), Vec::<String>::new(), "nothing is left on the host");
+        // The tool that the version has restores it, and an etcd of its own serves what was saved.
         let scratch = members.folder.path().join("scratch").display().to_string();
+        let tools = &members.tools;
         let restored =
-            |tool: &str| run(tool, &["snapshot", "restore", &path, "--data-dir", &scratch]).code == 0;
+            |tool: &str| tools.run(tool, &["snapshot", "restore", &path, "--data-dir", &scratch]).code == 0;
         assert!(restored("etcdutl") || restored("etcdctl"));
-        assert!(Path::new(&scratch).join("member/snap/db").exists());
+        assert_eq!(served(tools, &scratch), "end\n2\n");
+
+        // For the holder of a key alone.
+        let key = age::x25519::Identity::generate();
+        let to = Value::List(vec![Value::Text(key.to_public().to_string())]);
+        let sealed = perform(&members, "etcd snapshot", "e2", &[into, ("encrypt_to", to)]).await;
+        let sealed = fs::read(self::path(&sealed.expect("it is saved"))).expect("a file");
+        assert!(sealed.starts_with(b"age-encryption.org/v1\n"));
+        let opened = age::decrypt(&key, &sealed).expect("its key opens it");
+        let again = members.folder.path().join("again.db").display().to_string();
+        fs::write(&again, &opened).expect("it is written");
+        let status = |tool: &str| tools.run(tool, &["snapshot", "status", &again, "-w", "json"]).code == 0;
+        assert!(status("etcdutl") || status("etcdctl"));
     });
+}
+
+/// Returns where a snapshot stands.
+fn path(saved: &Value) -> String {
+    saved.get("path").and_then(Value::as_text).expect("a path").to_string()
+}
+
+/// Returns what stands in the folder of kup on the hosts.
+fn remains(members: &Members) -> Vec<String> {
+    let all = fs::read_dir(members.folder.path().join("kup")).into_iter().flatten().flatten();
+    all.map(|file| file.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Starts an etcd of a folder, and returns what it says of the key `end`.
+fn served(tools: &Tools, data: &str) -> String {
+    let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let [client, peer] =
+        free.map(|l| format!("http://127.0.0.1:{}", l.local_addr().expect("an address").port()));
+    let mut process = Program::new(tools.path("etcd"))
+        .args(["--data-dir", data, "--listen-client-urls", &client, "--advertise-client-urls", &client])
+        .args(["--listen-peer-urls", &peer])
+        .env("ETCD_UNSUPPORTED_ARCH", std::env::consts::ARCH)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("etcd starts");
+    let mut said = Output::default();
+    for _ in 0..200 {
+        said = tools.run("etcdctl", &[&format!("--endpoints={client}"), "get", "end"]);
+        if said.code == 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let _ = process.kill();
+    let _ = process.wait();
+    said.stdout
 }

@@ -22,6 +22,7 @@ use engine::port::Command;
 
 use super::detached::{self, Unit};
 use super::host::{FOLDER, Host};
+use super::seal::{self, ENDING};
 use super::{argument, failure, static_pods};
 use crate::release::numbers;
 
@@ -48,7 +49,11 @@ impl Action for EtcdRestore {
 
     async fn check(&self, cx: &Context) -> Result<Check, Failure> {
         let host = Host::of(cx)?;
-        let (path, _) = snapshot(cx).await?;
+        let path = snapshot(cx).await?;
+        let sealed = path.to_string_lossy().ends_with(ENDING);
+        if sealed && !matches!(cx.args.get("key"), Some(Value::Secret(_))) {
+            return Err(no_key(&path));
+        }
         if host.read(MARK).await?.is_some_and(|run| run.trim() == cx.run) {
             return Ok(Check::Done(format!("restored from {}", path.display())));
         }
@@ -151,7 +156,7 @@ async fn exists(host: &Host, path: &str) -> Result<bool, Failure> {
 }
 
 /// Finds the snapshot on this machine, and holds it against the hash that `etcd snapshot` wrote beside it.
-async fn snapshot(cx: &Context) -> Result<(PathBuf, String), Failure> {
+async fn snapshot(cx: &Context) -> Result<PathBuf, Failure> {
     let path = argument::path(cx, "from")?;
     let here = Host::here(cx);
     let shown = path.display().to_string();
@@ -169,26 +174,43 @@ async fn snapshot(cx: &Context) -> Result<(PathBuf, String), Failure> {
             "{shown} is not what was saved: its hash is not that of {shown}.sha256"
         ))
         .with_hint("take another snapshot; this one is damaged")),
-        Some(_) | None => Ok((path, found)),
+        Some(_) | None => Ok(path),
     }
 }
 
-/// Copies the snapshot to a node, unless it is there.
+/// Copies the snapshot to a node, unless it is there; opened, if it is sealed.
 async fn bring(cx: &Context, host: &Host, file: &str) -> Result<(), Failure> {
-    let (path, hash) = snapshot(cx).await?;
+    let path = snapshot(cx).await?;
+    let shown = path.display().to_string();
+    let here = cx.ports.shells.here().read(&shown).await.map_err(|error| failure::shell(&error))?;
+    let mut content = here.ok_or_else(|| Failure::last(format!("there is no snapshot {shown}")))?;
+    if seal::is_sealed(&content) {
+        let keys = argument::secret(cx, "key").await?.ok_or_else(|| no_key(&path))?;
+        content = seal::open(&content, &keys).map_err(|why| {
+            Failure::last(format!("`key` does not open {shown}: {why}"))
+                .with_hint("give the secret key to one of the public ones that it was encrypted to")
+        })?;
+    }
+    let hash = seal::hash(&content);
     let there = host.run(Command::read(["sha256sum", file]).as_root()).await?;
     if there.ok() && there.stdout.starts_with(&hash) {
         return Ok(());
     }
-    let shown = path.display().to_string();
-    let here = cx.ports.shells.here().read(&shown).await.map_err(|error| failure::shell(&error))?;
-    let content = here.ok_or_else(|| Failure::last(format!("there is no snapshot {shown}")))?;
     host.shell.write(file, &content, 0o600).await.map_err(|error| failure::shell(&error))?;
     let copied = host.ask(Command::read(["sha256sum", file]).as_root()).await?;
     match copied.starts_with(&hash) {
         true => Ok(()),
         false => Err(Failure::transient(format!("{file} on {} is not what was sent", host.name))),
     }
+}
+
+/// Says how a sealed snapshot is opened.
+fn no_key(path: &std::path::Path) -> Failure {
+    let shown = path.display().to_string();
+    let plain = shown.trim_end_matches(ENDING);
+    Failure::last(format!("{shown} is encrypted")).with_hint(format!(
+        "give the step its secret key, `key=file(\"key.txt\")`, or open it yourself: age --decrypt -i key.txt -o {plain} {shown}"
+    ))
 }
 
 /// Reads who the members are, and holds that none of them runs, nor an apiserver: that would write into
@@ -284,7 +306,7 @@ mod tests {
     use std::sync::Arc;
 
     const MANIFEST: &str = "spec:\n  containers:\n  - command:\n    - etcd\n    - --data-dir=/var/lib/etcd\n    - --initial-advertise-peer-urls=https://10.0.0.1:2380\n    - --name=n1\n    image: registry.k8s.io/etcd:3.5.24-0\n";
-    const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    const HASH: &str = "16a0eeb0791b6c92451fd284dd9f599e0a7dbe7f6ebea6e2d2d06c7f74aec112";
     const RESTORE: &str = "ctr -n k8s.io run --rm --mount type=bind,src=/var/lib/etcd,dst=/var/lib/etcd,options=rbind:rw registry.k8s.io/etcd:3.5.24-0 kup-restore-r1-1 etcdutl snapshot restore /var/lib/etcd/kup-snapshot.db --data-dir /var/lib/etcd/kup-restored --name n1 --initial-advertise-peer-urls https://10.0.0.1:2380 --initial-cluster n1=https://10.0.0.1:2380 --initial-cluster-token kup-r1 --bump-revision 1000000000 --mark-compacted";
 
     fn step(bench: &Bench) -> Context {
@@ -342,6 +364,23 @@ mod tests {
         let failure = perform(&EtcdRestore, &cx).await.unwrap_err();
         assert_eq!(failure.message, "etcd still runs on n1");
         assert!(!bench.sent().contains("mv "));
+    }
+
+    #[tokio::test]
+    async fn a_sealed_snapshot_is_opened_by_its_key_alone_and_who_has_none_is_told_what_to_do() {
+        use age::secrecy::ExposeSecret;
+        let key = age::x25519::Identity::generate();
+        let sealed = age::encrypt(&key.to_public(), b"snapshot").unwrap();
+        assert_eq!(seal::open(&sealed, key.to_string().expose_secret()).unwrap(), b"snapshot");
+        let bench = node().says("sha256sum /playbooks/s.db.age", &format!("{HASH}  s\n")).beside(node());
+        let from = ("from", Value::Path("./s.db.age".into()));
+        let failure = EtcdRestore.check(&bench.step(&[from])).await.unwrap_err();
+        assert_eq!(failure.message, "/playbooks/s.db.age is encrypted");
+        assert!(
+            failure.hint.ends_with("age --decrypt -i key.txt -o /playbooks/s.db /playbooks/s.db.age"),
+            "{}",
+            failure.hint
+        );
     }
 
     #[tokio::test]

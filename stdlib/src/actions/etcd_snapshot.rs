@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::etcd::{Etcd, Well};
 use super::host::Host;
+use super::seal::{ENDING, For};
 use super::{argument, failure};
 use crate::etcd::Member;
 
@@ -27,7 +28,7 @@ impl Action for EtcdSnapshot {
     }
 
     async fn check(&self, cx: &Context) -> Result<Check, Failure> {
-        let into = target(cx)?;
+        let into = place(cx, For::of(cx)?.as_ref())?;
         let here = Host::here(cx);
         let path = into.display().to_string();
         if is_copied(&here, &path).await? {
@@ -45,7 +46,8 @@ impl Action for EtcdSnapshot {
         let file = format!("{folder}/kup-{}.db", cx.run);
         let saved = save(cx, &etcd, &file, &well).await;
         // Whatever came of it, the folder is left as it was; a broken save leaves `.part`.
-        let removed = host.run(Command::change(["rm", "-f", &file, &format!("{file}.part")])).await;
+        let left = ["rm", "-rf", &file, &format!("{file}.part"), &scratch(&file)];
+        let removed = host.run(Command::change(left)).await;
         if let Err(failure) = removed {
             tracing::warn!(host = host.name, file, failure.message, "a snapshot is left on the node");
         }
@@ -60,7 +62,7 @@ async fn save(cx: &Context, etcd: &Etcd<'_>, file: &str, well: &Well) -> Result<
     }
     etcd.change("etcdctl", &["snapshot", "save", file]).await?;
     let tool = etcd.snapshots(&well.version).await?;
-    let status: Status = etcd.json(tool, &["snapshot", "status", file, "-w", "json"]).await?;
+    let status = status(etcd, tool, file).await?;
     if status.total_key == 0 || status.revision < well.revision {
         return Err(Failure::last(format!(
             "the snapshot has {} keys at revision {}; etcd was at {} before",
@@ -68,7 +70,11 @@ async fn save(cx: &Context, etcd: &Etcd<'_>, file: &str, well: &Well) -> Result<
         ))
         .with_hint("do not go on without a good snapshot; look at the etcd member of this node"));
     }
-    let Copied { path, sha256, size } = copy(cx, host, file).await?;
+    let tested = cx.args.get("tested") == Some(&Value::Bool(true));
+    if tested {
+        test(etcd, tool, file, &status).await?;
+    }
+    let Copied { path, sha256, size } = copy(cx, host, file, For::of(cx)?).await?;
     let number = |n: u64| Value::Number(i64::try_from(n).unwrap_or(i64::MAX));
     Ok(Value::Record(IndexMap::from([
         ("path".to_string(), Value::Text(path)),
@@ -76,7 +82,54 @@ async fn save(cx: &Context, etcd: &Etcd<'_>, file: &str, well: &Well) -> Result<
         ("revision".to_string(), number(status.revision)),
         ("keys".to_string(), number(status.total_key)),
         ("size".to_string(), Value::Size(size)),
+        ("tested".to_string(), Value::Bool(tested)),
     ])))
+}
+
+async fn status(etcd: &Etcd<'_>, tool: &str, file: &str) -> Result<Status, Failure> {
+    etcd.json(tool, &["snapshot", "status", file, "-w", "json"]).await
+}
+
+/// What a member writes ahead of its data: a file of 64 MB from the start, and the next one beside it
+/// (etcd v3.6, server/storage/wal/wal.go, `SegmentSizeBytes`, and file_pipeline.go).
+const LOG: u64 = 2 * 64_000_000;
+
+/// Returns the folder in which a snapshot is restored to try it.
+fn scratch(file: &str) -> String {
+    format!("{}-tested", file.trim_end_matches(".db"))
+}
+
+/// Restores the snapshot beside the member, and holds what comes of it against it. The member itself is not touched, and keeps
+/// enough room to go on: a disk that runs full would be the end of the only good copy.
+async fn test(etcd: &Etcd<'_>, tool: &str, file: &str, saved: &Status) -> Result<(), Failure> {
+    let (host, folder) = (etcd.host, scratch(file));
+    let needs = saved.total_size + LOG;
+    let free = host.ask(Command::read(["df", "--output=avail", "-B1", etcd.member.folder()])).await?;
+    let free: u64 = free.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or_default();
+    // As much again stays free, so that the member does not feel it.
+    if free < 2 * needs {
+        return Err(Failure::last(format!(
+            "{} on {} has {} free, and to restore the snapshot there takes {}; twice that must be free",
+            etcd.member.folder(),
+            host.name,
+            Value::Size(free),
+            Value::Size(needs)
+        ))
+        .with_hint("make room there, or save it without trying it: tested=false"));
+    }
+    // What an attempt has left is half a restore, and the tool wants a folder that is not there.
+    host.ask(Command::change(["rm", "-rf", &folder])).await?;
+    etcd.change(tool, &["snapshot", "restore", file, "--data-dir", &folder]).await?;
+    let restored = status(etcd, tool, &format!("{folder}/member/snap/db")).await?;
+    host.ask(Command::change(["rm", "-rf", &folder])).await?;
+    if restored.revision == saved.revision && restored.total_key > 0 {
+        return Ok(());
+    }
+    Err(Failure::last(format!(
+        "the snapshot was restored to try it, and holds {} keys at revision {} then, not {} at {}",
+        restored.total_key, restored.revision, saved.total_key, saved.revision
+    ))
+    .with_hint("do not go on without a good snapshot; look at the etcd member of this node"))
 }
 
 /// A snapshot on this machine.
@@ -86,20 +139,34 @@ pub(super) struct Copied {
     pub(super) size: u64,
 }
 
-/// Copies a file off its node to where the run's snapshot stands, and holds the copy's hash against the original's.
-pub(super) async fn copy(cx: &Context, host: &Host, file: &str) -> Result<Copied, Failure> {
+/// Copies a file off its node to where the run's snapshot stands, sealed if somebody is to have it alone, and holds what was read
+/// against the original's hash.
+pub(super) async fn copy(
+    cx: &Context,
+    host: &Host,
+    file: &str,
+    seal: Option<For>,
+) -> Result<Copied, Failure> {
     let origin = hash(host, file).await?;
     let here = Host::here(cx);
-    let into = target(cx)?;
+    let into = place(cx, seal.as_ref())?;
     if let Some(folder) = into.parent() {
         here.ask(unprivileged(["mkdir".to_string(), "-p".to_string(), folder.display().to_string()])).await?;
     }
-    let size = host.shell.fetch(file, &into).await.map_err(|error| failure::shell(&error))?;
+    let size = match &seal {
+        None => host.shell.fetch(file, &into).await,
+        Some(seal) => host.shell.fetch_sealed(file, &into, seal).await,
+    };
+    let size = size.map_err(|error| failure::shell(&error))?;
     let path = into.display().to_string();
     let sha256 = hash(&here, &path).await?;
-    if sha256 != origin {
+    let read = match &seal {
+        None => sha256.clone(),
+        Some(seal) => seal.hash().unwrap_or_default(),
+    };
+    if read != origin {
         return Err(Failure::transient(format!(
-            "{path} is not what {} sent: its hash is {sha256}, not {origin}",
+            "{path} is not what {} sent: its hash is {read}, not {origin}",
             host.name
         )));
     }
@@ -107,6 +174,13 @@ pub(super) async fn copy(cx: &Context, host: &Host, file: &str) -> Result<Copied
     let name = into.file_name().map_or_else(|| path.clone(), |name| name.to_string_lossy().into_owned());
     here.write(&format!("{path}.sha256"), &format!("{sha256}  {name}\n"), 0o600).await?;
     Ok(Copied { path, sha256, size })
+}
+
+/// Returns where the snapshot of this step stands on this machine, sealed or not.
+fn place(cx: &Context, seal: Option<&For>) -> Result<PathBuf, Failure> {
+    let mut path = target(cx)?.into_os_string();
+    path.push(if seal.is_some() { ENDING } else { "" });
+    Ok(path.into())
 }
 
 /// Returns whether a verified snapshot stands at a path of this machine.
@@ -140,7 +214,7 @@ async fn hash(host: &Host, path: &str) -> Result<String, Failure> {
 }
 
 /// A command on this machine, as the user who runs kup.
-fn unprivileged(argv: [String; 3]) -> Command {
+pub(super) fn unprivileged(argv: [String; 3]) -> Command {
     Command { root: false, ..Command::change(argv) }
 }
 
@@ -151,6 +225,8 @@ struct Status {
     revision: u64,
     #[serde(default)]
     total_key: u64,
+    #[serde(default)]
+    total_size: u64,
 }
 
 #[cfg(test)]
@@ -184,6 +260,86 @@ mod tests {
             .file(FILE, "snapshot")
     }
 
+    const CHECK: &str = "crictl exec abc123 etcdutl snapshot";
+    const TESTED: &str = "/var/lib/etcd/kup-r1-tested";
+
+    /// A member whose snapshot can be restored, to what `status` says then.
+    fn restorable(bench: Bench, free: &str, status: &str) -> Bench {
+        member(bench, "{}", false, true)
+            .says("df --output=avail -B1 /var/lib/etcd", &format!("     Avail\n{free}\n"))
+            .says(&format!("{CHECK} restore {FILE} --data-dir {TESTED}"), "")
+            .says(&format!("{CHECK} status {TESTED}/member/snap/db -w json"), status)
+            .says(&format!("sha256sum {COPY}"), &format!("{HASH}  {COPY}\n"))
+    }
+
+    fn tested() -> (&'static str, Value) {
+        ("tested", Value::Bool(true))
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_is_restored_on_the_side_before_it_is_relied_on() {
+        let bench = restorable(Bench::default(), "300000000", r#"{"revision":92,"totalKey":6}"#);
+        let value = perform(&EtcdSnapshot, &bench.step(&[into(), tested()])).await.unwrap();
+        assert_eq!(value.get("tested"), Some(&Value::Bool(true)));
+        let sent = bench.sent();
+        let lines: Vec<&str> = sent.lines().skip_while(|line| !line.starts_with("df ")).take(5).collect();
+        assert_eq!(
+            lines,
+            [
+                "df --output=avail -B1 /var/lib/etcd",
+                &format!("rm -rf {TESTED}"),
+                &format!("{CHECK} restore {FILE} --data-dir {TESTED}"),
+                &format!("{CHECK} status {TESTED}/member/snap/db -w json"),
+                &format!("rm -rf {TESTED}"),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_comes_back_otherwise_is_none_and_the_members_disk_is_not_filled_to_try_it() {
+        let other = restorable(Bench::default(), "300000000", r#"{"revision":91,"totalKey":6}"#);
+        let failure = perform(&EtcdSnapshot, &other.step(&[into(), tested()])).await.unwrap_err();
+        assert_eq!(
+            failure.message,
+            "the snapshot was restored to try it, and holds 6 keys at revision 91 then, not 7 at 92"
+        );
+        let sent = other.sent();
+        assert!(sent.ends_with(&format!("rm -rf {FILE} {FILE}.part {TESTED}\n")), "{sent}");
+        assert!(!sent.contains("fetch"));
+        let full = restorable(Bench::default(), "200000000", r#"{"revision":92,"totalKey":6}"#);
+        let failure = perform(&EtcdSnapshot, &full.step(&[into(), tested()])).await.unwrap_err();
+        assert!(failure.hint.ends_with("tested=false"), "{failure:?}");
+        assert!(!full.sent().contains("snapshot restore"));
+    }
+
+    #[tokio::test]
+    async fn a_sealed_snapshot_is_held_against_the_original_and_its_own_hash_stands_beside_it() {
+        let key = age::x25519::Identity::generate().to_public().to_string();
+        let to = ("encrypt_to", Value::List(vec![Value::Text(key)]));
+        let of_it = "16c3b6be5db7ea6a4cb1b9ee5d2df3a0e6ad2ad9a5ea0b1fe2ac5ae1c46e0f4f";
+        let bench = member(
+            Bench::default().says(
+                &format!("sha256sum {FILE}"),
+                &format!("{}  x\n", super::super::seal::hash(b"snapshot")),
+            ),
+            "{}",
+            false,
+            true,
+        )
+        .says(&format!("sha256sum {COPY}.age"), &format!("{of_it}  x\n"));
+        let cx = bench.step(&[into(), to.clone()]);
+        let value = perform(&EtcdSnapshot, &cx).await.unwrap();
+        assert_eq!(value.get("path").and_then(Value::as_text), Some(&*format!("{COPY}.age")));
+        assert_eq!(value.get("sha256").and_then(Value::as_text), Some(of_it));
+        assert!(bench.content(&format!("{COPY}.age.sha256")).unwrap().starts_with(of_it));
+        assert!(matches!(EtcdSnapshot.check(&cx).await, Ok(Check::Done(_))));
+        // The original has another hash than what was read: it was damaged on its way.
+        let bench = member(Bench::default(), "{}", false, true)
+            .says(&format!("sha256sum {COPY}.age"), &format!("{of_it}  x\n"));
+        let failure = perform(&EtcdSnapshot, &bench.step(&[into(), to])).await.unwrap_err();
+        assert_eq!(failure.class, Class::Transient);
+    }
+
     fn into() -> (&'static str, Value) {
         ("into", Value::Path("./snapshots".into()))
     }
@@ -213,7 +369,7 @@ mod tests {
             fetch /var/lib/etcd/kup-r1.db /playbooks/snapshots/c0ffee-r1-n1-workers-n1-step.db
             here: sha256sum /playbooks/snapshots/c0ffee-r1-n1-workers-n1-step.db
             here: write /playbooks/snapshots/c0ffee-r1-n1-workers-n1-step.db.sha256 600
-            rm -f /var/lib/etcd/kup-r1.db /var/lib/etcd/kup-r1.db.part
+            rm -rf /var/lib/etcd/kup-r1.db /var/lib/etcd/kup-r1.db.part /var/lib/etcd/kup-r1-tested
         "#]]
         .assert_eq(&sent);
         assert!(matches!(EtcdSnapshot.check(&cx).await, Ok(Check::Done(_))));
@@ -249,7 +405,7 @@ mod tests {
         let bench = member(empty, "{}", false, true);
         let failure = perform(&EtcdSnapshot, &bench.step(&[into()])).await.unwrap_err();
         assert_eq!(failure.class, Class::Final);
-        assert!(bench.sent().ends_with(&format!("rm -f {FILE} {FILE}.part\n")));
+        assert!(bench.sent().ends_with(&format!("rm -rf {FILE} {FILE}.part {TESTED}\n")));
     }
 
     #[tokio::test]

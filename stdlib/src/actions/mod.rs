@@ -95,6 +95,7 @@ mod once;
 mod packages;
 mod rancher;
 mod removed;
+mod seal;
 #[cfg(test)]
 mod testing;
 mod updates;

@@ -43,7 +43,7 @@ impl Action for Snapshot {
         ]))
         .await?;
         let file = self.newest(&host, &format!("{folder}/db/snapshots"), &base).await?;
-        let copied = copy(cx, &host, &file).await;
+        let copied = copy(cx, &host, &file, None).await;
         // The copies of this machine count; what is on the server is its own retention's business otherwise.
         if let Err(failure) = host.run(Command::change(["rm", "-f", &file])).await {
             tracing::warn!(host = host.name, file, failure.message, "a snapshot is left on the server");

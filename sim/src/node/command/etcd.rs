@@ -28,10 +28,15 @@ pub(super) async fn tool(process: &Process, program: &str, args: &[&str]) -> End
             Ok(said(format!("{program} version: {version}\nAPI version: {}\n", minor(&version))))
         }
         // Up to 3.5 both tools know snapshots; 3.6 has taken them from etcdctl.
-        ("etcdctl", ["snapshot", "status", ..]) if minor(&version) != "3.6" => Ok(etcdutl(process, &words)),
+        ("etcdctl", ["snapshot", "status" | "restore", ..]) if old(&version) => Ok(etcdutl(process, &words)),
         ("etcdctl", _) => etcdctl(process, args, &words).await,
         _ => Ok(etcdutl(process, &words)),
     }
+}
+
+/// Returns whether etcdctl still knows how to read snapshots.
+fn old(version: &str) -> bool {
+    ["3.4", "3.5"].contains(&minor(version))
 }
 
 fn minor(version: &str) -> &str {
@@ -138,7 +143,7 @@ fn etcdutl(process: &Process, words: &[&str]) -> Output {
         ["snapshot", "status", path, ..] => match process.on(|n| facts(n, path)) {
             Ok(mut facts) => {
                 // `version` came with etcdutl 3.6.
-                let old = facts["version"].as_str().is_some_and(|v| v.starts_with("3.5"));
+                let old = facts["version"].as_str().is_some_and(old);
                 if let Some(map) = facts.as_object_mut().filter(|_| old) {
                     map.shift_remove("version");
                 }
@@ -156,6 +161,14 @@ fn facts(node: &Node, path: &str) -> Result<Value, Output> {
     let Some(content) = node.files.read(path) else {
         return Err(failed(1, format!("Error: stat {path}: no such file or directory\n")));
     };
+    // The database of a member that was restored has no checksum behind it.
+    if let Some(data) = path.strip_suffix("/member/snap/db").and_then(|f| Data::read(&node.files, f)) {
+        let revision = data.revision.unwrap_or(1);
+        return Ok(json!({
+            "hash": Random::named(revision, "restored").bits() >> 32, "revision": revision,
+            "totalKey": 400 + revision / 2, "totalSize": PAGES * PAGE, "version": "3.6.0",
+        }));
+    }
     // Databases are made of pages, so what is over is the checksum.
     let (database, checksum) = content.split_at(content.len() - content.len() % 512);
     if checksum.len() != CHECKSUM || Sha256::digest(database)[..] != *checksum {
@@ -179,15 +192,12 @@ fn restore(node: &mut Node, path: &str, flags: &[&str]) -> Output {
         Ok(facts) => facts,
         Err(refused) => return refused,
     };
-    let (Some(folder), Some(name), Some(members), Some(token), Some(url)) = (
-        flag("--data-dir"),
-        flag("--name"),
-        flag("--initial-cluster"),
-        flag("--initial-cluster-token"),
-        flag("--initial-advertise-peer-urls"),
-    ) else {
-        return super::not_known("etcdutl", flags);
-    };
+    let Some(folder) = flag("--data-dir") else { return super::not_known("etcdutl", flags) };
+    // What etcdutl takes where nothing is said: a cluster of one.
+    let name = flag("--name").unwrap_or("default");
+    let members = flag("--initial-cluster").unwrap_or("default=http://localhost:2380");
+    let token = flag("--initial-cluster-token").unwrap_or("etcd-cluster");
+    let url = flag("--initial-advertise-peer-urls").unwrap_or("http://localhost:2380");
     if node.files.exists(folder) {
         return failed(1, format!("Error: data-dir \"{folder}\" not empty or could not be read\n"));
     }
