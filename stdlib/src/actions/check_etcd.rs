@@ -1,5 +1,5 @@
-//! `check etcd`: every member of etcd is on a host that kup knows, and the whole of it is well. Who takes
-//! a control plane apart with a member out, or saves an etcd it does not know, finds out too late.
+//! `check etcd`: every member of etcd is on a host that kup knows, the whole of it is well, and of a release that loses
+//! nothing on its way. Who takes a control plane apart with a member out, or saves an etcd it does not know, finds out too late.
 
 use async_trait::async_trait;
 use dsl::value::Value;
@@ -9,7 +9,8 @@ use engine::inventory::Node;
 
 use super::etcd::Etcd;
 use super::host::Host;
-use super::verdict::Verdict;
+use super::verdict::{Findings, Verdict};
+use super::{argument, etcd_releases};
 
 /// The verb.
 pub(super) struct CheckEtcd;
@@ -47,7 +48,12 @@ impl Verdict for CheckEtcd {
         let count = well.members.len();
         let members = if count == 1 { "1 member".to_string() } else { format!("{count} members") };
         let place = if first.beside { ", external" } else { "" };
-        Ok(format!("{members} of etcd {} well{place}", well.version))
+        let mut findings = Findings::default();
+        // An etcd that kubeadm has not set up stays as it is.
+        let moves = known.iter().any(|node| node.apiserver.is_some());
+        let to = argument::version(cx, "to").ok().filter(|_| moves);
+        etcd_releases::judge(&mut findings, &well.version, count, to.as_ref());
+        findings.conclude(format!("{members} of etcd {} well{place}", well.version), etcd_releases::HINT)
     }
 }
 

@@ -83,6 +83,7 @@ mod component;
 mod configuration;
 mod detached;
 mod etcd;
+mod etcd_releases;
 mod facts;
 mod failure;
 mod flags;
