@@ -23,14 +23,14 @@ const ROADS: [Road; 11] = [
     Road {
         playbook: "kubeadm-hops",
         given: &[("target", "v1.34.2")],
-        shapes: [(BEHIND, 14), (DNF, 51), (EXTERNAL, 31)],
+        shapes: [(BEHIND, 15), (DNF, 52), (EXTERNAL, 32)],
         again: 0,
         back: Some("w"),
     },
     Road {
         playbook: "kubeadm-patch",
         given: &[("target", "v1.34.2")],
-        shapes: [(BEHIND_A_PATCH, 12), (DNF_34, 25), (EXTERNAL_34, 25)],
+        shapes: [(BEHIND_A_PATCH, 13), (DNF_34, 26), (EXTERNAL_34, 26)],
         again: 0,
         back: Some("w"),
     },
@@ -79,8 +79,8 @@ const ROADS: [Road; 11] = [
     Road {
         playbook: "validate",
         given: &[],
-        shapes: [("1+1@v1.33.4", 0), (DNF_33, 0), (EXTERNAL_33, 0)],
-        again: 0,
+        shapes: [("1+1@v1.33.4", 1), (DNF_33, 1), (EXTERNAL_33, 1)],
+        again: 1,
         back: None,
     },
     Road {

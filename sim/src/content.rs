@@ -27,7 +27,9 @@ pub(crate) fn fill(world: &mut World) -> Controllers {
     api_services(world);
     let windows = world.shape.pools.iter().any(|pool| pool.os == System::Windows);
     let mixed = if windows { for_windows(&world.shape) } else { Vec::new() };
-    for mut object in system(&world.shape).into_iter().chain(shop(&world.shape)).chain(mixed) {
+    let services = services(&world.shape);
+    for mut object in system(&world.shape).into_iter().chain(services).chain(shop(&world.shape)).chain(mixed)
+    {
         if windows && object["spec"]["template"]["spec"].get("nodeSelector").is_none() {
             only_on(&mut object, "linux");
         }
@@ -409,6 +411,40 @@ fn only_on(object: &mut Value, system: &str) {
     if object["spec"].get("template").is_some() {
         object["spec"]["template"]["spec"]["nodeSelector"] = json!({"kubernetes.io/os": system});
     }
+}
+
+/// The Services that every cluster has: its API, and its DNS under the address that kubelets tell to pods.
+fn services(shape: &Shape) -> [Value; 2] {
+    let (net, dns) = match shape.distribution() {
+        Distribution::K3s => ("10.43", "kube-dns"),
+        Distribution::Rke2 => ("10.43", "rke2-coredns-rke2-coredns"),
+        Distribution::Kubeadm | Distribution::Units => ("10.96", "kube-dns"),
+    };
+    let service = |namespace: &str, name: &str, labels: Value, address: String, ports: Value| {
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": name, "namespace": namespace, "labels": labels},
+            "spec": {"type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "ports": ports},
+            "status": {"loadBalancer": {}},
+        })
+    };
+    let port = |name: &str, protocol: &str, port: u16| json!({"name": name, "protocol": protocol, "port": port, "targetPort": port});
+    [
+        service(
+            "default",
+            "kubernetes",
+            json!({"component": "apiserver", "provider": "kubernetes"}),
+            format!("{net}.0.1"),
+            json!([{"name": "https", "protocol": "TCP", "port": 443, "targetPort": 6443}]),
+        ),
+        service(
+            "kube-system",
+            dns,
+            json!({"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}),
+            format!("{net}.0.10"),
+            json!([port("dns", "UDP", 53), port("dns-tcp", "TCP", 53)]),
+        ),
+    ]
 }
 
 /// About two pods a worker, with budgets wherever a drain of one node leaves room for them.

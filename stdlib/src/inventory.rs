@@ -2,6 +2,7 @@
 //! machine says of itself.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::event::Failure;
@@ -10,6 +11,7 @@ use engine::port::{Command, Ports};
 use futures::StreamExt;
 use indexmap::IndexMap;
 use k8s_openapi::api::core::v1::{self as core, Namespace};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{Api, ListParams};
 use thiserror::Error;
 
@@ -243,8 +245,17 @@ fn from_api(node: core::Node) -> Node {
 
 /// Returns how many GPUs a node offers, of all vendors.
 pub(crate) fn gpus(status: &core::NodeStatus) -> u64 {
-    let offered = status.allocatable.iter().flatten().filter(|(resource, _)| is_gpu(resource));
-    offered.filter_map(|(_, count)| count.0.parse::<u64>().ok()).sum()
+    gpus_of(status.allocatable.as_ref())
+}
+
+/// Returns how many GPUs a node has, whether they are well or not.
+pub(crate) fn all_gpus(status: &core::NodeStatus) -> u64 {
+    gpus_of(status.capacity.as_ref())
+}
+
+fn gpus_of(resources: Option<&BTreeMap<String, Quantity>>) -> u64 {
+    let gpus = resources.into_iter().flatten().filter(|(resource, _)| is_gpu(resource));
+    gpus.filter_map(|(_, count)| count.0.parse::<u64>().ok()).sum()
 }
 
 /// Returns whether an extended resource counts GPUs: `nvidia.com/gpu`, `amd.com/gpu`,

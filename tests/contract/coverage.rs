@@ -22,7 +22,7 @@ type Road = (&'static str, &'static [(&'static str, &'static str)]);
 /// What is performed, each list on a cluster of its own, and at last taken back.
 const ROADS: &[&[Road]] = &[
     &[
-        ("preflight", &[("target", "v1.34.4")]),
+        ("preflight", &[("target", "v1.34.4"), ("baseline", "HERE")]),
         ("kubeadm-minor", &[("target", "v1.34.4"), ("snapshots", "HERE")]),
     ],
     &[

@@ -201,6 +201,9 @@ fn upgrade(node: &'static str, first: bool) -> Vec<Ask> {
 /// What looks at a cluster before an upgrade: the scripts on its nodes, and the lists of its API.
 const LOOKS: &str = include_str!("looks.kup");
 
+/// What looks at it behind one.
+const VALIDATE: &str = include_str!("validate.kup");
+
 /// Workloads on the only worker: one free to go, one that its budget keeps, one that two budgets speak of.
 const WORKLOADS: &str = include_str!("workloads.kup");
 
@@ -231,6 +234,7 @@ pub(crate) fn story() -> Vec<Ask> {
     let mut story = Vec::new();
     story.extend(before().into_iter().map(Ask::Command));
     story.push(Ask::Perform(LOOKS));
+    story.push(Ask::Perform(VALIDATE));
     story.extend(etcd().into_iter().map(Ask::Etcd));
     story.extend(restore().into_iter().map(Ask::Command));
     story.extend(requests().into_iter().map(Ask::Request));

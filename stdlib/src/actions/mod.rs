@@ -14,8 +14,10 @@ mod check_certificate_requests;
 mod check_certificates;
 mod check_components;
 mod check_disruption_budgets;
+mod check_dns;
 mod check_etcd;
 mod check_flags;
+mod check_gpus;
 mod check_health;
 mod check_helm_releases;
 mod check_machines;
@@ -65,6 +67,7 @@ mod run_command;
 mod run_script;
 mod set_version;
 mod static_pods;
+mod try_writes;
 mod uncordon;
 mod upload_configuration;
 mod wait_gpus;
@@ -72,6 +75,7 @@ mod wait_healthy;
 mod wait_rollout;
 mod windows_install;
 mod windows_kubelet;
+mod workloads;
 mod write_kubelet_configuration;
 mod write_static_pods;
 
@@ -110,8 +114,10 @@ pub(crate) fn all() -> Actions {
         Arc::new(verdict::Looks(check_certificate_requests::CheckCertificateRequests)),
         Arc::new(verdict::Looks(check_certificates::CheckCertificates)),
         Arc::new(verdict::Looks(check_disruption_budgets::CheckDisruptionBudgets)),
+        Arc::new(verdict::Looks(check_dns::CheckDns)),
         Arc::new(verdict::Looks(check_etcd::CheckEtcd)),
         Arc::new(verdict::Looks(check_flags::CheckFlags)),
+        Arc::new(verdict::Looks(check_gpus::CheckGpus)),
         Arc::new(verdict::Looks(check_health::CheckHealth)),
         Arc::new(verdict::Looks(check_helm_releases::CheckHelmReleases)),
         Arc::new(verdict::Looks(check_machines::CheckMachines)),
@@ -125,6 +131,11 @@ pub(crate) fn all() -> Actions {
         Arc::new(verdict::Looks(check_version_skew::CheckVersionSkew)),
         Arc::new(verdict::Looks(check_versions::CheckVersions)),
         Arc::new(verdict::Looks(check_webhooks::CheckWebhooks)),
+        Arc::new(verdict::Looks(workloads::CheckWorkloads)),
+        Arc::new(workloads::SaveWorkloads("note workloads")),
+        Arc::new(workloads::SaveWorkloads("save workloads")),
+        Arc::new(workloads::WaitWorkloads),
+        Arc::new(try_writes::TryWrites),
         Arc::new(cordon::Cordon),
         Arc::new(drain::Drain),
         Arc::new(uncordon::Uncordon),

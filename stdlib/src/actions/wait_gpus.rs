@@ -71,7 +71,7 @@ fn wanted(cx: &Context) -> Result<u64, Failure> {
     Ok(cx.inventory.nodes.get(cordon::node_of(cx)?).map_or(0, |node| node.gpu))
 }
 
-fn count(gpus: u64) -> String {
+pub(super) fn count(gpus: u64) -> String {
     if gpus == 1 { "1 GPU".to_string() } else { format!("{gpus} GPUs") }
 }
 
@@ -97,7 +97,7 @@ async fn look(cx: &Context, wanted: u64) -> Result<Option<String>, Failure> {
 }
 
 /// Judges how far the operator is with the driver.
-fn driver(node: &Node) -> Result<Option<String>, Failure> {
+pub(super) fn driver(node: &Node) -> Result<Option<String>, Failure> {
     let name = node.metadata.name.as_deref().unwrap_or_default();
     match api::label(&node.metadata, UPGRADE) {
         None | Some("" | "upgrade-done") => Ok(None),
@@ -110,7 +110,7 @@ fn driver(node: &Node) -> Result<Option<String>, Failure> {
 }
 
 /// Returns whether a pod is of those that make a node's GPUs usable.
-fn is_vendors(pod: &Pod) -> bool {
+pub(super) fn is_vendors(pod: &Pod) -> bool {
     let selector = pod.spec.as_ref().and_then(|spec| spec.node_selector.as_ref());
     let chosen =
         selector.is_some_and(|s| s.keys().any(|key| VENDORS.iter().any(|vendor| key.starts_with(vendor))));

@@ -207,15 +207,33 @@ impl State {
                 Some(pod) if self.objects.remove(pod).is_some() => {
                     (201, json!({ "kind": "Status", "status": "Success" }))
                 }
-                _ => missing(),
+                Some(_) => missing(),
+                None => self.create(path, body),
+            },
+            "DELETE" => match self.objects.remove(path) {
+                Some(object) => (200, object),
+                None => missing(),
             },
             _ => (405, json!({ "kind": "Status", "code": 405, "message": "a test sent what it should not" })),
         }
     }
 
+    fn create(&mut self, path: &str, object: Json) -> (u16, Json) {
+        let path = format!("{path}/{}", object["metadata"]["name"].as_str().unwrap_or_default());
+        if self.objects.contains_key(&path) {
+            let message = format!("{path} already exists");
+            return (
+                409,
+                json!({ "kind": "Status", "code": 409, "reason": "AlreadyExists", "message": message }),
+            );
+        }
+        self.objects.insert(path, object.clone());
+        (201, object)
+    }
+
     /// Tells a list from an object by its last word.
     fn is_kind(&self, path: &str) -> bool {
-        const KINDS: [&str; 18] = [
+        const KINDS: [&str; 19] = [
             "nodes",
             "pods",
             "leases",
@@ -223,6 +241,7 @@ impl State {
             "deployments",
             "statefulsets",
             "secrets",
+            "services",
             "endpointslices",
             "poddisruptionbudgets",
             "volumeattachments",

@@ -6,6 +6,7 @@ mod binary;
 mod crictl;
 mod ctr;
 mod dnf;
+mod dns;
 mod dpkg;
 mod etcd;
 pub(super) mod file;
@@ -91,6 +92,9 @@ pub(super) fn execute<'a>(process: &'a Process, command: &'a Command) -> BoxFutu
             [tool @ ("etcdctl" | "etcdutl"), args @ ..] if process.on(|n| n.serves_etcd()) => {
                 process.busy(20, 60).await?;
                 etcd::tool(process, tool, args).await
+            }
+            ["bash", "-c", script, _, server, query] if dns::is_asked(script) => {
+                dns::ask(process, server, query).await
             }
             [shell, args @ ..] if sh::is_shell(shell) => sh::shell(process, args, command).await,
             ["curl", args @ ..] => rancher::curl(process, args).await,
