@@ -37,7 +37,8 @@ fn a_disk_that_fills_up_ends_the_run_with_what_is_recorded() {
     assert!(journal > (limit + 1) * 1024, "the journal fits, and nothing is tested");
     let ran = with_limit(&kup, RUN, limit).exits(6).says("cannot write `").says("kup resume");
     // All that is on disk can be read, and nothing was told that is not there.
-    assert_eq!(kup.run(&format!("show {}", the_run(&kup))).exits(0).stdout, ran.stdout);
+    let shown = kup.run(&format!("show {}", the_run(&kup))).exits(0).stdout;
+    assert!(shown.starts_with(&ran.stdout), "{shown}\n{}", ran.stdout);
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn names_are_proposed_where_they_are_known() {
     proposes(
         "each x in nodes where ¦",
         expect![
-            "name, role, control_plane, etcd, stacked, worker, taints, gpu, zone, pool, os, arch, kernel, cgroup, runtime, runtime_version, ready, kubelet, apiserver, package_manager, box, target, mode, nodes, workers, local, here, first, rest, count, minor, label, pools, hops"
+            "name, role, control_plane, etcd, stacked, worker, taints, gpu, zone, pool, os, arch, kernel, cgroup, runtime, runtime_version, ready, kubelet, apiserver, package_manager, windows, box, target, mode, nodes, workers, local, here, first, rest, count, minor, label, pools, hops"
         ],
     );
     proposes(
@@ -179,7 +179,7 @@ fn names_are_proposed_where_they_are_known() {
 fn a_file_is_proposed_its_items() {
     expect!["use, playbook, param, stage, task, native task, on failure, test"]
         .assert_eq(&proposed("playbook \"p\"\n¦"));
-    expect!["std/preflight for `std/ku`, std/kubeadm for `std/ku`, std/addon for `std/ku`, std/os for `std/ku`, std/validate for `std/ku`, std/gate for `std/ku`, std/notify for `std/ku`"]
+    expect!["std/preflight for `std/ku`, std/kubeadm for `std/ku`, std/windows for `std/ku`, std/addon for `std/ku`, std/os for `std/ku`, std/validate for `std/ku`, std/gate for `std/ku`, std/notify for `std/ku`"]
         .assert_eq(&proposed("playbook \"p\"\nuse std/etcd, std/ku¦"));
     expect!["version, minor, duration, share, number, batch, size, path, string, bool, node, nodes, secret"]
         .assert_eq(&proposed("param x: ¦"));
@@ -196,7 +196,7 @@ fn a_result_is_proposed_with_its_fields() {
     let stage = |line: &str| format!("use std/etcd\nplaybook \"p\"\nstage s {{\n{line}\n}}");
     let verbs = proposed(&stage("let a = ¦"));
     assert!(verbs.contains("etcd backup") && !verbs.contains("drain"), "{verbs}");
-    expect!["path, sha256, revision, keys, size"]
+    expect!["path, sha256, revision, keys, size, tested"]
         .assert_eq(&proposed(&stage("let saved = etcd backup into=\"x\"\nwhen saved.¦ > 3 { }")));
     let said = proposed(&stage("let old = read command \"a\" on=local\nrun command ¦"));
     assert!(said.starts_with("old"), "{said}");

@@ -31,13 +31,13 @@ fn the_beginning_of_a_verb_is_no_verb() {
     steps(
         "each node in workers { kubeadm\n wait\n check nodes }",
         expect![[r#"
-        3:24 `kubeadm` K0201 unknown verb `kubeadm`
-            `kup doc` lists the verbs; `use` brings in those of a module
-        4:2 `wait` K0201 unknown verb `wait`
-            did you mean `wait gpus`?
-        5:2 `check` K0201 unknown verb `check`
-            `kup doc` lists the verbs; `use` brings in those of a module
-    "#]],
+            3:24 `kubeadm` K0201 unknown verb `kubeadm`
+                `kup doc` lists the verbs; `use` brings in those of a module
+            4:2 `wait` K0201 unknown verb `wait`
+                did you mean `wait gpus`?
+            5:2 `check nodes` K0201 unknown verb `check nodes`
+                did you mean `check dns`? then write `use std/validate` at the top of the file
+        "#]],
     );
 }
 

@@ -20,12 +20,13 @@ use crate::{Checked, check as check_program};
 /// The shipped modules, and files of a test.
 pub(crate) struct Files<'t>(pub(crate) &'t [(&'t str, &'t str)]);
 
-pub(crate) const STD: [(&str, &str); 10] = [
+pub(crate) const STD: [(&str, &str); 11] = [
     ("std/run", include_str!("../../../stdlib/kup/run.kup")),
     ("std/node", include_str!("../../../stdlib/kup/node.kup")),
     ("std/preflight", include_str!("../../../stdlib/kup/preflight.kup")),
     ("std/etcd", include_str!("../../../stdlib/kup/etcd.kup")),
     ("std/kubeadm", include_str!("../../../stdlib/kup/kubeadm.kup")),
+    ("std/windows", include_str!("../../../stdlib/kup/windows.kup")),
     ("std/addon", include_str!("../../../stdlib/kup/addon.kup")),
     ("std/os", include_str!("../../../stdlib/kup/os.kup")),
     ("std/validate", include_str!("../../../stdlib/kup/validate.kup")),

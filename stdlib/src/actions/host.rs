@@ -36,7 +36,7 @@ impl Host {
                 host.name
             ))
             .with_hint(
-                "leave it out with `where not windows`, or use `upgrade windows worker` of std/windows",
+                "leave it out with `where not windows`, or use `upgrade windows worker` of std/kubeadm",
             )),
             false => Ok(host),
         }

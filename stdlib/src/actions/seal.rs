@@ -127,8 +127,8 @@ mod tests {
         For::of(&Bench::default().step(&[("encrypt_to", Value::List(keys))]))
     }
 
-    #[test]
-    fn each_of_the_keys_opens_what_was_sealed_for_them_and_no_other_does() {
+    #[tokio::test]
+    async fn each_of_the_keys_opens_what_was_sealed_for_them_and_no_other_does() {
         let [first, second, other] = [Identity::generate(), Identity::generate(), Identity::generate()];
         let to = [first.to_public().to_string(), second.to_public().to_string()];
         let seal = seal(&to).unwrap().unwrap();
@@ -147,8 +147,8 @@ mod tests {
         assert_eq!(open(&content, "hunter2").unwrap_err(), "that is no secret key of age");
     }
 
-    #[test]
-    fn nobody_is_named_by_an_empty_list_and_a_secret_key_is_refused_without_being_told() {
+    #[tokio::test]
+    async fn nobody_is_named_by_an_empty_list_and_a_secret_key_is_refused_without_being_told() {
         assert!(seal(&[]).unwrap().is_none());
         let wrong = seal(&["age1nope".to_string()]).err().unwrap();
         assert!(wrong.message.starts_with("`age1nope` is no public key of age"), "{}", wrong.message);

@@ -35,7 +35,7 @@ fn the_shipped_playbook_becomes_the_official_order() {
     let plan = crate::plan::build(&program, &inventory, &values(&program, &inventory)).expect("a plan");
     expect![[r#"
         Upgrade a kubeadm cluster by one minor version, control plane first
-          target=v1.34.2  batch=10%  snapshots=./snapshots  emptydir=refuse  candidates=refuse  unsaved=refuse  addons=  conflicts=refuse  charts=
+          target=v1.34.2  batch=10%  snapshots=./snapshots  emptydir=refuse  candidates=refuse  unsaved=refuse  addons=  conflicts=refuse  windows=https://dl.k8s.io/release  charts=
 
         node  role           now -> target       steps
         cp1   control plane  v1.33.4 -> v1.34.2  8 of 10
@@ -46,13 +46,14 @@ fn the_shipped_playbook_becomes_the_official_order() {
 
         preflight
           ? check nodes ready
-          ? check etcd
+          ? check etcd to=v1.34.2
           ? check version skew to=v1.34.2
           ? check packages version=v1.34.2
           ? check disruption budgets
 
         backup
           ? etcd snapshot into=./snapshots
+          ? note workloads into=./snapshots
 
         control_plane
           2 lanes, one at a time
@@ -109,8 +110,9 @@ fn the_shipped_playbook_becomes_the_official_order() {
           validate cluster
             ? wait healthy cluster
             ? check versions are=v1.34.2
+          ? wait workloads noted=./snapshots
 
         no way back after control_plane/cp1/kubeadm-upgrade-apply: kubeadm cannot downgrade a control plane; a control plane of two neighbouring minors may be held
-        36 changes, 15 to look, 0 done already, 0 not needed
+        37 changes, 16 to look, 0 done already, 0 not needed
     "#]].assert_eq(&crate::plan::show(&plan, &inventory));
 }
