@@ -160,6 +160,9 @@ fn a_road_comes_to_its_end_in_every_shape_and_a_second_run_has_nothing_to_do() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Of the others, nothing goes back behind a control plane, which the second of their shapes has.
+const ALL_BACK: [&str; 1] = ["windows-workers"];
+
 /// A stage behind all others, which fails: everything before it is done.
 const FAILS: &str = "\nstage fails { read command \"false\" on=local { retry 0 } }\n";
 
@@ -167,7 +170,8 @@ const FAILS: &str = "\nstage fails { read command \"false\" on=local { retry 0 }
 fn a_road_that_is_taken_back_leaves_what_its_head_says() {
     for road in &ROADS {
         let program = shipped(road.playbook, FAILS);
-        let whole = road.back.map(|_| (road.shapes[1], None));
+        let far = road.back.filter(|_| ALL_BACK.contains(&road.playbook));
+        let whole = road.back.map(|_| (road.shapes[1], far));
         for ((shape, changes), back) in [Some((road.shapes[0], road.back)), whole].into_iter().flatten() {
             let job = Job { playbook: road.playbook, given: road.given, shape };
             let name = format!("{} on {shape:?}", road.playbook);
