@@ -61,7 +61,7 @@ const OTHERS: [Job; 25] = [
 ];
 
 /// What is done anew as often as somebody asks for it.
-const ANEW: [&str; 4] = ["etcd-backup", "etcd-restore", "node-reboot", "node-replace"];
+const ANEW: [&str; 5] = ["etcd-backup", "etcd-restore", "node-reboot", "node-replace", "validate"];
 
 const GKE: &[(&str, &str)] =
     &[("cluster", "sim"), ("location", "europe-west3"), ("target", "v1.34.2-gke.1036000")];

@@ -185,7 +185,7 @@ fn parameter(word: &str) -> String {
 /// <https://learn.microsoft.com/en-us/powershell/module/microsoft.powershell.core/about/about_parsing>
 fn arrives(word: &str) -> bool {
     let blank = word.contains(char::is_whitespace);
-    !word.is_empty() && !word.contains(['"', '\0']) && !(blank && word.ends_with('\\'))
+    !(word.is_empty() || word.contains(['"', '\0']) || blank && word.ends_with('\\'))
 }
 
 fn encoded(script: &str) -> Result<String, ShellError> {

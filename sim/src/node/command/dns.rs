@@ -51,8 +51,8 @@ fn answers(world: &World, node: &str, server: &str) -> bool {
         .filter(|p| pod::name(p).starts_with("kube-proxy"))
         .map(|p| pod::ready(p))
         .collect();
-    world.store.list_in("services", "kube-system").any(|s| is_server(s))
-        && world.store.list_in("pods", "kube-system").any(|p| ready(p))
+    world.store.list_in("services", "kube-system").any(is_server)
+        && world.store.list_in("pods", "kube-system").any(ready)
         && (proxies.is_empty() || proxies.contains(&true))
 }
 
