@@ -70,6 +70,8 @@ impl System {
 
     fn dnf(&self, args: &[&str]) -> Output {
         let output = Program::new("dnf")
+            // Plugins of this machine look for their files in the other root.
+            .arg("--noplugins")
             .args(["--releasever=9".to_string(), format!("--installroot={}", self.path("root"))])
             .arg(format!("--setopt=cachedir={}", self.path("cache")))
             .arg(format!("--setopt=reposdir={}", self.path("repos")))
