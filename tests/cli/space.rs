@@ -38,7 +38,10 @@ fn a_disk_that_fills_up_ends_the_run_with_what_is_recorded() {
     let ran = with_limit(&kup, RUN, limit).exits(6).says("cannot write `").says("kup resume");
     // All that is on disk can be read, and nothing was told that is not there.
     let shown = kup.run(&format!("show {}", the_run(&kup))).exits(0).stdout;
-    assert!(shown.starts_with(&ran.stdout), "{shown}\n{}", ran.stdout);
+    // One record may have come to the disk with the one that did not fit; it is not told before both are there.
+    let more = shown.strip_prefix(&ran.stdout).map(|rest| rest.lines().count());
+    assert!(more.is_some_and(|lines| lines <= 1), "{shown}\n{}", ran.stdout);
+    assert!(ran.stdout.contains(" done kubeadm upgrade apply"), "{}", ran.stdout);
 }
 
 #[test]
