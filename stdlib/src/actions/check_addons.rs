@@ -175,6 +175,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn drivers_of_storage_are_known_with_their_calendar_versions_too() {
+        let trident = check("docker.io/netapp/trident:25.10.1", "v1.35", "refuse").await.unwrap_err();
+        assert!(
+            trident.starts_with(
+                "NetApp Trident 25.10.1 is tested with v1.27 to v1.34, not with v1.35; see https://"
+            ),
+            "{trident}"
+        );
+        let told = check("docker.io/netapp/trident:25.10.1", "v1.34", "refuse").await.unwrap();
+        assert_eq!(told, "add-ons: NetApp Trident 25.10.1");
+        let ceph = check("quay.io/cephcsi/cephcsi:v3.12.2", "v1.34", "refuse").await.unwrap_err();
+        assert!(ceph.starts_with("Ceph CSI 3.12.2 is tested with v1.29 to v1.31"), "{ceph}");
+        let old = check("registry.k8s.io/csi-vsphere/driver:v1.0.3", "v1.34", "refuse").await.unwrap_err();
+        assert!(old.contains("older than kup's table, which begins with 2.0"), "{old}");
+        // Between two releases of the table its maker's word is not known.
+        assert!(check("registry.k8s.io/csi-vsphere/driver:v3.7.1", "v1.35", "refuse").await.is_ok());
+    }
+
+    #[tokio::test]
     async fn one_older_than_the_table_is_told_and_a_newer_one_is_not() {
         assert!(
             check("calico/node:v3.20.0", "v1.34", "refuse")
