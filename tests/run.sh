@@ -27,6 +27,7 @@ missing=()
 command -v cc > /dev/null || missing+=(gcc libc6-dev)
 need ssh openssh-client; need git git; need nvim neovim; need prometheus prometheus; need tmux tmux
 need dnf dnf; need rpmbuild rpm; need createrepo_c createrepo-c
+[ -e /usr/lib/python3/dist-packages/dnf-plugins/versionlock.py ] || missing+=(dnf-plugins-core)
 need etcd etcd-server; need etcdctl etcd-client
 [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
 if [ "$(uname -s)" = Linux ]; then need jq jq; need gpg gpg; need mkfs.ext4 e2fsprogs; need ip iproute2; need python3 python3; python3 -c "import ensurepip" 2> /dev/null || missing+=(python3-venv); need nsenter util-linux; fi

@@ -72,6 +72,10 @@ impl Cluster {
             let tag = etcd.version.as_deref().unwrap_or(release.etcd().trim_end_matches("-0"));
             world.etcd.join(&name, tag, format!("10.77.250.{}", 11 + index));
         }
+        if world.shape.versionlock {
+            let dnf = |node: &&mut Node| node.package_manager == Packages::Dnf;
+            world.nodes.values_mut().filter(dnf).for_each(|node| node.packages.lock());
+        }
         world.managed = world.shape.managed.map(|provider| Managed::new(&world, provider));
         begin_services(&mut world);
         kubelet::begin(&mut world);

@@ -32,6 +32,9 @@ pub struct Shape {
     /// The package manager of the control plane nodes.
     #[serde(default)]
     pub packages: Packages,
+    /// Whether dnf's versionlock keeps the packages of Kubernetes, on all nodes with dnf.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub versionlock: bool,
     /// The workers.
     #[serde(default, rename = "pool")]
     pub pools: Vec<Pool>,
@@ -273,6 +276,7 @@ impl Shape {
             components: Components::default(),
             os: default_os(),
             packages: Packages::Apt,
+            versionlock: false,
             pools: if workers == 0 { Vec::new() } else { vec![pool] },
             releases: Vec::new(),
         };

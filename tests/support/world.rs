@@ -278,7 +278,7 @@ impl World {
             let spec = objects.items.iter().find(|o| o.metadata.name.as_ref() == Some(&node.name));
             let spec = spec.and_then(|object| object.spec.clone()).unwrap();
             state.push(format!(
-                "{} kubelet {:?} apiserver {:?} runs {} active {} installed {:?} held {:?} broken {}",
+                "{} kubelet {:?} apiserver {:?} runs {} active {} installed {:?} held {:?} locked {:?} broken {}",
                 node.name,
                 api.kubelet,
                 api.apiserver,
@@ -286,6 +286,7 @@ impl World {
                 node.kubelet_active,
                 node.packages.installed,
                 node.packages.held,
+                node.packages.locked,
                 node.packages.broken,
             ));
             state.push(format!(

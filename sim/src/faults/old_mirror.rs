@@ -21,7 +21,7 @@ pub(crate) fn has(node: &mut Node, minor: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::node::Repository;
-    use crate::node::stories::{UPDATE, tell};
+    use crate::node::stories::{MAKECACHE, UPDATE, tell};
     use crate::shape::Packages;
 
     #[test]
@@ -35,8 +35,7 @@ mod tests {
             assert!(output.stdout.contains(super::ENTRY.symptom), "{output:?}");
             let (path, text) = Repository::file(Packages::Dnf, 34);
             s.on("d1").write(path, text.as_bytes(), 0o644).await.unwrap();
-            s.fails("d1", "dnf -q makecache --disablerepo=* --enablerepo=kubernetes", 1, "Status code: 404")
-                .await;
+            s.fails("d1", MAKECACHE, 1, "Status code: 404").await;
             s.switch("cp1", 34).await;
         });
     }

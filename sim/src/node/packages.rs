@@ -1,7 +1,7 @@
 //! What a package manager knows on one node: what is installed, what is held, which index was read.
 //! It knows the three packages that an upgrade moves; their dependencies come and go unseen.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -26,6 +26,8 @@ pub struct Packages {
     pub installed: IndexMap<String, Release>,
     /// What `apt-mark` holds.
     pub held: BTreeSet<String>,
+    /// What dnf's versionlock keeps, and at which release.
+    pub locked: BTreeMap<String, Release>,
     /// The minor whose index was read last.
     pub index: Option<u16>,
     /// Whether dpkg was interrupted.
@@ -47,6 +49,7 @@ impl Packages {
             manager,
             installed: NAMES.iter().map(|n| (n.to_string(), release)).collect(),
             held,
+            locked: BTreeMap::new(),
             index: Some(release.minor),
             broken: false,
             updates: Vec::new(),
@@ -60,11 +63,17 @@ impl Packages {
             manager,
             installed: IndexMap::new(),
             held: BTreeSet::new(),
+            locked: BTreeMap::new(),
             index: None,
             updates: Vec::new(),
             broken: false,
             locked_until: Duration::ZERO,
         }
+    }
+
+    /// Locks what is installed at its release, as `dnf versionlock add` does.
+    pub fn lock(&mut self) {
+        self.locked = self.installed.iter().map(|(name, release)| (name.clone(), *release)).collect();
     }
 
     /// Returns an installed version.

@@ -78,9 +78,7 @@ impl Story {
         self.on(node).write(path, text.as_bytes(), 0o644).await.unwrap();
         match manager {
             crate::shape::Packages::Apt => self.does(node, UPDATE).await,
-            crate::shape::Packages::Dnf => {
-                self.does(node, "dnf -q makecache --disablerepo=* --enablerepo=kubernetes").await
-            }
+            crate::shape::Packages::Dnf => self.does(node, MAKECACHE).await,
         };
     }
 
@@ -97,6 +95,7 @@ impl Story {
     }
 }
 
+pub(crate) const MAKECACHE: &str = "dnf -q makecache --refresh --disablerepo=* --enablerepo=kubernetes --setopt=kubernetes.skip_if_unavailable=False";
 pub(crate) const UPDATE: &str = "apt-get update -q -o APT::Update::Error-Mode=any -o APT::Color=0";
 pub(crate) const INSTALL: &str = "apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o APT::Color=0";
 
@@ -197,6 +196,13 @@ fn dnf_excludes_lists_and_goes_both_ways() {
         s.does("d1", "dnf -y install 'kubeadm-1.34.4-*' --disableexcludes=kubernetes").await;
         s.does("d1", "dnf -y downgrade 'kubeadm-1.34.3-*' --disableexcludes=kubernetes").await;
         assert_eq!(s.does("d1", "kubeadm version -o short").await, "v1.34.3\n");
+        s.does("d1", "dnf -q versionlock add kubeadm '--disablerepo=*'").await;
+        let up = "dnf -y install 'kubeadm-1.34.4-*' --disableexcludes=kubernetes";
+        s.fails("d1", up, 1, "filtered out by exclude filtering").await;
+        let entry = "kubeadm-0:1.34.3-150500.1.1.*";
+        assert_eq!(s.does("d1", "dnf -q versionlock list '--disablerepo=*'").await, format!("{entry}\n"));
+        s.does("d1", &format!("dnf -q versionlock delete '{entry}' '--disablerepo=*'")).await;
+        s.does("d1", up).await;
     });
 }
 

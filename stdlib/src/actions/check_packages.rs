@@ -14,6 +14,7 @@ use engine::port::Command;
 use super::argument;
 use super::failure;
 use super::host::{Host, together};
+use super::packages::{LIFTED, offered};
 use super::verdict::Verdict;
 
 /// The verb.
@@ -180,13 +181,16 @@ async fn dnf(host: &Host, version: &Version) -> Result<Offer, Failure> {
     let argv: Vec<String> = match repository {
         Some((url, minor)) if minor != version.minor() => {
             let from = format!("--repofrompath=kup,{}", moved(&url, minor, version.minor()));
-            let rest = ["kubeadm", "--disableexcludes=all", "--disablerepo=*", &from, "--enablerepo=kup"];
+            // Without the last word dnf may end well although nobody answered.
+            let asks = "--setopt=kup.skip_if_unavailable=False";
+            let lifted = "--setopt=disable_excludes=main";
+            let rest = ["kubeadm", lifted, "--disablerepo=*", &from, "--enablerepo=kup", asks];
             list.into_iter().chain(rest).map(str::to_string).collect()
         }
         _ => list
             .into_iter()
             .chain(PACKAGES)
-            .chain(["--disableexcludes=kubernetes"])
+            .chain([LIFTED])
             .map(str::to_string)
             .collect(),
     };
@@ -259,16 +263,12 @@ fn index_offer(text: &str) -> Offer {
     offer
 }
 
-/// Reads lines such as `kubeadm.x86_64   1.34.4-150500.1.1   kubernetes`.
+/// Reads what `dnf list` says.
 fn dnf_offer(text: &str) -> Offer {
     let mut offer = Offer::default();
-    for line in text.lines() {
-        let mut columns = line.split_whitespace();
-        if let (Some(name), Some(version)) = (columns.next(), columns.next()) {
-            let name = name.split('.').next().unwrap_or_default();
-            // An epoch stands before the version where there is one.
-            offer.add(name, version.rsplit(':').next().unwrap_or_default());
-        }
+    for (name, version) in offered(text) {
+        // An epoch stands before the version where there is one.
+        offer.add(name, version.rsplit(':').next().unwrap_or_default());
     }
     offer
 }
@@ -351,8 +351,8 @@ mod tests {
     #[tokio::test]
     async fn dnf_lists_the_repository_of_the_next_minor() {
         let repository = "[kubernetes]\nbaseurl=https://pkgs.example/core:/stable:/v1.33/rpm/\n";
-        let line = "dnf -q list --showduplicates kubeadm --disableexcludes=all --disablerepo=* --repofrompath=kup,https://pkgs.example/core:/stable:/v1.34/rpm/ --enablerepo=kup";
-        let listed = "Available Packages\nkubeadm.x86_64  1.34.3-150500.1.1  kup\nkubeadm.x86_64  1.34.4-150500.1.1  kup\n";
+        let line = "dnf -q list --showduplicates kubeadm --setopt=disable_excludes=main --disablerepo=* --repofrompath=kup,https://pkgs.example/core:/stable:/v1.34/rpm/ --enablerepo=kup --setopt=kup.skip_if_unavailable=False";
+        let listed = "Installed Packages\nkubeadm.x86_64  1.34.9-150500.1.1  @kubernetes\nAvailable Packages\nkubeadm.x86_64  1.34.3-150500.1.1  kup\nkubeadm.x86_64  1.34.4-150500.1.1  kup\n";
         let shells = Scripted::default().file("n1", DNF_FILE, repository).says("n1", line, listed);
         assert_eq!(
             check(&shells, PackageManager::Dnf, "v1.34.4").await,

@@ -172,7 +172,8 @@ mod tests {
         assert_eq!(failure.hint, "hold them on n1: apt-mark hold kubelet");
         assert!(!bench.sent().contains(UPGRADE));
         let asks = "dnf -q repoquery --upgrades --qf %{name}\\n";
-        let mut cx = Bench::default().says(asks, "kubelet\nopenssl\n").step(&[]);
+        let locks = "dnf -q versionlock list --disablerepo=*";
+        let mut cx = Bench::default().says(asks, "kubelet\nopenssl\n").says(locks, "").step(&[]);
         cx.node.as_mut().unwrap().packages = Some(PackageManager::Dnf);
         let failure = perform(&OsUpgrade, &cx).await.unwrap_err();
         assert!(failure.hint.ends_with("exclude=kubelet"), "{}", failure.hint);

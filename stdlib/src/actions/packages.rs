@@ -90,32 +90,31 @@ impl<'a> Packages<'a> {
         let argv = query.iter().map(|s| s.to_string()).chain(names.iter().cloned());
         let command = match self.manager {
             PackageManager::Apt => Command::read(argv),
-            PackageManager::Dnf => Command::read(argv.chain(["--disableexcludes=kubernetes".to_string()])),
+            PackageManager::Dnf => Command::read(argv.chain([LIFTED.to_string()])),
         };
         let output = self.host.run(command.clone()).await?;
         let says = |token: &str| output.stdout.contains(token) || output.stderr.contains(token);
         if !output.ok() && !says("Unable to locate package") && !says("No matching") {
             return Err(failure::classify(&words(&command), &output));
         }
-        let mut found: Vec<Package> = output.stdout.lines().filter_map(|line| self.listed(line)).collect();
+        let listed: Vec<(&str, &str)> = match self.manager {
+            // ` kubeadm | 1.34.4-1.1 | https://pkgs.k8s.io/core:/stable:/v1.34/deb  Packages`
+            PackageManager::Apt => output
+                .stdout
+                .lines()
+                .filter_map(|line| {
+                    let mut columns = line.split('|').map(str::trim);
+                    Some((columns.next()?, columns.next()?))
+                })
+                .collect(),
+            PackageManager::Dnf => offered(&output.stdout).collect(),
+        };
+        let package =
+            |(name, version): &(&str, &str)| Package { name: name.to_string(), version: version.to_string() };
+        let mut found: Vec<Package> =
+            listed.iter().filter(|(_, version)| is_version(version)).map(package).collect();
         found.sort_by_cached_key(|package| std::cmp::Reverse(numbers(&package.version)));
         Ok(found)
-    }
-
-    fn listed(&self, line: &str) -> Option<Package> {
-        let (name, version) = match self.manager {
-            // ` kubeadm | 1.34.4-1.1 | https://pkgs.k8s.io/core:/stable:/v1.34/deb  Packages`
-            PackageManager::Apt => {
-                let mut fields = line.split('|').map(str::trim);
-                (fields.next()?, fields.next()?)
-            }
-            // `kubeadm.x86_64    1.34.4-150500.1.1    kubernetes`
-            PackageManager::Dnf => {
-                let mut fields = line.split_whitespace();
-                (fields.next()?.rsplit_once('.')?.0, fields.next()?)
-            }
-        };
-        is_version(version).then(|| Package { name: name.to_string(), version: version.to_string() })
     }
 
     /// Resolves a Kubernetes version to what the repository calls it; `None` if one package lacks it.
@@ -144,9 +143,17 @@ impl<'a> Packages<'a> {
                 "-o",
                 "APT::Color=0",
             ]),
-            PackageManager::Dnf => {
-                Command::change(["dnf", "-q", "makecache", "--disablerepo=*", "--enablerepo=kubernetes"])
-            }
+            // Where `skip_if_unavailable` is set, as in what Fedora and Debian ship, dnf ends well although the
+            // repository did not answer. And what has not expired need not be looked at again (dnf(8), makecache).
+            PackageManager::Dnf => Command::change([
+                "dnf",
+                "-q",
+                "makecache",
+                "--refresh",
+                "--disablerepo=*",
+                "--enablerepo=kubernetes",
+                "--setopt=kubernetes.skip_if_unavailable=False",
+            ]),
         };
         self.host.ask(command).await.map(drop)
     }
@@ -178,32 +185,69 @@ impl<'a> Packages<'a> {
         self.host.ask(Command::change(["dpkg", "--configure", "-a"])).await.map(drop)
     }
 
-    /// Returns which of these are held. dnf holds nothing: its repository file excludes.
+    /// Returns which of these are held, by dnf's versionlock on its nodes. What a repository's file excludes there
+    /// is no hold: that is lifted for one command at a time, and never lost.
     pub(super) async fn held(&self, names: &[String]) -> Result<Vec<String>, Failure> {
-        match self.manager {
+        let held: Vec<String> = match self.manager {
             PackageManager::Apt => {
                 let held = self.host.ask(Command::read(["apt-mark", "showhold"])).await?;
-                Ok(names
-                    .iter()
-                    .filter(|name| held.lines().any(|line| line.trim() == *name))
-                    .cloned()
-                    .collect())
+                held.lines().map(|line| line.trim().to_string()).collect()
             }
-            PackageManager::Dnf => Ok(Vec::new()),
-        }
+            PackageManager::Dnf => self.locks().await?.into_iter().map(|lock| lock.name).collect(),
+        };
+        Ok(names.iter().filter(|name| held.contains(name)).cloned().collect())
     }
 
     /// Holds packages, or lets them go.
     pub(super) async fn hold(&self, verb: Hold, names: &[String]) -> Result<(), Failure> {
-        if names.is_empty() || self.manager == PackageManager::Dnf {
+        if names.is_empty() {
             return Ok(());
         }
-        let verb = match verb {
-            Hold::Hold => "hold",
-            Hold::Unhold => "unhold",
-        };
-        let argv = ["apt-mark", verb].map(str::to_string).into_iter().chain(names.iter().cloned());
+        match (self.manager, verb) {
+            (PackageManager::Apt, Hold::Hold) => self.change(&["apt-mark", "hold"], names, &[]).await,
+            (PackageManager::Apt, Hold::Unhold) => self.change(&["apt-mark", "unhold"], names, &[]).await,
+            (PackageManager::Dnf, Hold::Unhold) => self.unlock(names).await,
+            (PackageManager::Dnf, Hold::Hold) => {
+                // A lock that is still there is one of the version before, and dnf would leave it as it is. Of a name
+                // alone it would say that it is locked out, where one version of it is.
+                self.unlock(names).await?;
+                let installed = self.installed(names).await?;
+                let exact: Vec<String> =
+                    installed.iter().map(|package| format!("{}-{}", package.name, package.version)).collect();
+                self.change(&["dnf", "-q", "versionlock", "add"], &exact, &[NO_REPOSITORY]).await
+            }
+        }
+    }
+
+    /// Takes the locks of these away, each by its own words: a name alone would take what is locked out, too.
+    async fn unlock(&self, names: &[String]) -> Result<(), Failure> {
+        let locks = self.locks().await?.into_iter().filter(|lock| names.contains(&lock.name));
+        let entries: Vec<String> = locks.map(|lock| lock.entry).collect();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.change(&["dnf", "-q", "versionlock", "delete"], &entries, &[NO_REPOSITORY]).await
+    }
+
+    async fn change(&self, verb: &[&str], names: &[String], options: &[&str]) -> Result<(), Failure> {
+        let argv = verb.iter().map(|s| s.to_string()).chain(names.iter().cloned());
+        let argv = argv.chain(options.iter().map(|s| s.to_string()));
         self.host.ask(Command::change(argv)).await.map(drop)
+    }
+
+    /// Returns what dnf's versionlock keeps at a version; nothing where there is no such plugin.
+    pub(super) async fn locks(&self) -> Result<Vec<Lock>, Failure> {
+        let command = Command::read(["dnf", "-q", "versionlock", "list", NO_REPOSITORY]).as_root();
+        let output = self.host.run(command.clone()).await?;
+        // dnf says the one, and dnf5 the other.
+        let unknown = |text: &str| text.contains("No such command") || text.contains("Unknown argument");
+        if !output.ok() && (unknown(&output.stderr) || unknown(&output.stdout)) {
+            return Ok(Vec::new());
+        }
+        if !output.ok() {
+            return Err(failure::classify(&words(&command), &output));
+        }
+        Ok(output.stdout.lines().filter_map(Lock::read).collect())
     }
 
     /// Returns the one command that installs these.
@@ -226,10 +270,60 @@ impl<'a> Packages<'a> {
             }
             PackageManager::Dnf => {
                 argv.extend(packages.iter().map(|p| format!("{}-{}", p.name, p.version)));
-                argv.push("--disableexcludes=kubernetes".to_string());
+                argv.push(LIFTED.to_string());
                 Command::change(argv)
             }
         }
+    }
+}
+
+/// Reads what `dnf list` says that there is, in lines such as `kubeadm.x86_64  1.34.4-150500.1.1  kubernetes`. What is installed is
+/// listed before, whether or not a repository has it: dnf writes `@kubernetes` there, dnf5 only that title.
+pub(super) fn offered(said: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut installed = false;
+    said.lines().filter_map(move |line| {
+        let mut columns = line.split_whitespace();
+        let (Some(name), Some(version), Some(from)) = (columns.next(), columns.next(), columns.next()) else {
+            installed = line.starts_with("Installed");
+            return None;
+        };
+        let name = name.rsplit_once('.').map_or(name, |(name, _architecture)| name);
+        (!installed && !from.starts_with('@')).then_some((name, version))
+    })
+}
+
+/// Lifts what the repository's file excludes, for one command. dnf knows it as `--disableexcludes=kubernetes`, too, and dnf5 no more
+/// (kubernetes.io: setup/production-environment/tools/kubeadm/install-kubeadm).
+pub(super) const LIFTED: &str = "--setopt=disable_excludes=kubernetes";
+
+/// The list of locks is a file: no repository need be read for it.
+const NO_REPOSITORY: &str = "--disablerepo=*";
+
+/// What versionlock keeps at a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lock {
+    /// The package.
+    pub(super) name: String,
+    /// The line of the list, which names it and nothing else.
+    entry: String,
+}
+
+impl Lock {
+    /// Reads `kubelet-0:1.34.4-150500.1.1.*` of dnf, and `Package name: kubelet` of dnf5. `!kubelet-0:1.34.4-1.1.*`
+    /// is no lock, but keeps that one version away.
+    fn read(line: &str) -> Option<Lock> {
+        let line = line.trim();
+        if let Some(name) = line.strip_prefix("Package name: ") {
+            return Some(Lock { name: name.to_string(), entry: name.to_string() });
+        }
+        let digits = |at: usize| line[at + 1..].trim_start_matches(|c: char| c.is_ascii_digit());
+        let begins = |at: &usize| line[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+        let places = || line.match_indices('-').map(|(at, _)| at).filter(begins);
+        // The epoch tells where the version begins; what somebody wrote by hand may have none.
+        let at = places().find(|at| digits(*at).starts_with(':')).or_else(|| places().next())?;
+        let name = line[..at].to_string();
+        let plain = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        plain.then(|| Lock { name, entry: line.to_string() })
     }
 }
 
@@ -327,12 +421,67 @@ mod tests {
         assert_eq!(installed, [Package { name: "kubeadm".into(), version: "1.33.4-1.1".into() }]);
     }
 
+    #[test]
+    fn what_is_installed_is_not_offered() {
+        let dnf = "Installed Packages\nkubeadm.x86_64 1.33.4-1.1 @kubernetes\nAvailable Packages\nkubeadm.x86_64 1.34.4-1.1 kubernetes\n";
+        assert_eq!(offered(dnf).collect::<Vec<_>>(), [("kubeadm", "1.34.4-1.1")]);
+        let dnf5 = "Installed packages\nkubeadm.x86_64 1.33.4-1.1 kubernetes\n\nAvailable packages\nkubeadm.x86_64 1.34.4-1.1 kubernetes\n";
+        assert_eq!(offered(dnf5).collect::<Vec<_>>(), [("kubeadm", "1.34.4-1.1")]);
+    }
+
+    #[test]
+    fn a_lock_is_read_with_its_package_and_an_exclusion_is_none() {
+        let name = |line: &str| Lock::read(line).map(|lock| lock.name);
+        assert_eq!(name("kubelet-0:1.33.4-150500.1.1.*").as_deref(), Some("kubelet"));
+        assert_eq!(name("kernel-core-0:5.14.0-503.el9.*").as_deref(), Some("kernel-core"));
+        assert_eq!(name("kubelet-1.33*").as_deref(), Some("kubelet"));
+        assert_eq!(name("java-21-openjdk-1:21.0.5.0.11-2.el9.*").as_deref(), Some("java-21-openjdk"));
+        assert_eq!(name("Package name: kubelet").as_deref(), Some("kubelet"));
+        assert_eq!(name("!kubelet-0:1.34.4-150500.1.1.*"), None);
+        assert_eq!(name("evr = 1.33.4-150500.1.1"), None);
+        assert_eq!(name("# Added by 'versionlock add' command on 2026-11-29 10:00:00"), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_locked_is_let_go_by_its_own_words_and_locked_at_what_is_there_then() {
+        let list = "dnf -q versionlock list --disablerepo=*";
+        let delete = "dnf -q versionlock delete kubelet-0:1.33.4-150500.1.1.* --disablerepo=*";
+        let query = r"rpm -q --qf %{NAME} %{VERSION}-%{RELEASE}\n kubelet";
+        let add = "dnf -q versionlock add kubelet-1.34.4-150500.1.1 --disablerepo=*";
+        let old = "kubelet-0:1.33.4-150500.1.1.*\n!kubelet-0:1.34.3-150500.1.1.*\ncri-tools-0:1.33.0-1.1.*\n";
+        let bench = Bench::default().says(list, old).says(delete, "").says(add, "");
+        let bench = bench.says(query, "kubelet 1.34.4-150500.1.1\n");
+        let mut cx = bench.step(&[]);
+        cx.node.as_mut().unwrap().packages = Some(PackageManager::Dnf);
+        let host = Host::of(&cx).unwrap();
+        let packages = Packages::of(&host).await.unwrap();
+        let names = ["kubelet", "kubectl"].map(str::to_string);
+        assert_eq!(packages.held(&names).await.unwrap(), ["kubelet"]);
+        packages.hold(Hold::Hold, &names[..1]).await.unwrap();
+        assert_eq!(bench.sent(), format!("{list}\n{list}\n{delete}\n{query}\n{add}\n"));
+    }
+
+    #[tokio::test]
+    async fn a_dnf_without_versionlock_holds_nothing() {
+        for (code, said) in [
+            (1, "No such command: versionlock. Please use /usr/bin/dnf --help"),
+            (2, "Unknown argument \"versionlock\" for command \"dnf5\"."),
+        ] {
+            let bench = Bench::default().ends("dnf -q versionlock list --disablerepo=*", code, "", said);
+            let mut cx = bench.step(&[]);
+            cx.node.as_mut().unwrap().packages = Some(PackageManager::Dnf);
+            let host = Host::of(&cx).unwrap();
+            let packages = Packages::of(&host).await.unwrap();
+            assert_eq!(packages.held(&["kubelet".to_string()]).await, Ok(Vec::new()));
+        }
+    }
+
     #[tokio::test]
     async fn dnf_is_spoken_where_os_release_says_so() {
         let bench = Bench::default()
             .says("cat /etc/machine-id /etc/os-release", "abc\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n")
             .says(
-                "dnf -q list --showduplicates kubeadm --disableexcludes=kubernetes",
+                "dnf -q list --showduplicates kubeadm --setopt=disable_excludes=kubernetes",
                 "Installed Packages\nkubeadm.x86_64  1.33.4-150500.1.1  @kubernetes\nAvailable Packages\nkubeadm.x86_64 1.34.4-150500.1.1 kubernetes\n",
             );
         let mut cx = bench.step(&[]);
@@ -343,7 +492,7 @@ mod tests {
             packages.resolve(&["kubeadm".into()], &"v1.34.4".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!(
             packages.install(&found, Way::Up).argv.join(" "),
-            "dnf -y install kubeadm-1.34.4-150500.1.1 --disableexcludes=kubernetes"
+            "dnf -y install kubeadm-1.34.4-150500.1.1 --setopt=disable_excludes=kubernetes"
         );
     }
 }

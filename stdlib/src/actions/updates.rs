@@ -42,6 +42,11 @@ impl Updates {
             PackageManager::Apt => said.lines().filter_map(to_install).collect(),
             PackageManager::Dnf => said.split_whitespace().map(str::to_string).collect(),
         };
+        if packages.manager == PackageManager::Dnf && !names.is_empty() {
+            // Versionlock counts for an upgrade, and not for a query (dnf-versionlock(8)).
+            let locks = packages.locks().await?;
+            names.retain(|name| locks.iter().all(|lock| lock.name != *name));
+        }
         names.sort();
         names.dedup();
         let (kubernetes, own) = names.into_iter().partition(|name| KUBERNETES.contains(&name.as_str()));
@@ -98,10 +103,12 @@ mod tests {
     async fn dnf_is_asked_for_names_alone() {
         for (said, own, kernel) in [
             ("openssl-libs\n\nkernel-core\nkernel-core\n", vec!["kernel-core", "openssl-libs"], true),
-            ("kernel-headers\n", vec!["kernel-headers"], false),
+            ("kernel-headers\nkernel\n", vec!["kernel-headers"], false),
             ("", vec![], false),
         ] {
-            let bench = Bench::default().says("dnf -q repoquery --upgrades --qf %{name}\\n", said);
+            let bench = Bench::default()
+                .says("dnf -q repoquery --upgrades --qf %{name}\\n", said)
+                .says("dnf -q versionlock list --disablerepo=*", "kernel-0:5.14.0-503.el9.*\n");
             let mut cx = bench.step(&[]);
             cx.node.as_mut().unwrap().packages = Some(PackageManager::Dnf);
             let host = Host::of(&cx).unwrap();

@@ -116,9 +116,57 @@ pub(super) async fn dnf(process: &Process, args: &[&str]) -> Ended {
             Ok(process.on(|n| said(system_upgrade::dnf_would(n))))
         }
         ["upgrade"] => upgrade(process).await,
+        ["versionlock", verb, specs @ ..] => {
+            process.busy(400, 1200).await?;
+            Ok(process.on(|n| versionlock(&mut n.packages, verb, specs, args)))
+        }
         ["install" | "downgrade", wanted @ ..] => install(process, wanted, &options).await,
         _ => Ok(super::not_known("dnf", args)),
     }
+}
+
+/// Runs `dnf versionlock list|add|delete`, of dnf-plugins-core.
+fn versionlock(packages: &mut Packages, verb: &str, specs: &[&str], args: &[&str]) -> Output {
+    let entry = |name: &str, release: &Release| format!("{name}-0:{}.*", release.rpm());
+    let (mut text, locked) = (String::new(), packages.locked.clone());
+    match verb {
+        "list" => text.extend(locked.iter().map(|(name, release)| entry(name, release) + "\n")),
+        "add" => {
+            for spec in specs {
+                let found = NAMES.iter().find_map(|name| {
+                    let release = packages.version(name)?;
+                    let fits = spec == name || *spec == format!("{name}-{}", release.rpm());
+                    fits.then_some((*name, release))
+                });
+                let Some((name, release)) = found else {
+                    text.push_str(&format!("No package found for: {spec}\n"));
+                    continue;
+                };
+                match locked.get(name) {
+                    // A name alone is locked already, at whatever version.
+                    Some(at) if *spec == name || *at == release => text.push_str(&format!(
+                        "Package already locked in equivalent form: {}\n",
+                        entry(name, at)
+                    )),
+                    _ => {
+                        text.push_str(&format!("Adding versionlock on: {}\n", entry(name, &release)));
+                        packages.locked.insert(name.to_string(), release);
+                    }
+                }
+            }
+        }
+        "delete" => {
+            for (name, release) in &locked {
+                let entry = entry(name, release);
+                if specs.iter().any(|spec| *spec == name.as_str() || *spec == entry) {
+                    text.push_str(&format!("Deleting versionlock for: {entry}\n"));
+                    packages.locked.remove(name);
+                }
+            }
+        }
+        _ => return super::not_known("dnf", args),
+    }
+    said(text)
 }
 
 /// Reads the index of the repository in the file, or of another one for this call only.
@@ -210,10 +258,17 @@ async fn install(process: &Process, wanted: &[&str], options: &Options<'_>) -> E
                 ));
             }
             // `1.34.4-*`, `1.34.4-150500.1.1` and plain `1.34.4` all name a version.
+            let lock = node.packages.locked.get(name).copied();
             let found = node.packages.offered(&node.files).into_iter();
+            let found = found.filter(|r| lock.is_none_or(|lock| lock == *r));
             let found = found.filter(|r| fits(pattern, &r.rpm()) || fits(pattern, &r.to_string())).max();
             match found {
                 Some(release) => moves.push((name, release)),
+                None if lock.is_some() => {
+                    return unable(format!(
+                        "All matches were filtered out by exclude filtering for argument: {word}\n"
+                    ));
+                }
                 None => return unable(format!("No match for argument: {word}\n")),
             }
         }

@@ -128,7 +128,9 @@ fn needs_root(argv: &[&str]) -> Option<Output> {
              E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), are you root?\n",
         )),
         ["dnf", args @ ..]
-            if args.iter().any(|a| matches!(*a, "install" | "downgrade" | "upgrade" | "makecache")) =>
+            if args.iter().any(|a| {
+                matches!(*a, "install" | "downgrade" | "upgrade" | "makecache" | "add" | "delete")
+            }) =>
         {
             Some(failed(
                 1,
