@@ -238,7 +238,7 @@ fn a_word_is_explained() {
         expect![[r#"
         `package repository`
         ```kup
-        native task package repository (; minor: minor, node: node = here)
+        native task package repository (; minor: minor, node: node = here, base: string?, key: keep | fetch = keep)
           changes  node
           ensures  repository(node)
           undo     itself
@@ -246,7 +246,9 @@ fn a_word_is_explained() {
           retry    3 backoff 5s..1m
         ```
 
-        Points the node's Kubernetes package repository at a minor release and reads its index.
+        Points the node's Kubernetes package repository at a minor release and reads its index. With `base` at that of a mirror: what stands before
+        `/v1.34/` in its addresses. With `key=fetch` apt's key is fetched anew, if it ends within 30 days or the repository changes; what comes
+        without TLS must be one that the node knows. Keys that were there stay, also with an undo.
 
         *std/node*"#]],
     );

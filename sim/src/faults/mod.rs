@@ -13,6 +13,7 @@ pub(crate) mod kubelet_config;
 pub(crate) mod kubelet_flag;
 pub(crate) mod lost_connection;
 pub(crate) mod old_addon;
+pub(crate) mod old_key;
 pub(crate) mod old_mirror;
 pub(crate) mod pod_hash;
 pub(crate) mod pod_image;
@@ -92,6 +93,8 @@ pub enum Kind {
     Silent,
     /// F57
     Vanished,
+    /// F58
+    OldKey,
 }
 
 /// What is to be known of a kind of fault.
@@ -118,7 +121,7 @@ pub struct Armed {
     pub since: Option<Duration>,
 }
 
-const ALL: [Entry; 24] = [
+const ALL: [Entry; 25] = [
     dpkg_lock::ENTRY,
     old_mirror::ENTRY,
     image_pull::ENTRY,
@@ -143,6 +146,7 @@ const ALL: [Entry; 24] = [
     old_addon::ENTRY,
     silent::ENTRY,
     vanished::ENTRY,
+    old_key::ENTRY,
 ];
 
 impl Fault {
@@ -199,6 +203,7 @@ impl Kind {
             Kind::OldAddon => &old_addon::ENTRY,
             Kind::Silent => &silent::ENTRY,
             Kind::Vanished => &vanished::ENTRY,
+            Kind::OldKey => &old_key::ENTRY,
         }
     }
 }
@@ -218,6 +223,7 @@ pub(crate) fn arm(world: &mut World) {
         match fault.kind {
             Kind::StaticPodFile => static_pod_file::strike(node),
             Kind::Swap => swap::strike(node),
+            Kind::OldKey => old_key::strike(node),
             Kind::RemovedGate => removed_gate::strike(node),
             Kind::Budget => budget::strike(world, &fault.node),
             Kind::Webhook => webhook::strike(world, &fault.node),

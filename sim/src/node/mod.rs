@@ -4,6 +4,7 @@
 mod binary;
 mod command;
 mod files;
+pub(crate) mod keyring;
 mod kubelet;
 mod packages;
 mod power;
@@ -182,6 +183,9 @@ impl Node {
         }
         let (path, text) = Repository::file(manager, release.minor);
         node.files.write(path, text, 0o644);
+        if manager == Manager::Apt {
+            node.files.write(keyring::KEYRING, keyring::fresh(), 0o644);
+        }
         node.files.write("/var/lib/kubelet/config.yaml", kubelet::config(release), 0o644);
         node.files.write("/etc/kubernetes/kubelet.conf", "kind: Config\n", 0o600);
         if control_plane {

@@ -1,8 +1,10 @@
 //! `check packages`: the package repository of every node that is not there yet has the version.
-//! Where the configured repository is of another minor, the index of the target's minor is read
-//! beside it; nothing on the node is switched.
+//! Where the configured repository is of another minor, or the packages are to come from a mirror, the index of the
+//! target's minor is read beside it; nothing on the node is switched. The key that apt knows the repository by must not have
+//! ended, which only apt's own update would tell.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dsl::value::{Minor, Version};
@@ -14,6 +16,7 @@ use engine::port::Command;
 use super::argument;
 use super::failure;
 use super::host::{Host, together};
+use super::package_repository::{self, SOON};
 use super::packages::{LIFTED, offered};
 use super::verdict::Verdict;
 
@@ -32,17 +35,23 @@ impl Verdict for CheckPackages {
 
     async fn judge(&self, cx: &Context) -> Result<String, Failure> {
         let version = argument::version(cx, "version")?;
+        let base = package_repository::base(cx)?;
         // Windows has no packages of Kubernetes: what it needs there, `check windows nodes` looks for.
         let packaged = |node: &&Node| !node.beside && !node.windows && !is_at(node, &version);
         let nodes = cx.inventory.nodes.values().filter(packaged);
-        let asks: Vec<_> = nodes.map(|node| ask(cx, node, &version)).collect();
+        let asks: Vec<_> = nodes.map(|node| ask(cx, node, &version, base)).collect();
         let asked = asks.len();
+        let mut notes: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut lacking: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut class = Class::Transient;
         for (node, answer) in together(asks).await {
             match answer {
-                Ok(None) => {}
-                Ok(Some(why)) => {
+                Ok(Answer { lacks: None, note }) => {
+                    if let Some(note) = note {
+                        notes.entry(note).or_default().push(node);
+                    }
+                }
+                Ok(Answer { lacks: Some(why), .. }) => {
                     class = Class::Final;
                     lacking.entry(why).or_default().push(node);
                 }
@@ -56,16 +65,20 @@ impl Verdict for CheckPackages {
         if !lacking.is_empty() {
             let line = |(why, nodes): (&String, &Vec<String>)| format!("{}: {why}", nodes.join(", "));
             let text = lacking.iter().map(line).collect::<Vec<_>>().join("; ");
+            let hint = match text.contains(KEY) {
+                true => "fetch the key anew: key=fetch; or mend the package repository of these nodes",
+                false => "mend the package repository of these nodes, or name another version",
+            };
             let failure = Failure { class, ..Failure::transient(text) };
-            return Err(
-                failure.with_hint("mend the package repository of these nodes, or name another version")
-            );
+            return Err(failure.with_hint(hint));
         }
-        Ok(match asked {
+        let well = match asked {
             0 => format!("every node is at {version} already"),
             1 => format!("{version} is in the repository of 1 node"),
             asked => format!("{version} is in the repositories of {asked} nodes"),
-        })
+        };
+        let notes = notes.into_iter().map(|(note, nodes)| format!("note: {}: {note}", nodes.join(", ")));
+        Ok(std::iter::once(well).chain(notes).collect::<Vec<_>>().join("; "))
     }
 }
 
@@ -79,21 +92,64 @@ fn package(text: &str) -> Option<Version> {
     text.replace('~', "-").parse().ok().as_ref().map(Version::release)
 }
 
-/// Asks one node; answers what it lacks, if anything.
-async fn ask(cx: &Context, node: &Node, version: &Version) -> (String, Result<Option<String>, Failure>) {
+/// What is to be said of a node.
+#[derive(Default)]
+struct Answer {
+    /// What it lacks, if anything.
+    lacks: Option<String>,
+    /// What will be wrong soon.
+    note: Option<String>,
+}
+
+/// How what is wrong with a key begins.
+const KEY: &str = "the signing key in ";
+
+/// Asks one node.
+async fn ask(
+    cx: &Context,
+    node: &Node,
+    version: &Version,
+    base: Option<&str>,
+) -> (String, Result<Answer, Failure>) {
     let host =
         Host { name: node.name.clone(), node: Some(node.clone()), shell: cx.ports.shells.on(&node.ssh) };
     let offer = match node.packages {
-        Some(PackageManager::Apt) => apt(&host, version).await,
-        Some(PackageManager::Dnf) => dnf(&host, version).await,
-        None => Ok(Offer::default()),
+        Some(PackageManager::Apt) => apt(&host, version, base).await,
+        Some(PackageManager::Dnf) => dnf(&host, version, base).await,
+        None => {
+            let lacks = Some(format!("kup knows no package manager of {:?}", node.os));
+            return (node.name.clone(), Ok(Answer { lacks, note: None }));
+        }
     };
-    let answer = match (offer, node.packages) {
-        (_, None) => Ok(Some(format!("kup knows no package manager of {:?}", node.os))),
-        (Ok(offer), Some(_)) => Ok(offer.lacks(version)),
-        (Err(failure), Some(_)) => Err(failure),
+    let answer = match offer.map(|offer| offer.lacks(version)) {
+        Ok(None) if node.packages == Some(PackageManager::Apt) => key(cx, &host).await,
+        Ok(lacks) => Ok(Answer { lacks, note: None }),
+        Err(failure) => Err(failure),
     };
     (node.name.clone(), answer)
+}
+
+/// Looks when the keys end by which apt knows the repository. A keyring that cannot be read says nothing.
+async fn key(cx: &Context, host: &Host) -> Result<Answer, Failure> {
+    let source = host.read(APT_FILE).await?.unwrap_or_default();
+    let Some(path) = package_repository::keyring_of(&source) else { return Ok(Answer::default()) };
+    let ends = package_repository::keyring(host, path).await?.and_then(|keyring| keyring.ends());
+    let Some(ends) = ends.filter(|_| !package_repository::fetches(cx)) else { return Ok(Answer::default()) };
+    let now = cx.ports.clock.wall();
+    let day = day(ends);
+    Ok(match ends {
+        _ if ends <= now => Answer { lacks: Some(format!("{KEY}{path} ended on {day}")), note: None },
+        _ if ends <= now + SOON => Answer {
+            lacks: None,
+            note: Some(format!("{KEY}{path} ends on {day}; key=fetch fetches it anew")),
+        },
+        _ => Answer::default(),
+    })
+}
+
+fn day(time: Duration) -> String {
+    let time = i64::try_from(time.as_secs()).ok().and_then(|secs| jiff::Timestamp::from_second(secs).ok());
+    time.map(|time| time.strftime("%Y-%m-%d").to_string()).unwrap_or_default()
 }
 
 /// The versions of each package that a repository has.
@@ -128,7 +184,10 @@ impl Offer {
     }
 }
 
-async fn apt(host: &Host, version: &Version) -> Result<Offer, Failure> {
+async fn apt(host: &Host, version: &Version, base: Option<&str>) -> Result<Offer, Failure> {
+    if let Some(base) = base {
+        return index(host, &format!("{base}/{}/deb", version.minor()), version).await;
+    }
     let repository = host.read(APT_FILE).await?.as_deref().and_then(apt_repository);
     let other = match &repository {
         Some((_, minor)) if *minor != version.minor() => None,
@@ -175,24 +234,30 @@ fn not_fetched(url: &str, output: &engine::port::Output) -> Failure {
     Failure { class, message: format!("cannot read {url}"), ..said }
 }
 
-async fn dnf(host: &Host, version: &Version) -> Result<Offer, Failure> {
+async fn dnf(host: &Host, version: &Version, base: Option<&str>) -> Result<Offer, Failure> {
     let repository = host.read(DNF_FILE).await?.as_deref().and_then(dnf_repository);
+    let other = match (base, repository) {
+        (Some(base), _) => Some(format!("{base}/{}/rpm/", version.minor())),
+        (None, Some((url, minor))) if minor != version.minor() => Some(moved(&url, minor, version.minor())),
+        (None, _) => None,
+    };
     let list = ["dnf", "-q", "list", "--showduplicates"];
-    let argv: Vec<String> = match repository {
-        Some((url, minor)) if minor != version.minor() => {
-            let from = format!("--repofrompath=kup,{}", moved(&url, minor, version.minor()));
+    let argv: Vec<String> = match other {
+        Some(url) => {
+            let from = format!("--repofrompath=kup,{url}");
             // Without the last word dnf may end well although nobody answered.
             let asks = "--setopt=kup.skip_if_unavailable=False";
-            let lifted = "--setopt=disable_excludes=main";
-            let rest = ["kubeadm", lifted, "--disablerepo=*", &from, "--enablerepo=kup", asks];
+            let rest = [
+                "kubeadm",
+                "--setopt=disable_excludes=main",
+                "--disablerepo=*",
+                &from,
+                "--enablerepo=kup",
+                asks,
+            ];
             list.into_iter().chain(rest).map(str::to_string).collect()
         }
-        _ => list
-            .into_iter()
-            .chain(PACKAGES)
-            .chain([LIFTED])
-            .map(str::to_string)
-            .collect(),
+        _ => list.into_iter().chain(PACKAGES).chain([LIFTED]).map(str::to_string).collect(),
     };
     let output = host.run(Command::read(argv).as_root()).await?;
     if output.ok() {
@@ -275,6 +340,7 @@ fn dnf_offer(text: &str) -> Offer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::signing_key::tests::{OTHER, OVER};
     use super::*;
     use crate::testing::{Scripted, ports, with};
     use dsl::value::Value;
@@ -292,6 +358,15 @@ mod tests {
     }
 
     async fn check(shells: &Scripted, packages: PackageManager, version: &str) -> String {
+        check_with(shells, packages, version, &[]).await
+    }
+
+    async fn check_with(
+        shells: &Scripted,
+        packages: PackageManager,
+        version: &str,
+        more: &[(&str, Value)],
+    ) -> String {
         let node = |name: &str, kubelet: &str| Node {
             name: name.into(),
             ssh: name.into(),
@@ -303,7 +378,8 @@ mod tests {
         inventory.nodes.insert("n1".into(), node("n1", "v1.33.4"));
         inventory.nodes.insert("n2".into(), node("n2", "v1.34.4"));
         let version = Value::Version(version.parse().unwrap());
-        let cx = with(ports(None, shells, &Default::default()), inventory, "", &[("version", version)]);
+        let args = [&[("version", version)][..], more].concat();
+        let cx = with(ports(None, shells, &Default::default()), inventory, "", &args);
         match CheckPackages.judge(&cx).await {
             Ok(text) => text,
             Err(failure) => format!("no: {}", failure.message),
@@ -346,6 +422,35 @@ mod tests {
         let shells = apt(&madison).says("n2", MADISON, &madison);
         let text = check(&shells, PackageManager::Apt, "v1.33.9").await;
         assert_eq!(text, "v1.33.9 is in the repositories of 2 nodes");
+    }
+
+    #[tokio::test]
+    async fn the_index_of_a_mirror_is_read_where_one_is_named() {
+        let base = ("base", Value::Text("http://10.0.0.5/core:/stable:/".into()));
+        let helper = HELPER.replace("http://pkgs.example/", "http://10.0.0.5/");
+        let shells = apt("").says("n1", &helper, "");
+        let text = check_with(&shells, PackageManager::Apt, "v1.34.4", &[base.clone()]).await;
+        assert_eq!(text, "v1.34.4 is in the repository of 1 node");
+        assert_eq!(shells.sent()[0], format!("n1: {helper}"));
+        let line = "dnf -q list --showduplicates kubeadm --setopt=disable_excludes=main --disablerepo=* --repofrompath=kup,http://10.0.0.5/core:/stable:/v1.34/rpm/ --enablerepo=kup --setopt=kup.skip_if_unavailable=False";
+        let listed = "Available Packages\nkubeadm.x86_64  1.34.4-150500.1.1  kup\n";
+        let shells = Scripted::default().says("n1", line, listed);
+        let text = check_with(&shells, PackageManager::Dnf, "v1.34.4", &[base]).await;
+        assert_eq!(text, "v1.34.4 is in the repository of 1 node");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_has_ended_is_refused_unless_it_is_to_be_fetched_anew() {
+        let keyring = "/etc/apt/keyrings/kubernetes-apt-keyring.gpg";
+        let shells = apt("").file("n1", keyring, OVER);
+        let text = check(&shells, PackageManager::Apt, "v1.34.4").await;
+        assert_eq!(text, format!("no: n1: the signing key in {keyring} ended on 2024-11-02"));
+        let fetch = ("key", Value::Word("fetch".into()));
+        let text = check_with(&shells, PackageManager::Apt, "v1.34.4", &[fetch]).await;
+        assert_eq!(text, "v1.34.4 is in the repository of 1 node");
+        let shells = apt("").file("n1", keyring, OTHER);
+        let text = check(&shells, PackageManager::Apt, "v1.34.4").await;
+        assert_eq!(text, "v1.34.4 is in the repository of 1 node");
     }
 
     #[tokio::test]

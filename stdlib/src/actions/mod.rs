@@ -20,6 +20,7 @@ mod check_flags;
 mod check_gpus;
 mod check_health;
 mod check_helm_releases;
+mod check_images;
 mod check_machines;
 mod check_manifests;
 mod check_nodes_ready;
@@ -101,6 +102,7 @@ mod packages;
 mod rancher;
 mod removed;
 mod seal;
+mod signing_key;
 #[cfg(test)]
 mod testing;
 mod updates;
@@ -120,6 +122,7 @@ pub(crate) fn all() -> Actions {
         Arc::new(verdict::Looks(check_gpus::CheckGpus)),
         Arc::new(verdict::Looks(check_health::CheckHealth)),
         Arc::new(verdict::Looks(check_helm_releases::CheckHelmReleases)),
+        Arc::new(verdict::Looks(check_images::CheckImages)),
         Arc::new(verdict::Looks(check_machines::CheckMachines)),
         Arc::new(verdict::Looks(check_manifests::CheckManifests)),
         Arc::new(verdict::Looks(check_nodes_ready::CheckNodesReady)),

@@ -6,6 +6,7 @@ use engine::port::Output;
 
 use super::system_upgrade;
 use crate::faults::{dpkg_lock, old_mirror};
+use crate::node::keyring;
 use crate::node::packages::{NAMES, Repository, fits};
 use crate::node::process::{Ended, Killed, Process, failed, said};
 use crate::node::release::Release;
@@ -103,6 +104,14 @@ async fn update(process: &Process) -> Ended {
                 stdout: format!("Ign:1 {url}  InRelease\nErr:2 {url}  Release\n  404  Not Found [IP: 10.77.0.4 80]\nReading package lists...\n"),
                 stderr: format!("E: The repository '{url}  Release' does not have a Release file.\n"),
             });
+        }
+        if let Some(complaint) = keyring::complaint(&node.files) {
+            let text = format!("Get:1 {url}  InRelease [1,186 B]\nErr:1 {url}  InRelease\n  {complaint}\nReading package lists...\n");
+            let error = format!(
+                "E: An error occurred during the signature verification. The repository is not updated and the previous index files \
+                 will be used. GPG error: {url}  InRelease: {complaint}\n"
+            );
+            return Ok(Output { code: 100, stdout: text, stderr: error });
         }
         node.packages.index = Some(repository.minor);
         Ok(said(format!("Get:1 {url}  InRelease [1,186 B]\nGet:2 {url}  Packages [12.4 kB]\nFetched 13.6 kB in 0s (68.1 kB/s)\nReading package lists...\n")))
@@ -333,7 +342,8 @@ pub(super) async fn helper(process: &Process, args: &[&str]) -> Ended {
     let ["download-file", url, file, ..] = args else { return Ok(super::not_known("apt-helper", args)) };
     process.busy(200, 700).await?;
     Ok(process.on(|node| {
-        let minor = Repository::at(url).map(|r| r.minor).filter(|_| url.ends_with("/Packages"));
+        let known = |url: &str| url.ends_with("/Packages") || url.ends_with("/Release.key");
+        let minor = Repository::at(url).map(|r| r.minor).filter(|_| known(url));
         let Some(minor) = minor.filter(|m| old_mirror::has(node, *m)) else {
             return Output {
                 code: 100,
@@ -347,6 +357,7 @@ pub(super) async fn helper(process: &Process, args: &[&str]) -> Ended {
         };
         let releases = Release::all_of(minor);
         let index: String = NAMES.iter().flat_map(|n| releases.iter().map(move |r| stanza(n, r))).collect();
+        let index = if url.ends_with("/Release.key") { keyring::release_key() } else { index };
         let size = index.len();
         node.files.write(file, index, 0o644);
         said(format!("Get:1 {url} [{size} B]\nFetched {size} B in 0s (0 B/s)\n"))
