@@ -404,12 +404,32 @@ pub(crate) fn is_mirror(object: &Value) -> bool {
 async fn run(shared: Shared, object: std::sync::Arc<Value>, wait: Duration) {
     tokio::time::sleep(wait).await;
     kubelet_and_api_up(&shared, pod::node(&object)).await;
-    let mut world = lock(&shared);
+    let loads = pod::startup(&object);
+    let denied = {
+        let mut world = lock(&shared);
+        let denied = world.nodes.get_mut(pod::node(&object)).is_some_and(pod_image::strikes);
+        let begin: fn(&mut Value, &str) = match (denied, loads.is_zero()) {
+            (true, _) => pod::lack_image,
+            (false, true) => |pod, now| pod::run(pod, now, 0),
+            (false, false) => |pod, now| pod::start(pod, now, 0),
+        };
+        write(&mut world, &object, begin);
+        denied
+    };
+    if denied || loads.is_zero() {
+        return;
+    }
+    tokio::time::sleep(loads).await;
+    kubelet_and_api_up(&shared, pod::node(&object)).await;
+    write(&mut lock(&shared), &object, |pod, now| pod::run(pod, now, 0));
+}
+
+/// Writes the status of a pod that is still the same and was not asked to end.
+fn write(world: &mut World, object: &Value, status: fn(&mut Value, &str)) {
     let now = world.clock.stamp();
-    let denied = world.nodes.get_mut(pod::node(&object)).is_some_and(pod_image::strikes);
-    world.store.update("pods", pod::namespace(&object), pod::name(&object), |p| {
-        if pod::uid(p) == pod::uid(&object) && !pod::terminating(p) {
-            if denied { pod::lack_image(p, &now) } else { pod::run(p, &now, 0) }
+    world.store.update("pods", pod::namespace(object), pod::name(object), |p| {
+        if pod::uid(p) == pod::uid(object) && !pod::terminating(p) {
+            status(p, &now);
         }
     });
 }

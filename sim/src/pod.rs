@@ -1,5 +1,7 @@
 //! What a pod's JSON says, and how a controller or kubelet writes it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 /// Returns whether the pod is Ready.
@@ -83,6 +85,13 @@ pub(crate) fn uid(object: &Value) -> &str {
 /// Returns `spec.nodeName`, or nothing.
 pub(crate) fn node(pod: &Value) -> &str {
     pod["spec"]["nodeName"].as_str().unwrap_or("")
+}
+
+/// Returns how long its containers run before their startup probes ask at all, as one that loads a model may wish.
+pub(crate) fn startup(pod: &Value) -> Duration {
+    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+    let delay = containers.filter_map(|c| c["startupProbe"]["initialDelaySeconds"].as_u64()).max();
+    Duration::from_secs(delay.unwrap_or_default())
 }
 
 /// Makes a pod of a workload's template.

@@ -90,7 +90,10 @@ fn in_a_record_values_are_proposed_and_its_new_names_are_not() {
 
 #[test]
 fn verbs_are_proposed_with_the_words_that_stand_there() {
-    proposes("wait ¦", expect!["wait gpus for `wait `, wait healthy for `wait `"]);
+    proposes(
+        "wait ¦",
+        expect!["wait gpus for `wait `, wait healthy for `wait `, wait pods for `wait `"],
+    );
     proposes("package re¦", expect!["package repository for `package re`"]);
     let begin = proposed(&lane("¦"));
     for wanted in ["each", "if", "drain", "shout", "calm", "run command", "timeout"] {
@@ -117,7 +120,8 @@ fn a_test_is_written_with_the_words_that_it_knows() {
     for wanted in ["done", "refused", "plan", "drain", "wait healthy"] {
         assert!(test("expect ¦").split(", ").any(|p| p == wanted), "{wanted}");
     }
-    expect!["wait gpus for `wait `, wait healthy for `wait `"].assert_eq(&test("expect wait ¦"));
+    expect!["wait gpus for `wait `, wait healthy for `wait `, wait pods for `wait `"]
+        .assert_eq(&test("expect wait ¦"));
     expect!["ran, skipped, failed, undone, before"].assert_eq(&test("expect drain on w1 ¦"));
     let text = "playbook \"p\"\nstage s { each n in workers { drain } }\ntest \"t\" {\n  expect dr|ain on w1 ran\n}\n";
     let (page, byte) = page(text);

@@ -99,6 +99,7 @@ mod managed;
 mod manifest;
 mod once;
 mod packages;
+mod pods;
 mod rancher;
 mod removed;
 mod seal;
@@ -144,6 +145,8 @@ pub(crate) fn all() -> Actions {
         Arc::new(uncordon::Uncordon),
         Arc::new(wait_healthy::WaitHealthy),
         Arc::new(wait_gpus::WaitGpus),
+        Arc::new(pods::NotePods),
+        Arc::new(pods::WaitPods),
         Arc::new(verdict::Looks(verdict::Foreseen(apply_manifest::ApplyManifest, "check manifest"))),
         Arc::new(verdict::Looks(verdict::Foreseen(helm_upgrade::HelmUpgrade, "check release"))),
         Arc::new(apply_manifest::ApplyManifest),
