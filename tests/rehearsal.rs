@@ -19,7 +19,21 @@ struct Road {
     back: Option<&'static str>,
 }
 
-const ROADS: [Road; 11] = [
+const ROADS: [Road; 13] = [
+    Road {
+        playbook: "kubeadm-minor",
+        given: &[("target", "v1.34.2")],
+        shapes: [(BEHIND_A_MINOR, 14), (LOCKED, 29), ("5+1@v1.33.4", 43)],
+        again: 0,
+        back: Some("w"),
+    },
+    Road {
+        playbook: "kubeadm-minor",
+        given: &[("target", "v1.34.2")],
+        shapes: [(BEHIND_WITH_DNF, 14), (EXTERNAL_33, 29), (EXTERNAL_BOTH, 29)],
+        again: 0,
+        back: Some("w"),
+    },
     Road {
         playbook: "kubeadm-hops",
         given: &[("target", "v1.34.2")],
@@ -102,6 +116,14 @@ const ROADS: [Road; 11] = [
 /// Workers that lag behind a control plane that is there already.
 const BEHIND: &str =
     "version = \"v1.34.2\"\ncontrol_plane = 1\n[[pool]]\nname = \"w\"\ncount = 2\nversion = \"v1.32.4\"\n";
+const BEHIND_A_MINOR: &str =
+    "version = \"v1.34.2\"\ncontrol_plane = 1\n[[pool]]\nname = \"w\"\ncount = 2\nversion = \"v1.33.4\"\n";
+const BEHIND_WITH_DNF: &str = "version = \"v1.34.2\"\ncontrol_plane = 1\nversionlock = true\n\
+    [[pool]]\nname = \"w\"\ncount = 2\nversion = \"v1.33.4\"\npackages = \"dnf\"\n";
+const LOCKED: &str = "version = \"v1.33.4\"\ncontrol_plane = 3\npackages = \"dnf\"\nversionlock = true\n\
+    [[pool]]\nname = \"w\"\ncount = 1\npackages = \"dnf\"\n";
+const EXTERNAL_BOTH: &str = "version = \"v1.33.4\"\ncontrol_plane = 3\npackages = \"dnf\"\netcd = { hosts = 3 }\n\
+    [[pool]]\nname = \"w\"\ncount = 1\n";
 const BEHIND_A_PATCH: &str =
     "version = \"v1.34.2\"\ncontrol_plane = 1\n[[pool]]\nname = \"w\"\ncount = 2\nversion = \"v1.34.1\"\n";
 /// Workers that run Windows and lag behind, beside one that does neither.
