@@ -1,7 +1,14 @@
 //! Did you mean: the candidate that a mistyped word most likely was.
 
-/// Returns the candidate that is nearest to `word`, if one is near at all.
+/// Returns the candidate that is nearest to `word`, if one is near at all: the only one that goes on where it stops, or
+/// the one with the fewest mistakes between.
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let goes_on = |c: &&str| c.strip_prefix(word).is_some_and(|rest| rest.starts_with(' '));
+    let mut longer = candidates.iter().copied().filter(goes_on);
+    if let (Some(one), None) = (longer.next(), longer.next()) {
+        return Some(one);
+    }
     let word: Vec<char> = word.chars().take(64).collect();
     let limit = (word.len() / 3).clamp(1, 4);
     candidates
@@ -63,6 +70,13 @@ mod tests {
         assert_eq!(nearest("wait helthy", ["wait healthy"]), Some("wait healthy"));
         assert_eq!(nearest("frobnicate", ["cordon", "drain"]), None);
         assert_eq!(nearest("x", ["y"]), None);
+    }
+
+    #[test]
+    fn a_verb_that_stops_too_soon_is_the_one_that_goes_on() {
+        let verbs = ["check dns", "check nodes ready", "wait healthy", "wait gpus"];
+        assert_eq!(nearest("check nodes", verbs), Some("check nodes ready"));
+        assert_eq!(nearest("wait", verbs), None);
     }
 
     #[test]

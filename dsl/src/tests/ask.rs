@@ -90,10 +90,7 @@ fn in_a_record_values_are_proposed_and_its_new_names_are_not() {
 
 #[test]
 fn verbs_are_proposed_with_the_words_that_stand_there() {
-    proposes(
-        "wait ¦",
-        expect!["wait gpus for `wait `, wait healthy for `wait `, wait pods for `wait `"],
-    );
+    proposes("wait ¦", expect!["wait gpus for `wait `, wait healthy for `wait `, wait pods for `wait `"]);
     proposes("package re¦", expect!["package repository for `package re`"]);
     let begin = proposed(&lane("¦"));
     for wanted in ["each", "if", "drain", "shout", "calm", "run command", "timeout"] {
@@ -394,9 +391,9 @@ fn what_is_named_is_found() {
     names(
         &at("install", "ins|tall"),
         expect![[r#"
-            std/node:44:13 `install`
+            std/node:46:13 `install`
             - test.kup:4:46 `install`
-            - std/node:44:13 `install`"#]],
+            - std/node:46:13 `install`"#]],
     );
     names(
         &at("./lib", "./l|ib"),

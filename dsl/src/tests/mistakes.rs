@@ -32,11 +32,11 @@ fn the_beginning_of_a_verb_is_no_verb() {
         "each node in workers { kubeadm\n wait\n check nodes }",
         expect![[r#"
             3:24 `kubeadm` K0201 unknown verb `kubeadm`
-                `kup doc` lists the verbs; `use` brings in those of a module
+                did you mean `kubeadm upgrade plan`? then write `use std/kubeadm` at the top of the file
             4:2 `wait` K0201 unknown verb `wait`
                 did you mean `wait gpus`?
             5:2 `check nodes` K0201 unknown verb `check nodes`
-                did you mean `check dns`? then write `use std/validate` at the top of the file
+                did you mean `check nodes ready`? then write `use std/preflight` at the top of the file
         "#]],
     );
 }
