@@ -43,12 +43,19 @@ pub(super) struct Run {
     words: Vec<String>,
     /// The file that remembers it, where it is to run at most once.
     marker: Option<String>,
+    /// Whether what it prints are bytes, and not text.
+    bytes: bool,
 }
 
 impl Run {
     /// A command, with sudo and environment.
     pub(super) fn of(command: &Command, is_root: bool) -> Result<Run, ShellError> {
-        Ok(Run { words: words(command, is_root)?, marker: None })
+        Ok(Run { words: words(command, is_root)?, marker: None, bytes: false })
+    }
+
+    /// The same, with every byte of what it prints. A shell keeps no byte of zero, and needs another process for them.
+    pub(super) fn with_bytes(self) -> Run {
+        Run { bytes: true, ..self }
     }
 
     /// A command that runs at most once, as [`Shell::once`](crate::port::Shell::once) says.
@@ -56,7 +63,7 @@ impl Run {
         let marker = absolute(marker)?.to_string();
         let run = words(&Command { root: false, ..command.clone() }, true)?;
         if is_root || !command.root {
-            return Ok(Run { words: run, marker: Some(marker) });
+            return Ok(Run { words: run, marker: Some(marker), bytes: false });
         }
         // Only root may write the marker.
         let argv = remembered(marker, run);
@@ -72,17 +79,23 @@ impl Run {
         join(["sh", "-c", WRAP, "sh", "env", "LC_ALL=C"].into_iter().chain(words.iter().map(String::as_str)))
     }
 
-    /// Returns one line for a shell that stays: it runs the command with streams of its own, tells its exit code behind its
-    /// errors, and ends its answer on both streams. As long as anybody holds a stream of the command it does not end.
+    /// Returns one line for a shell that stays: it runs the command with streams of its own, tells its exit code behind what it
+    /// printed and a mark behind its errors, and ends its answer on both. As long as anybody holds a stream of the command it
+    /// does not end.
     pub(super) fn fed(&self, mark: &str) -> Result<String, ShellError> {
         let words = join(self.words.iter().map(String::as_str))?;
         let run = match &self.marker {
             Some(marker) => format!("kup_once {} {words}", join([marker.as_str()].into_iter())?),
             None => format!("(exec {words})"),
         };
-        let errors = format!("$( {run} < /dev/null 2>&1 >&3 3>&- 4>&-; printf '\\n{mark} %d\\n' $?)");
-        let told = format!("{{ errors={errors}; printf '%s\\n' \"$errors\"; }} 3>&1 >&2 4>&- | cat >&4");
-        Ok(format!("{told}; printf '\\n{mark} end\\n'; printf '\\n{mark} end\\n' >&2\n"))
+        let run = format!("{run} < /dev/null 2>&3 3>&- 4>&-; printf '\\n{mark} %d\\n' $?");
+        let told = match self.bytes {
+            true => format!("{{ {run}; }} | cat >&4"),
+            false => format!("output=$( {run}); printf '%s\\n' \"$output\" >&4"),
+        };
+        let errors = format!("$( {{ {told}; }} 3>&1; printf '\\n{mark} errors\\n')");
+        let end = format!("printf '\\n{mark} end\\n'");
+        Ok(format!("errors={errors}; printf '%s\\n' \"$errors\" >&2; {end}; {end} >&2\n"))
     }
 }
 
@@ -96,10 +109,14 @@ fn join<'w>(words: impl Iterator<Item = &'w str>) -> Result<String, ShellError> 
     shlex::try_join(words).map_err(|_| ShellError::Refused("a word holds a NUL byte".to_string()))
 }
 
+/// The number of the user: as Linux says it without a process (proc(5), the second of `Uid`), or as `id` does.
+const USER: &str = r#"user=; while read -r key _ user _; do [ "$key" != Uid: ] || break; done 2> /dev/null < /proc/self/status
+echo "${user:-$(id -u)}""#;
+
 /// Returns the first lines for a shell that stays: its output is its fourth stream from here on. Its answer is the number of
 /// the user, behind [`began`].
 pub(super) fn awake(mark: &str) -> String {
-    let hello = format!("printf '\\n{mark} begin\\n'; id -u; printf '\\n{mark} end\\n'");
+    let hello = format!("printf '\\n{mark} begin\\n'; {USER}; printf '\\n{mark} end\\n'");
     format!("exec 4>&1; export LC_ALL=C\n{ONCE}\n{hello}; printf '\\n{mark} end\\n' >&2\n")
 }
 
@@ -127,7 +144,7 @@ pub(super) fn replace(path: &str, content: &[u8], mode: u32) -> Result<Command, 
 }
 
 /// Runs its arguments unless the file that is the first of them is there; the first line that it prints says which. Whoever
-/// makes the file first may go on: `set -C` lets only one.
+/// makes the file first may go on: `set -C` lets only one, and writes into it a moment later.
 const ONCE: &str = r#"kup_once() {
 m=$1; shift
 if [ -e "$m" ]; then IFS= read -r word < "$m"; [ "$word" != none ] || rm -f -- "$m"; fi
@@ -135,7 +152,9 @@ if [ -e "$m" ]; then IFS= read -r word < "$m"; [ "$word" != none ] || rm -f -- "
 set -C; { echo begun > "$m"; } 2> /dev/null; made=$?; set +C
 if [ $made != 0 ]; then
   [ -e "$m" ] || { true > "$m"; return 1; }
-  echo was; cat -- "$m"; return
+  echo was
+  [ -s "$m" ] || sleep 1
+  cat -- "$m"; return
 fi
 echo new; (exec "$@"); code=$?
 if [ $code = 0 ]; then echo ended > "$m"; else rm -f -- "$m"; fi
@@ -194,8 +213,8 @@ mod tests {
         let cat = Command::read(["cat", "a b"]);
         let fed = |run: Run| run.fed("MARK").unwrap();
         expect![[r#"
-            { errors=$( (exec cat 'a b') < /dev/null 2>&1 >&3 3>&- 4>&-; printf '\nMARK %d\n' $?); printf '%s\n' "$errors"; } 3>&1 >&2 4>&- | cat >&4; printf '\nMARK end\n'; printf '\nMARK end\n' >&2
-            { errors=$( kup_once '/m n' cat 'a b' < /dev/null 2>&1 >&3 3>&- 4>&-; printf '\nMARK %d\n' $?); printf '%s\n' "$errors"; } 3>&1 >&2 4>&- | cat >&4; printf '\nMARK end\n'; printf '\nMARK end\n' >&2
+            errors=$( { output=$( (exec cat 'a b') < /dev/null 2>&3 3>&- 4>&-; printf '\nMARK %d\n' $?); printf '%s\n' "$output" >&4; } 3>&1; printf '\nMARK errors\n'); printf '%s\n' "$errors" >&2; printf '\nMARK end\n'; printf '\nMARK end\n' >&2
+            errors=$( { output=$( kup_once '/m n' cat 'a b' < /dev/null 2>&3 3>&- 4>&-; printf '\nMARK %d\n' $?); printf '%s\n' "$output" >&4; } 3>&1; printf '\nMARK errors\n'); printf '%s\n' "$errors" >&2; printf '\nMARK end\n'; printf '\nMARK end\n' >&2
         "#]]
             .assert_eq(&(fed(Run::of(&cat, true).unwrap()) + &fed(Run::once(&cat, "/m n", true).unwrap())));
     }
@@ -213,23 +232,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let marker = folder.path().join("a 'b' $(c)").display().to_string();
         for some in all.chunks(100) {
-            let argv = ["printf", "%s\\0"].into_iter().chain(some.iter().map(String::as_str));
+            let argv = ["printf", "%s|\\n"].into_iter().chain(some.iter().map(String::as_str));
             let command = Command::read(argv);
+            let all: String = some.iter().map(|word| format!("{word}|\n")).collect();
             let plain = || Run::of(&command, true).unwrap();
             let once = || Run::once(&command, &marker, true).unwrap();
             // By a login shell, and by one that stays.
             let fed = |run: Run| awake("M") + &run.fed("M").unwrap();
-            let scripts = [plain().line().unwrap(), fed(plain()), once().line().unwrap(), fed(once())];
+            let scripts = [
+                plain().line().unwrap(),
+                fed(plain()),
+                fed(plain().with_bytes()),
+                once().line().unwrap(),
+                fed(once()),
+            ];
             for script in scripts {
                 let _ = std::fs::remove_file(&marker);
                 let ran = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
-                let said = String::from_utf8(ran.stdout).unwrap().replace("\nM end\n", "");
-                let said = said
-                    .split_once(&began("M"))
-                    .map_or(said.as_str(), |(_, id)| id.split_once('\n').unwrap().1);
-                let arrived: Vec<&str> =
-                    said.strip_prefix("new\n").unwrap_or(said).split_terminator('\0').collect();
-                assert_eq!(arrived, some);
+                let said = String::from_utf8(ran.stdout).unwrap();
+                // A shell that stays says who it is before, and how it ended behind.
+                let said = match said.split_once(&began("M")) {
+                    Some((_, answers)) => {
+                        let (hello, said) = answers.split_once("\nM end\n").unwrap();
+                        assert!(hello.trim().parse::<u32>().is_ok(), "{hello}");
+                        said.strip_suffix("\nM 0\n\nM end\n").unwrap()
+                    }
+                    None => &said,
+                };
+                assert_eq!(said.strip_prefix("new\n").unwrap_or(said), all);
             }
         }
         assert!(!std::path::Path::new(crate::hostile::CANARY).exists(), "something was executed");

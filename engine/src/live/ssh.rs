@@ -25,6 +25,8 @@ use crate::port::{Command, Once, Output, Seal, Shell, ShellError, Shells};
 const CHANNELS: usize = 8;
 /// How many connections are made at once, so that a fleet does not look like an attack.
 const CONNECTING: usize = 16;
+/// How many threads close connections.
+const CLOSING: usize = 50;
 /// ssh appends up to 46 bytes to the folder, and a socket's path may have 104.
 const LONGEST: usize = 56;
 
@@ -63,6 +65,22 @@ impl Ssh {
         let connecting = Semaphore::new(CONNECTING);
         let shared = Shared { options, folder: Mutex::new(None), connecting };
         Ssh { shared: Arc::new(shared), hosts: Mutex::new(HashMap::new()) }
+    }
+}
+
+impl Drop for Ssh {
+    /// Closes all connections at once: each is asked to end by an ssh that waits for the processor among the others.
+    fn drop(&mut self) {
+        let hosts = std::mem::take(self.hosts.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let each = hosts.len().div_ceil(CLOSING);
+        let mut hosts = hosts.into_values().peekable();
+        std::thread::scope(|scope| {
+            while hosts.peek().is_some() {
+                let some: Vec<Arc<Host>> = hosts.by_ref().take(each).collect();
+                // Where there is no thread for them, they are closed here.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(some));
+            }
+        });
     }
 }
 
@@ -293,7 +311,8 @@ impl Shell for Host {
                 (_, _, errors) => Err(failed("read", path, &self.name, &errors)),
             };
         }
-        match self.bytes(&quote::cat(path)?).await? {
+        let cat = quote::cat(path)?;
+        match self.output(&[], |is_root| Ok(Run::of(&cat, is_root)?.with_bytes())).await? {
             (0, content, _) => Ok(Some(content)),
             (quote::MISSING, _, _) => Ok(None),
             (_, _, errors) => Err(failed("read", path, &self.name, &errors)),

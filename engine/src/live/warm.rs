@@ -5,11 +5,12 @@
 //! both have ended, as with a session. So what it left behind cannot speak into the answer of a later one.
 //!
 //! ```text
-//! (command) ==stdout==> cat ==> OUTPUT \n MARK end \n
-//!           ==stderr==> $(...) => ERRORS \n MARK CODE \n, what was left behind, \n MARK end \n
+//! (command) ==stdout==> $(...) => OUTPUT \n MARK CODE \n, what was left behind, \n MARK end \n
+//!           ==stderr==> $(...) => ERRORS \n MARK errors \n, what was left behind, \n MARK end \n
 //! ```
 //!
-//! What it complains of is text: the shell reads it to its end, without a process for it. Output may be any bytes.
+//! What it prints and complains of is text: the shell reads it to its end, without a process for it. Where output may be any
+//! bytes, as that of a file, it goes through a `cat`.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -68,16 +69,22 @@ impl Warm {
     /// Runs a command, and returns its exit code, output and errors.
     pub(super) async fn output(&mut self, run: &Run) -> Result<(i32, Vec<u8>, Vec<u8>), Broken> {
         let line = run.fed(&self.mark).map_err(|e| Broken::Refused(e.to_string()))?;
-        let (output, mut errors) = self.ask(&line).await?;
-        let before = format!("\n{} ", self.mark);
+        let (mut output, mut errors) = self.ask(&line).await?;
         let lost = || Broken::Lost("no exit code".to_string());
-        let at = errors.windows(before.len()).position(|part| part == before.as_bytes()).ok_or_else(lost)?;
-        // Who was left behind may go on to complain: that belongs to this command too.
-        let behind = errors.split_off(at).split_off(before.len());
-        let end = behind.iter().position(|byte| *byte == b'\n').ok_or_else(lost)?;
-        let code = std::str::from_utf8(&behind[..end]).ok().and_then(|code| code.parse().ok());
-        errors.extend_from_slice(&behind[end + 1..]);
-        Ok((code.ok_or_else(lost)?, output, errors))
+        let code = self.marked(&mut output).and_then(|code| code.parse().ok()).ok_or_else(lost)?;
+        self.marked(&mut errors).ok_or_else(lost)?;
+        Ok((code, output, errors))
+    }
+
+    /// Takes out the line that stands behind what a command said, and returns the word of it. Who was left behind may go on
+    /// to speak: that belongs to this command too.
+    fn marked(&self, said: &mut Vec<u8>) -> Option<String> {
+        let before = format!("\n{} ", self.mark);
+        let at = said.windows(before.len()).position(|part| part == before.as_bytes())?;
+        let behind = said.split_off(at).split_off(before.len());
+        let end = behind.iter().position(|byte| *byte == b'\n')?;
+        said.extend_from_slice(&behind[end + 1..]);
+        std::str::from_utf8(&behind[..end]).map(str::to_string).ok()
     }
 
     /// Feeds a line, and returns what was printed and complained until both streams have their end.
