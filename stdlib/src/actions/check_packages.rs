@@ -16,7 +16,7 @@ use engine::port::Command;
 use super::argument;
 use super::failure;
 use super::host::{Host, together};
-use super::package_repository::{self, SOON};
+use super::package_repository::{self, APT_FILES, SOON};
 use super::packages::{LIFTED, offered};
 use super::verdict::Verdict;
 
@@ -24,7 +24,6 @@ use super::verdict::Verdict;
 pub(super) struct CheckPackages;
 
 const PACKAGES: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
-const APT_FILE: &str = "/etc/apt/sources.list.d/kubernetes.list";
 const DNF_FILE: &str = "/etc/yum.repos.d/kubernetes.repo";
 
 #[async_trait]
@@ -131,7 +130,7 @@ async fn ask(
 
 /// Looks when the keys end by which apt knows the repository. A keyring that cannot be read says nothing.
 async fn key(cx: &Context, host: &Host) -> Result<Answer, Failure> {
-    let source = host.read(APT_FILE).await?.unwrap_or_default();
+    let source = apt_source(host).await?.unwrap_or_default();
     let Some(path) = package_repository::keyring_of(&source) else { return Ok(Answer::default()) };
     let ends = package_repository::keyring(host, path).await?.and_then(|keyring| keyring.ends());
     let Some(ends) = ends.filter(|_| !package_repository::fetches(cx)) else { return Ok(Answer::default()) };
@@ -188,7 +187,7 @@ async fn apt(host: &Host, version: &Version, base: Option<&str>) -> Result<Offer
     if let Some(base) = base {
         return index(host, &format!("{base}/{}/deb", version.minor()), version).await;
     }
-    let repository = host.read(APT_FILE).await?.as_deref().and_then(apt_repository);
+    let repository = apt_source(host).await?.as_deref().and_then(apt_repository);
     let other = match &repository {
         Some((_, minor)) if *minor != version.minor() => None,
         _ => {
@@ -270,10 +269,21 @@ async fn dnf(host: &Host, version: &Version, base: Option<&str>) -> Result<Offer
     Err(failure::classify("dnf list", &output))
 }
 
+/// Reads apt's source of Kubernetes, if there is one.
+async fn apt_source(host: &Host) -> Result<Option<String>, Failure> {
+    for path in APT_FILES {
+        if let Some(source) = host.read(path).await? {
+            return Ok(Some(source));
+        }
+    }
+    Ok(None)
+}
+
 /// Returns the address and the minor of the Kubernetes repository in an apt source.
 fn apt_repository(text: &str) -> Option<(String, Minor)> {
     text.lines().find_map(|line| {
-        let line = line.trim().strip_prefix("deb ")?;
+        let line = line.trim();
+        let line = line.strip_prefix("deb ").or_else(|| line.strip_prefix("URIs:"))?;
         let words = match line.trim().strip_prefix('[') {
             Some(options) => options.split_once(']')?.1,
             None => line,
@@ -388,7 +398,7 @@ mod tests {
 
     fn apt(madison: &str) -> Scripted {
         Scripted::default()
-            .file("n1", APT_FILE, LIST)
+            .file("n1", APT_FILES[0], LIST)
             .file("n1", "/tmp/kup-packages-v1.34", &index())
             .says("n1", MADISON, madison)
             .says("n1", HELPER, "")
@@ -403,6 +413,16 @@ mod tests {
             "v1.34.4 is in the repository of 1 node"
         );
         assert_eq!(shells.sent(), [format!("n1: {HELPER}"), "n1: rm -f /tmp/kup-packages-v1.34".to_string()]);
+    }
+
+    #[tokio::test]
+    async fn a_source_may_be_a_stanza() {
+        let stanza = "Types: deb\nURIs: http://pkgs.example/core:/stable:/v1.33/deb/\nSuites: /\n";
+        let shells = Scripted::default().file("n1", APT_FILES[1], stanza);
+        let shells = shells.file("n1", "/tmp/kup-packages-v1.34", &index()).says("n1", HELPER, "");
+        let shells = shells.says("n1", "rm -f /tmp/kup-packages-v1.34", "");
+        let text = check(&shells, PackageManager::Apt, "v1.34.4").await;
+        assert_eq!(text, "v1.34.4 is in the repository of 1 node");
     }
 
     #[tokio::test]

@@ -290,9 +290,9 @@ fn path(unit: &str, stream: &str) -> String {
 }
 
 fn last_line(text: &str) -> String {
-    let clean = failure::printable(text);
-    let line = clean.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    line.chars().take(160).collect()
+    let lines = text.lines().rev().map(failure::printable);
+    let mut lines = lines.map(|line| line.trim().chars().take(160).collect::<String>());
+    lines.find(|line| !line.is_empty()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -112,6 +112,10 @@ pub(super) fn fetches(cx: &Context) -> bool {
     argument::optional_text(cx, "key") == Some("fetch")
 }
 
+/// Where apt's source of Kubernetes may be: in one line, or as a stanza (sources.list(5)).
+pub(super) const APT_FILES: [&str; 2] =
+    ["/etc/apt/sources.list.d/kubernetes.list", "/etc/apt/sources.list.d/kubernetes.sources"];
+
 /// Returns the keyring that an apt source names, `signed-by=` in a line or `Signed-By:` in a stanza.
 pub(super) fn keyring_of(source: &str) -> Option<&str> {
     let ends = |c: char| c.is_whitespace() || matches!(c, ',' | ']');
@@ -146,9 +150,7 @@ struct Repository {
 impl Repository {
     async fn read(host: &Host, manager: PackageManager) -> Result<Repository, Failure> {
         let paths: &[&str] = match manager {
-            PackageManager::Apt => {
-                &["/etc/apt/sources.list.d/kubernetes.list", "/etc/apt/sources.list.d/kubernetes.sources"]
-            }
+            PackageManager::Apt => &APT_FILES,
             PackageManager::Dnf => &["/etc/yum.repos.d/kubernetes.repo"],
         };
         for path in paths {

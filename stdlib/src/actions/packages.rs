@@ -322,7 +322,8 @@ impl Lock {
         // The epoch tells where the version begins; what somebody wrote by hand may have none.
         let at = places().find(|at| digits(*at).starts_with(':')).or_else(|| places().next())?;
         let name = line[..at].to_string();
-        let plain = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let plain =
+            name.starts_with(|c: char| c.is_ascii_alphanumeric()) && !name.contains(char::is_whitespace);
         plain.then(|| Lock { name, entry: line.to_string() })
     }
 }

@@ -213,7 +213,7 @@ mod tests {
         pod(&bench, "train-1", "train", "Job", true);
         pod(&bench, "exporter-1", "exporter", "DaemonSet", true);
         let given = perform(&NotePods, &bench.step(&[])).await.unwrap();
-        assert_eq!(given.to_string(), "{owners: [ml/ReplicaSet/llm], pods: 3}");
+        assert_eq!(given.to_string(), "{owners: ml/ReplicaSet/llm, pods: 3}");
     }
 
     #[tokio::test]
@@ -222,8 +222,7 @@ mod tests {
         pod(&bench, "llm-1", "llm", "ReplicaSet", true);
         pod(&bench, "llm-3", "llm", "ReplicaSet", false);
         let cx = bench.step(&[of(&["ml/ReplicaSet/llm"])]);
-        let Ok(Progress::Pending { handle, reason, .. }) = WaitPods.poll(&cx, &Value::Number(1)).await
-        else {
+        let Ok(Progress::Pending { handle, reason, .. }) = WaitPods.poll(&cx, &Value::Number(1)).await else {
             panic!()
         };
         assert_eq!(handle, Value::Number(0));

@@ -188,11 +188,11 @@ pub(super) mod tests {
     use super::*;
 
     /// Made with gpg 2.2: made on 2024-01-01, and over since 2024-11-02, as the key of pkgs.k8s.io was for a while.
-    pub(crate) const OVER: &str = include_str!("../../data/tests/over.asc");
+    pub(crate) const OVER: &str = include_str!("keys/over.asc");
     /// The same key, renewed until 2029-01-01.
-    pub(crate) const RENEWED: &str = include_str!("../../data/tests/renewed.asc");
+    pub(crate) const RENEWED: &str = include_str!("keys/renewed.asc");
     /// Another one, which does not end.
-    pub(crate) const OTHER: &str = include_str!("../../data/tests/other.asc");
+    pub(crate) const OTHER: &str = include_str!("keys/other.asc");
 
     fn read(text: &str) -> Keyring {
         Keyring::read(text.as_bytes()).unwrap()
