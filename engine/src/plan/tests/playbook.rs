@@ -35,13 +35,13 @@ fn the_shipped_playbook_becomes_the_official_order() {
     let plan = crate::plan::build(&program, &inventory, &values(&program, &inventory)).expect("a plan");
     expect![[r#"
         Upgrade a kubeadm cluster by one minor version, control plane first
-          target=v1.34.2  batch=10%  snapshots=./snapshots  emptydir=refuse  candidates=refuse  unsaved=refuse  addons=  conflicts=refuse  windows=https://dl.k8s.io/release  charts=
+          target=v1.34.2  batch=10%  snapshots=./snapshots  emptydir=refuse  candidates=refuse  unsaved=refuse  addons=  conflicts=refuse  windows=https://dl.k8s.io/release  mirror=none  key=keep  charts=
 
         node  role           now -> target       steps
         cp1   control plane  v1.33.4 -> v1.34.2  8 of 10
         cp2   control plane  v1.33.4 -> v1.34.2  7 of 8
         w1    worker         v1.33.4 -> v1.34.2  7 of 8
-        w2    worker         v1.33.4 -> v1.34.2  7 of 9
+        w2    worker         v1.33.4 -> v1.34.2  7 of 11
         w3    worker         v1.33.4 -> v1.34.2  7 of 8
 
         preflight
@@ -99,12 +99,14 @@ fn the_shipped_playbook_becomes_the_official_order() {
               ? package repository minor=v1.34
               ? install kubeadm version=v1.34.2
               ? kubeadm upgrade node
+              ? note pods
               ? drain
               ? install kubelet, kubectl version=v1.34.2
               ? restart kubelet
               ? wait healthy
               ? wait gpus
               ? uncordon
+              ? wait pods ‹was.owners›
 
         validate
           validate cluster
@@ -113,6 +115,6 @@ fn the_shipped_playbook_becomes_the_official_order() {
           ? wait workloads noted=./snapshots
 
         no way back after control_plane/cp1/kubeadm-upgrade-apply: kubeadm cannot downgrade a control plane; a control plane of two neighbouring minors may be held
-        37 changes, 16 to look, 0 done already, 0 not needed
+        37 changes, 18 to look, 0 done already, 0 not needed
     "#]].assert_eq(&crate::plan::show(&plan, &inventory));
 }
