@@ -1,5 +1,7 @@
 //! A text of kup as HTML, colored by what the checker knows of it, as in an editor.
 
+use std::cell::RefCell;
+
 use dsl::ask::{Class, Page};
 use dsl::source::{LoadError, Loader};
 
@@ -23,10 +25,20 @@ impl Loader for One<'_> {
     }
 }
 
+thread_local! {
+    // It keeps what it has read of the shipped modules for the next text.
+    static PAGE: RefCell<Page> = RefCell::new(Page::new(NAME, stdlib::PRELUDE));
+}
+
 /// Returns a text, whole or a part of one, with a `span` around what has a color.
 pub(super) fn painted(text: &str) -> String {
-    let mut page = Page::new(NAME, stdlib::PRELUDE);
-    page.read(&One(text));
+    PAGE.with_borrow_mut(|page| {
+        page.read(&One(text));
+        colored(page, text)
+    })
+}
+
+fn colored(page: &Page, text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 3);
     let mut done = 0;
     for piece in page.colors() {
