@@ -99,8 +99,9 @@ say "pure and simulated levels took $((SECONDS - levels)) s"
 say "programs of others: aws, dnf, etcd, Prometheus, the makers of the editors' parts"
 tests --test kup tools::
 
-say "3 control planes and 500 workers; every shipped playbook killed at every point, in three shapes, with its rights alone, and its own tests"
+say "10,000 schedules of the machine; 3 control planes and 500 workers; every shipped playbook killed at every point, in three shapes, with its rights alone, and its own tests"
 # One after the other: the first has its time measured.
+KUP_SEEDS=10000 tests --quiet --lib random_runs
 for test in five_hundred crash:: rehearsal:: access:: do_what_their_tests_say; do tests --quiet --test kup "$test"; done
 
 if [ "${KUP_LAB:-}" = no ]; then

@@ -117,7 +117,7 @@ const SLOW: &str = r#"playbook "Slow"
 
 stage s {
   each node in nodes {
-    run command "touch HERE/begun-${node}; until test -f HERE/go; do sleep 0.2; done; touch HERE/done-${node}" unless="test -f HERE/done-${node}" {
+    run command "touch HERE/begun-${node}; until test -f HERE/go || ! test -d HERE/; do sleep 0.2; done; touch HERE/done-${node}" unless="test -f HERE/done-${node}" {
       undo { run command "rm HERE/done-${node}; echo ${node} >> HERE/undone" }
     }
   }

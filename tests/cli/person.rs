@@ -83,7 +83,7 @@ fn a_run_that_goes_on_is_told_through_its_socket() {
     let kup = Kup::new();
     let here = kup.path("").display().to_string();
     let playbook = "playbook \"Wait here\"\nstage one {\n\
-         \x20 run command \"touch HERE/begun; until test -f HERE/go; do sleep 0.2; done\" on=local\n\
+         \x20 run command \"touch HERE/begun; until test -f HERE/go || ! test -d HERE/; do sleep 0.2; done\" on=local\n\
          \x20 run command \"touch HERE/second\" on=local\n  run command \"touch HERE/third\" on=local\n}\n";
     let kup = kup.with("app.kup", playbook.replace("HERE/", &here));
     let Some(_hosts) = Hosts::start(&kup, &["a"]) else { return };

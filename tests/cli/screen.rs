@@ -18,13 +18,13 @@ stage prepare {
 
 stage hosts {
   each node in nodes batch=3 {
-    run command "until test -f HERE/go; do sleep 0.2; done" { name "patch ${node}" }
+    run command "until test -f HERE/go || ! test -d HERE/; do sleep 0.2; done" { name "patch ${node}" }
   }
 }
 
 stage gpu {
   approve "May the GPU host go, too?"
-  run command "until test -f HERE/on; do sleep 0.2; done" on=local { name "patch the GPU host" }
+  run command "until test -f HERE/on || ! test -d HERE/; do sleep 0.2; done" on=local { name "patch the GPU host" }
 }
 "#;
 

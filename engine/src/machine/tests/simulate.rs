@@ -715,11 +715,12 @@ impl World {
 #[test]
 fn random_runs_keep_every_promise() {
     let mut ends: HashMap<String, usize> = HashMap::new();
+    // Ten thousand of them behind the levels, in tests/run.sh; before a change of the machine a million:
     // KUP_SEEDS=1000000 cargo test --release -p kup-engine random_runs
     let number = |name: &str| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
     let seeds = match number("KUP_SEED") {
         Some(one) => one..one + 1,
-        None => 0..number("KUP_SEEDS").unwrap_or(10_000),
+        None => 0..number("KUP_SEEDS").unwrap_or(2_000),
     };
     for seed in seeds {
         let mut world = World::new(seed);
