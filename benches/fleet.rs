@@ -153,10 +153,13 @@ impl Fleet {
         );
         // Who works on one host has one in the file.
         let one: String = toml.split_inclusive("]\n").take(2).collect();
+        // To kup a set with control planes is one for one at a time, and W2 is for all at once.
+        let workers = toml.replace("control-plane", "worker");
         let files = [
             ("known", known),
             ("config", config),
             ("hosts.toml", toml),
+            ("workers.toml", workers),
             ("one.toml", one),
             ("inventory.ini", ini),
         ];
@@ -325,7 +328,11 @@ impl Fleet {
     fn kup(&self, work: Work, round: usize) {
         let name = work.name();
         let mut kup = Command::new(env!("CARGO_BIN_EXE_kup"));
-        let hosts = if work == Work::W3 { "one.toml" } else { "hosts.toml" };
+        let hosts = match work {
+            Work::W1 => "hosts.toml",
+            Work::W2 => "workers.toml",
+            Work::W3 => "one.toml",
+        };
         kup.args(["run", &format!("work/{name}.kup"), "--hosts", hosts, "--no-cluster"]);
         kup.args(["--yes", "--plain", "--ssh-config", "config"]);
         kup.args(["--state-dir", &self.at(&format!("state/{name}-{round}"))]);
