@@ -203,8 +203,6 @@ const LOOKS: &str = include_str!("looks.kup");
 
 /// What looks at it behind one.
 const VALIDATE: &str = include_str!("validate.kup");
-/// What no recording has met yet: to be joined with the others when somebody records again.
-const SINCE: &str = include_str!("since.kup");
 
 /// Workloads on the only worker: one free to go, one that its budget keeps, one that two budgets speak of.
 const WORKLOADS: &str = include_str!("workloads.kup");
@@ -237,7 +235,6 @@ pub(crate) fn story() -> Vec<Ask> {
     story.extend(before().into_iter().map(Ask::Command));
     story.push(Ask::Perform(LOOKS));
     story.push(Ask::Perform(VALIDATE));
-    story.push(Ask::Perform(SINCE));
     story.extend(etcd().into_iter().map(Ask::Etcd));
     story.extend(restore().into_iter().map(Ask::Command));
     story.extend(requests().into_iter().map(Ask::Request));
