@@ -23,14 +23,14 @@ const ROADS: [Road; 13] = [
     Road {
         playbook: "kubeadm-minor",
         given: &[("target", "v1.34.2")],
-        shapes: [(BEHIND_A_MINOR, 14), (LOCKED, 29), ("5+1@v1.33.4", 43)],
+        shapes: [(BEHIND_A_MINOR, 15), (LOCKED, 30), ("5+1@v1.33.4", 44)],
         again: 0,
         back: Some("w"),
     },
     Road {
         playbook: "kubeadm-minor",
         given: &[("target", "v1.34.2")],
-        shapes: [(BEHIND_WITH_DNF, 14), (EXTERNAL_33, 29), (EXTERNAL_BOTH, 29)],
+        shapes: [(BEHIND_WITH_DNF, 15), (EXTERNAL_33, 30), (EXTERNAL_BOTH, 30)],
         again: 0,
         back: Some("w"),
     },

@@ -276,7 +276,8 @@ impl World {
             // The control plane of a provider is no node of the cluster.
             let Some(api) = inventory.nodes.get(&node.name) else { continue };
             let spec = objects.items.iter().find(|o| o.metadata.name.as_ref() == Some(&node.name));
-            let spec = spec.and_then(|object| object.spec.clone()).unwrap();
+            // A host beside the cluster, as of an external etcd, has no object.
+            let spec = spec.and_then(|object| object.spec.clone()).unwrap_or_default();
             state.push(format!(
                 "{} kubelet {:?} apiserver {:?} runs {} active {} installed {:?} held {:?} locked {:?} broken {}",
                 node.name,
