@@ -244,6 +244,7 @@ impl Wanted {
             | Input::Failed(..)
             | Input::NodeGone(..)
             | Input::Undone(..)
+            | Input::UndoneWithNode(..)
             | Input::HookWaiting(..)
             | Input::HookEnded(..)
             | Input::Window { .. }

@@ -54,7 +54,16 @@ impl Machine {
                     self.node_gone(now, step, attempt, failure);
                 }
             }
-            Input::Undone(step, attempt, result) => self.undone(now, step, attempt, result),
+            Input::Undone(step, attempt, result) => {
+                if self.awaits_undo(step, attempt) {
+                    self.undone(now, step, attempt, result);
+                }
+            }
+            Input::UndoneWithNode(step, attempt) => {
+                if self.awaits_undo(step, attempt) {
+                    self.undone_with_node(now, step);
+                }
+            }
             Input::HookWaiting(fired, reason) => self.hook_waits(now, fired, reason),
             Input::HookEnded(fired, end) => self.hook_ended(now, fired, end),
             Input::Tick => self.tick(now),

@@ -1,5 +1,6 @@
 //! A node that leaves the cluster while a run is at work on it, as an autoscaler takes it: what was still to be
-//! done there is left out, and counts as no failure. Whoever rolls the run back is told what cannot be.
+//! done there is left out, and counts as no failure. What had been done there has left with it: whoever rolls the run back
+//! is told so, and nothing is waited for.
 
 use super::{Machine, Mode};
 use crate::event::{Event, Failure};
@@ -29,5 +30,14 @@ impl Machine {
         for id in plan.ids().filter(wanted) {
             self.waive(now, id, BY.to_string(), why.clone());
         }
+    }
+
+    /// Ends the undoing of a step whose node is gone.
+    pub(super) fn undone_with_node(&mut self, now: u64, step: StepId) {
+        self.clear_limit(step);
+        let node = self.plan.step(step).node.clone().unwrap_or_default();
+        let why = format!("{node} is gone from the cluster, and what was done there with it");
+        self.emit(now, Event::StepWaived { step, by: BY.to_string(), why });
+        self.end_undo(now, step, Event::UndoDone(step));
     }
 }

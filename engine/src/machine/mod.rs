@@ -190,6 +190,8 @@ pub enum Input {
     NodeGone(StepId, u32, Failure),
     /// An attempt at undoing is done, or failed.
     Undone(StepId, u32, Result<(), Failure>),
+    /// An attempt at undoing failed, and its node is no longer in the cluster.
+    UndoneWithNode(StepId, u32),
     /// A hook waits for something.
     HookWaiting(Fired, String),
     /// A hook has come to its end.

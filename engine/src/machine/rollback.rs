@@ -132,12 +132,14 @@ impl Machine {
         self.set_limit(now, Timer::UndoTimeout(step), step, undo_limit(&self.plan, step));
     }
 
+    /// Returns whether the answer of this attempt at undoing is waited for.
+    pub(super) fn awaits_undo(&self, step: StepId, attempt: u32) -> bool {
+        let awaited = self.undos.get(&step).is_some_and(|undoing| !undoing.waits);
+        self.active && awaited && self.state.step(step).state == (StepState::Undoing { attempt })
+    }
+
     /// Takes the answer of an attempt at undoing.
     pub(super) fn undone(&mut self, now: u64, step: StepId, attempt: u32, result: Result<(), Failure>) {
-        let awaited = self.undos.get(&step).is_some_and(|undoing| !undoing.waits);
-        if !self.active || !awaited || self.state.step(step).state != (StepState::Undoing { attempt }) {
-            return;
-        }
         self.clear_limit(step);
         match result {
             Ok(()) => {
@@ -194,7 +196,7 @@ impl Machine {
         }
     }
 
-    fn end_undo(&mut self, now: u64, step: StepId, how: Event) {
+    pub(super) fn end_undo(&mut self, now: u64, step: StepId, how: Event) {
         let anew = self.undos.remove(&step).is_some_and(|undoing| undoing.anew);
         self.emit(now, how);
         if anew {

@@ -103,7 +103,11 @@ impl Performer {
                 });
             }
             Effect::Undo { step, attempt, before } => {
-                tell(Input::Undone(step, attempt, self.undo(step, attempt, args, &before).await));
+                let undone = self.undo(step, attempt, args, &before).await;
+                tell(match undone.is_err() && self.is_gone(step).await {
+                    true => Input::UndoneWithNode(step, attempt),
+                    false => Input::Undone(step, attempt, undone),
+                });
             }
             Effect::Hook { fired, reason, output } => {
                 let waiting = |why: String| tell(Input::HookWaiting(fired, why));
@@ -138,7 +142,8 @@ impl Performer {
                 };
                 Input::HookEnded(fired, end)
             }
-            input @ (Input::Begin { .. }
+            input @ (Input::UndoneWithNode(..)
+            | Input::Begin { .. }
             | Input::Tick
             | Input::Interrupt { .. }
             | Input::Rollback { .. }

@@ -225,3 +225,23 @@ fn what_was_to_be_done_on_a_node_that_is_gone_is_left_out_and_the_rest_goes_on()
     let skipped = |e: &Event| matches!(e, Event::StepSkipped(_, why) if why == "skipped by kup: w1 is gone from the cluster");
     assert_eq!(hand.journal.iter().filter(|(_, e)| skipped(e)).count(), 2);
 }
+
+#[test]
+fn what_was_done_on_a_node_that_is_gone_has_gone_with_it_when_the_run_is_rolled_back() {
+    let lanes = ["w1", "w2"].map(|n| (n.to_string(), vec![step("s")])).to_vec();
+    let mut plan = Arc::unwrap_or_clone(plan(pausing(), &[Piece::Each(lanes, vec![1], 0, 0), step("end")]));
+    for step in &mut plan.steps {
+        step.node = step.key.split_once('/').map(|(node, _)| node.to_string());
+    }
+    let mut hand = Hand::begun(&Arc::new(plan));
+    hand.ok("w1/s");
+    hand.ok("w2/s");
+    hand.fail("end", Failure::last("broken"));
+    hand.back("end");
+    hand.put(Input::Rollback { by: "ben".into(), why: String::new() });
+    hand.answer("w2/s", Input::UndoneWithNode);
+    hand.back("w1/s");
+    assert_eq!(hand.last(), &Event::RunFinished(Outcome::Compensated));
+    let told = |e: &Event| matches!(e, Event::StepWaived { by, why, .. } if by == "kup" && why.starts_with("w2 is gone from the cluster"));
+    assert_eq!(hand.journal.iter().filter(|(_, e)| told(e)).count(), 1);
+}

@@ -210,10 +210,14 @@ impl World {
             Effect::Undo { step, attempt, ref before } => {
                 assert_eq!(*before, Value::Text("was".into()), "what the first probe found");
                 self.undone.push(step);
-                if failure.is_none() {
+                let leaves = failure.is_some() && self.dice.chance(10);
+                if failure.is_none() || leaves {
                     self.done[step.0 as usize] = false;
                 }
-                Input::Undone(step, attempt, failure.map_or(Ok(()), Err))
+                match leaves {
+                    true => Input::UndoneWithNode(step, attempt),
+                    false => Input::Undone(step, attempt, failure.map_or(Ok(()), Err)),
+                }
             }
         };
         if !lost {
