@@ -45,7 +45,7 @@ impl Roads {
         let said = [&ran.stdout, &ran.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
         eprintln!("{}{}", said[0], said[1]);
         assert_eq!(ran.status.code(), Some(code), "kup {line}");
-        let text = said[0].replace(&here, ".");
+        let text = said[0].replace(&here, ".").replace(env!("CARGO_MANIFEST_DIR"), ".");
         write!(self.told, "$ kup {}\n{text}", line.replace("HERE", ".")).expect("text");
         said.concat()
     }
