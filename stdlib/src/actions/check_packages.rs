@@ -449,7 +449,7 @@ mod tests {
         let base = ("base", Value::Text("http://10.0.0.5/core:/stable:/".into()));
         let helper = HELPER.replace("http://pkgs.example/", "http://10.0.0.5/");
         let shells = apt("").says("n1", &helper, "");
-        let text = check_with(&shells, PackageManager::Apt, "v1.34.4", &[base.clone()]).await;
+        let text = check_with(&shells, PackageManager::Apt, "v1.34.4", std::slice::from_ref(&base)).await;
         assert_eq!(text, "v1.34.4 is in the repository of 1 node");
         assert_eq!(shells.sent()[0], format!("n1: {helper}"));
         let line = "dnf -q list --showduplicates kubeadm --setopt=disable_excludes=main --disablerepo=* --repofrompath=kup,http://10.0.0.5/core:/stable:/v1.34/rpm/ --enablerepo=kup --setopt=kup.skip_if_unavailable=False";
