@@ -76,8 +76,8 @@ impl Roads {
             return;
         }
         let head = "# Runs on a real cluster\n\nWhat kup printed on five machines with systemd, sshd, apt, containerd, kubelet and kubeadm (`tests/lab`), three of them control \
-                    planes. Written by `KUP_RECORD=1 KUP_ROADS=1 cargo test --test lab roads::`, which also looks at what came of each. The main job's own test\nis \
-                    `cargo test --test lab upgrade::`. Playbooks that are not here have run on simulated clusters only.\n";
+                    planes. Written by `KUP_RECORD=1 KUP_ROADS=1 cargo test --test lab roads::`, which also looks at what came of each. [The main job](lab-minor.md) has a page\nof \
+                    its own. Playbooks that are not here have run on simulated clusters only.\n";
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/lab.md");
         fs::write(path, format!("{head}{}```\n", self.told)).expect("docs/lab.md is written");
     }
