@@ -1,6 +1,9 @@
 //! The key that the package repositories are signed with, as far as anybody here looks into it: which it is and when it ends. It
 //! signs nothing.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::files::Files;
 
 /// Where apt finds it.
@@ -44,7 +47,7 @@ pub(crate) fn complaint(files: &Files) -> Option<&'static str> {
 
 /// Returns the file `Release.key` of a repository.
 pub(crate) fn release_key() -> String {
-    let text = base64(&fresh());
+    let text = STANDARD.encode(fresh());
     let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|l| std::str::from_utf8(l).ok()).collect();
     let (begin, end) = ("-----BEGIN PGP PUBLIC KEY BLOCK-----", "-----END PGP PUBLIC KEY BLOCK-----");
     format!("{begin}\nVersion: GnuPG v2.0.15 (GNU/Linux)\n\n{}\n{end}\n", lines.join("\n"))
@@ -71,31 +74,4 @@ fn key(ends: u32) -> Vec<u8> {
 fn packet(tag: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len()).unwrap_or(u16::MAX).to_be_bytes();
     [&[0x80 | (tag << 2) | 1, length[0], length[1]], body].concat()
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits =
-            three.iter().fold(0_u32, |bits, byte| (bits << 8) | u32::from(*byte)) << (8 * (3 - three.len()));
-        for place in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * place)) as usize & 63];
-            text.push(if place > three.len() { '=' } else { char::from(letter) });
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_written_as_everybody_writes_them() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
-        {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 }
