@@ -23,6 +23,10 @@ use kup_engine::port::{Ports, Shell, Shells};
 use kup_engine::run::{self, Run};
 use kup_engine::secret::Secrets;
 
+/// The one of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SPAN: Span = Span { file: FileId(0), start: 0, end: 0 };
 
 fn main() {

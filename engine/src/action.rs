@@ -95,17 +95,17 @@ pub enum Progress {
 #[derive(Clone)]
 pub struct Context {
     /// The ports.
-    pub ports: Ports,
+    pub ports: Arc<Ports>,
     /// The cluster as it was when the run began.
     pub inventory: Arc<Inventory>,
     /// The run's id; names what the run leaves on nodes.
-    pub run: String,
+    pub run: Arc<str>,
     /// The step's durable key.
     pub key: String,
     /// The attempt, from 1.
     pub attempt: u32,
     /// The node the step is about.
-    pub node: Option<Node>,
+    pub node: Option<Arc<Node>>,
     /// The arguments by parameter.
     pub args: IndexMap<String, Value>,
     /// Reads those of them that are secrets.
@@ -115,7 +115,7 @@ pub struct Context {
     /// Whether somebody may ask for what it gives back.
     pub gives: bool,
     /// The folder that relative paths of the playbook start from.
-    pub folder: std::path::PathBuf,
+    pub folder: Arc<std::path::Path>,
 }
 
 /// Tells whether any step of the plan ensures a fact.

@@ -35,8 +35,8 @@ impl Story {
         let ports = self.cluster.ports();
         let inventory = inventory::read(&ports, None).await.unwrap();
         Context {
-            node: inventory.nodes.get(node).cloned(),
-            ports,
+            node: inventory.nodes.get(node).cloned().map(Arc::new),
+            ports: ports.into(),
             inventory: Arc::new(inventory),
             run: "run-1".into(),
             key: "key".into(),
@@ -44,7 +44,7 @@ impl Story {
             args: args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
             long: false,
             gives: false,
-            folder: ".".into(),
+            folder: std::path::Path::new(".").into(),
             secrets: Arc::new(engine::secret::Secrets::closed()),
         }
     }

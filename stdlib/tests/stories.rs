@@ -57,16 +57,16 @@ impl Story {
     fn context(&self, verb: &str, node: &str, args: &[(&str, Value)], attempt: u32) -> Context {
         let given = args.iter().map(|(name, value)| (name.to_string(), value.clone()));
         Context {
-            ports: self.ports.clone(),
+            ports: self.ports.clone().into(),
             inventory: self.inventory.clone(),
             run: "story".into(),
             key: format!("{node}/{verb}/{args:?}"),
             attempt,
-            node: self.inventory.nodes.get(node).cloned(),
+            node: self.inventory.nodes.get(node).cloned().map(Arc::new),
             args: given.chain([("node".to_string(), Value::Node(node.to_string()))]).collect(),
             long: self.long[verb],
             gives: false,
-            folder: "/story".into(),
+            folder: std::path::Path::new("/story").into(),
             secrets: Arc::new(engine::secret::Secrets::closed()),
         }
     }

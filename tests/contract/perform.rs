@@ -77,12 +77,12 @@ pub(super) async fn take_back(performed: Vec<Performed>) {
 
 fn context(step: &Step, ports: &Ports, inventory: &Arc<Inventory>, folder: &Path) -> Context {
     Context {
-        ports: ports.clone(),
+        ports: ports.clone().into(),
         inventory: inventory.clone(),
         run: "contract".into(),
         key: step.key.clone(),
         attempt: 1,
-        node: step.node.as_ref().and_then(|n| inventory.nodes.get(n).cloned()),
+        node: step.node.as_ref().and_then(|n| inventory.nodes.get(n).cloned()).map(Arc::new),
         args: step.args.clone(),
         long: step.long,
         gives: true,

@@ -161,16 +161,16 @@ impl System {
         let node = Node { name: "d1".into(), packages: Some(PackageManager::Dnf), ..Node::default() };
         let nodes = IndexMap::from([("d1".to_string(), node.clone())]);
         Context {
-            ports: Ports { shells: Arc::new(self.clone()), ..cluster.ports() },
+            ports: Arc::new(Ports { shells: Arc::new(self.clone()), ..cluster.ports() }),
             inventory: Arc::new(Inventory { nodes, ..Inventory::default() }),
             run: "dnf".into(),
             key: verb.into(),
             attempt: 1,
-            node: Some(node),
+            node: Some(Arc::new(node)),
             args: args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
             long: false,
             gives: false,
-            folder: "/".into(),
+            folder: Path::new("/").into(),
             secrets: Arc::new(engine::secret::Secrets::closed()),
         }
     }

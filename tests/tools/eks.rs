@@ -282,7 +282,7 @@ fn context(machine: Machine, args: &[(&str, &str)]) -> Context {
         _ => Value::Text(text.to_string()),
     };
     Context {
-        ports: Ports { kube: None, shells: Arc::new(machine), clock: Arc::new(Fast), web: None },
+        ports: Arc::new(Ports { kube: None, shells: Arc::new(machine), clock: Arc::new(Fast), web: None }),
         inventory: Arc::default(),
         run: "r1".into(),
         // Each step has its own, and by it names what it asks for.
@@ -293,7 +293,7 @@ fn context(machine: Machine, args: &[(&str, &str)]) -> Context {
         secrets: Arc::new(engine::secret::Secrets::closed()),
         long: false,
         gives: false,
-        folder: ".".into(),
+        folder: Path::new(".").into(),
     }
 }
 

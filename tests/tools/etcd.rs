@@ -231,8 +231,8 @@ async fn perform(
     };
     let nodes: IndexMap<String, Node> = ["e1", "e2", "e3"].map(|name| (name.to_string(), node(name))).into();
     let cx = Context {
-        ports: Ports { shells: Arc::new(All(members.clone())), ..cluster.ports() },
-        node: nodes.get(on).cloned(),
+        ports: Arc::new(Ports { shells: Arc::new(All(members.clone())), ..cluster.ports() }),
+        node: nodes.get(on).cloned().map(Arc::new),
         inventory: Arc::new(Inventory { nodes, ..Inventory::default() }),
         run: "real".into(),
         key: verb.into(),

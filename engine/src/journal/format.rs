@@ -10,6 +10,8 @@
 //! "The line without this" is the line up to the last `,"chain":` and the closing brace, so that
 //! `printf %s%s CHAIN LINE | sha256sum` checks it by hand.
 
+use std::borrow::Cow;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -49,19 +51,22 @@ struct WireHeader {
     header: Header,
 }
 
+/// The durable key of a step or a scope: borrowed where it is written, which each record does.
+type Key<'k> = Cow<'k, str>;
+
 /// A line after the first, without its chain.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WireRecord {
+pub(super) struct WireRecord<'k> {
     pub(super) seq: u64,
     pub(super) at: u64,
-    pub(super) event: WireEvent,
+    pub(super) event: WireEvent<'k>,
 }
 
 /// An [`Event`] on the wire: steps and scopes by their durable keys.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum WireEvent {
+pub(super) enum WireEvent<'k> {
     RunStarted,
     RunResumed {
         by: String,
@@ -69,83 +74,83 @@ pub(super) enum WireEvent {
         why: String,
     },
     ScopeOpened {
-        scope: String,
+        scope: Key<'k>,
     },
     ScopeClosed {
-        scope: String,
+        scope: Key<'k>,
     },
     WhenDecided {
-        scope: String,
+        scope: Key<'k>,
         done: bool,
         reason: String,
     },
     StepSkipped {
-        step: String,
+        step: Key<'k>,
         reason: String,
     },
     AttemptStarted {
-        step: String,
+        step: Key<'k>,
         attempt: u32,
     },
     WorkFound {
-        step: String,
+        step: Key<'k>,
         attempt: u32,
         now: String,
         then: String,
         before: WireValue,
     },
     WorkBegan {
-        step: String,
+        step: Key<'k>,
         attempt: u32,
         handle: WireValue,
     },
     StepWaiting {
-        step: String,
+        step: Key<'k>,
         attempt: u32,
         reason: String,
     },
     StepSlow {
-        step: String,
+        step: Key<'k>,
         attempt: u32,
         until: u64,
     },
     AttemptFailed {
-        step: String,
+        step: Key<'k>,
         attempt: u32,
         failure: WireFailure,
         until: u64,
     },
     StepDone {
-        step: String,
+        step: Key<'k>,
         attempt: u32,
         changed: bool,
         value: WireValue,
     },
     StepFailed {
-        step: String,
+        step: Key<'k>,
         attempt: u32,
         failure: WireFailure,
     },
     UndoStarted {
-        step: String,
+        step: Key<'k>,
         attempt: u32,
     },
     UndoRetried {
-        step: String,
+        step: Key<'k>,
         attempt: u32,
         failure: WireFailure,
         until: u64,
     },
     UndoDone {
-        step: String,
+        step: Key<'k>,
     },
     UndoFailed {
-        step: String,
+        step: Key<'k>,
         failure: WireFailure,
     },
     HookStarted {
         #[serde(flatten)]
-        fired: WireFired,
+        fired: WireFired<'k>,
         #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
         #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -153,22 +158,22 @@ pub(super) enum WireEvent {
     },
     HookWaiting {
         #[serde(flatten)]
-        fired: WireFired,
+        fired: WireFired<'k>,
         reason: String,
     },
     HookEnded {
         #[serde(flatten)]
-        fired: WireFired,
+        fired: WireFired<'k>,
         end: WireHookEnd,
         text: String,
     },
     StepWaived {
-        step: String,
+        step: Key<'k>,
         by: String,
         why: String,
     },
     RetryAsked {
-        step: String,
+        step: Key<'k>,
         by: String,
         why: String,
     },
@@ -182,23 +187,23 @@ pub(super) enum WireEvent {
         why: String,
     },
     WindowAwaited {
-        gate: WireGate,
+        gate: WireGate<'k>,
         window: String,
         opens: String,
     },
     ApprovalAsked {
-        gate: WireGate,
+        gate: WireGate<'k>,
         question: String,
     },
     ApprovalGiven {
-        gate: WireGate,
+        gate: WireGate<'k>,
         by: String,
         when: String,
         #[serde(default, skip_serializing_if = "String::is_empty")]
         why: String,
     },
     ApprovalRefused {
-        gate: WireGate,
+        gate: WireGate<'k>,
         by: String,
         when: String,
     },
@@ -223,13 +228,13 @@ pub(super) enum WireEvent {
 /// A [`Gate`] on the wire.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum WireGate {
-    Step(String),
-    Scope(String),
+pub(super) enum WireGate<'k> {
+    Step(Key<'k>),
+    Scope(Key<'k>),
 }
 
-impl WireGate {
-    fn write(gate: Gate, keys: &Keys) -> WireGate {
+impl<'k> WireGate<'k> {
+    fn write(gate: Gate, keys: &'k Keys) -> WireGate<'k> {
         match gate {
             Gate::Step(id) => WireGate::Step(keys.step_name(id)),
             Gate::Scope(id) => WireGate::Scope(keys.scope_name(id)),
@@ -257,12 +262,12 @@ pub(super) struct WireFailure {
 
 /// A [`Fired`] on the wire.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct WireFired {
+pub(super) struct WireFired<'k> {
     number: u32,
     hook: u32,
-    scope: String,
+    scope: Key<'k>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    step: Option<String>,
+    step: Option<Key<'k>>,
     #[serde(default, skip_serializing_if = "is_zero")]
     attempt: u32,
 }
@@ -279,8 +284,8 @@ pub(super) enum WireHookEnd {
     Broke,
 }
 
-impl WireFired {
-    fn write(fired: &Fired, keys: &Keys) -> WireFired {
+impl<'k> WireFired<'k> {
+    fn write(fired: &Fired, keys: &'k Keys) -> WireFired<'k> {
         WireFired {
             number: fired.number,
             hook: fired.hook,
@@ -325,8 +330,10 @@ impl Header {
     /// Returns the first line, with its newline.
     pub(super) fn write(&self) -> Result<String, JournalError> {
         let wire = WireHeader { kup: "journal".to_string(), v: VERSION, header: self.clone() };
-        let body = serde_json::to_string(&wire).map_err(JournalError::content)?;
-        Ok(seal(&body, "check", &digest("", &body)))
+        let mut line = serde_json::to_vec(&wire).map_err(JournalError::content)?;
+        let check = digest("", &line);
+        seal(&mut line, "check", &check);
+        String::from_utf8(line).map_err(JournalError::content)
     }
 
     /// Reads the first line.
@@ -365,24 +372,31 @@ pub(super) fn digest_of(bytes: &[u8]) -> String {
 }
 
 /// Returns the hex sha256 of the previous chain and a body.
-pub(super) fn digest(previous: &str, body: &str) -> String {
+pub(super) fn digest(previous: &str, body: impl AsRef<[u8]>) -> String {
     let mut hash = Sha256::new();
     hash.update(previous.as_bytes());
-    hash.update(body.as_bytes());
+    hash.update(body);
     hex(&hash.finalize())
 }
 
 /// Each record has one of these: a string for each byte would be half of what a record costs.
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    let mut text = vec![0; 2 * bytes.len()];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    // Digits are text.
+    String::from_utf8(text).unwrap_or_default()
 }
 
-/// Returns the line: the body with one more field.
-pub(super) fn seal(body: &str, field: &str, hash: &str) -> String {
-    let open = body.strip_suffix('}').unwrap_or(body);
-    format!("{open},\"{field}\":\"{hash}\"}}\n")
+/// Ends a line whose body is written, with one more field.
+pub(super) fn seal(line: &mut Vec<u8>, field: &str, hash: &str) {
+    line.pop(); // its closing brace
+    for part in [",\"", field, "\":\"", hash, "\"}\n"] {
+        line.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// Takes the last field off a line; `None` if it does not look like it.
@@ -430,12 +444,14 @@ impl Keys {
     }
 
     // Both maps are dense and in the order of the ids, so the id is the index.
-    fn step_name(&self, id: StepId) -> String {
-        self.steps.get_index(id.0 as usize).map_or_else(|| format!("#{}", id.0), |(key, _)| key.clone())
+    fn step_name(&self, id: StepId) -> Key<'_> {
+        let found = self.steps.get_index(id.0 as usize);
+        found.map_or_else(|| format!("#{}", id.0).into(), |(key, _)| key.into())
     }
 
-    fn scope_name(&self, id: ScopeId) -> String {
-        self.scopes.get_index(id.0 as usize).map_or_else(|| format!("#{}", id.0), |(key, _)| key.clone())
+    fn scope_name(&self, id: ScopeId) -> Key<'_> {
+        let found = self.scopes.get_index(id.0 as usize);
+        found.map_or_else(|| format!("#{}", id.0).into(), |(key, _)| key.into())
     }
 
     fn step(&self, key: &str) -> Result<StepId, JournalError> {
@@ -449,9 +465,9 @@ impl Keys {
     }
 }
 
-impl WireEvent {
+impl<'k> WireEvent<'k> {
     /// Writes an event.
-    pub(super) fn write(event: &Event, keys: &Keys) -> WireEvent {
+    pub(super) fn write(event: &Event, keys: &'k Keys) -> WireEvent<'k> {
         let key = |id: &StepId| keys.step_name(*id);
         let scope = |id: &ScopeId| keys.scope_name(*id);
         match event {

@@ -89,7 +89,7 @@ impl Recorded {
 }
 
 /// Reads a line and holds it against its chain.
-fn verify(line: &[u8], previous: &str) -> Result<(WireRecord, String), String> {
+fn verify(line: &[u8], previous: &str) -> Result<(WireRecord<'static>, String), String> {
     let line = std::str::from_utf8(line).map_err(|_| "the line is not text".to_string())?;
     let (body, chain) = unseal(line, "chain").ok_or("the line has no chain")?;
     if digest(previous, &body) != chain {

@@ -92,8 +92,10 @@ impl Stored {
             plan: WirePlan::write(&self.plan),
             inventory: WireInventory::write(&self.inventory),
         };
-        let body = serde_json::to_string(&wire).map_err(JournalError::content)?;
-        Ok(seal(&body, "check", &digest("", &body)))
+        let mut text = serde_json::to_vec(&wire).map_err(JournalError::content)?;
+        let check = digest("", &text);
+        seal(&mut text, "check", &check);
+        String::from_utf8(text).map_err(JournalError::content)
     }
 
     /// Reads the content of `plan.json`.

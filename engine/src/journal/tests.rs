@@ -418,7 +418,7 @@ proptest! {
         let event = Event::WorkBegan { step: StepId(0), attempt: 1, handle: value };
         let keys = Keys::new(&plan());
         let text = serde_json::to_string(&WireEvent::write(&event, &keys)).unwrap();
-        let wire: WireEvent = serde_json::from_str(&text).unwrap();
+        let wire: WireEvent<'_> = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(wire.read(&keys).unwrap(), event);
     }
 }
@@ -450,7 +450,7 @@ fn a_journal_is_written_again_to_its_end_and_no_further() {
 
 #[test]
 fn a_record_of_before_reasons_were_kept_is_read_without_one() {
-    let read = |text: &str| serde_json::from_str::<super::format::WireRecord>(text).map(|r| r.event);
+    let read = |text: &str| serde_json::from_str::<super::format::WireRecord<'_>>(text).map(|r| r.event);
     for event in [
         r#"{"type":"run_resumed","by":"ann"}"#,
         r#"{"type":"rollback_started","by":"ann"}"#,

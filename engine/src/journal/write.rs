@@ -27,6 +27,9 @@ impl Storage for File {
     }
 }
 
+/// So many bytes are written at once: a round of a hundred thousand steps has fifty megabytes.
+const AT_ONCE: usize = 1 << 20;
+
 /// Keeps nothing.
 struct Nowhere;
 
@@ -50,6 +53,8 @@ pub struct Journal {
     chain: String,
     sync: bool,
     open: bool,
+    /// The lines of the last append: each one would ask for as much memory again.
+    lines: Vec<u8>,
 }
 
 impl Journal {
@@ -70,6 +75,7 @@ impl Journal {
             chain: recorded.chain.clone(),
             sync,
             open: true,
+            lines: Vec::new(),
         }
     }
 
@@ -84,6 +90,7 @@ impl Journal {
             chain: String::new(),
             sync: false,
             open: true,
+            lines: Vec::new(),
         }
     }
 
@@ -109,17 +116,21 @@ impl Journal {
         // Set back only after everything went well: an fsync that failed once may succeed the next
         // time without the data being there.
         self.open = false;
-        let mut bytes = String::new();
+        self.lines.clear();
         for (at, event) in events {
             self.seq += 1;
             self.at = *at;
             let record = WireRecord { seq: self.seq, at: *at, event: WireEvent::write(event, &self.keys) };
-            let body = serde_json::to_string(&record).map_err(JournalError::content)?;
-            self.chain = digest(&self.chain, &body);
-            bytes.push_str(&seal(&body, "chain", &self.chain));
+            let begin = self.lines.len();
+            serde_json::to_writer(&mut self.lines, &record).map_err(JournalError::content)?;
+            self.chain = digest(&self.chain, &self.lines[begin..]);
+            seal(&mut self.lines, "chain", &self.chain);
+            if self.lines.len() > AT_ONCE {
+                self.storage.append(&self.lines).map_err(JournalError::write(&self.path))?;
+                self.lines.clear();
+            }
         }
-        let write = JournalError::write(&self.path);
-        self.storage.append(bytes.as_bytes()).map_err(write)?;
+        self.storage.append(&self.lines).map_err(JournalError::write(&self.path))?;
         if self.sync {
             self.storage.sync().map_err(JournalError::write(&self.path))?;
         }

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -43,11 +44,14 @@ use crate::port::Ports;
 use crate::secret::Secrets;
 
 pub use self::probe::{foresee, probe};
-use self::task::{Arguments, Performer};
+use self::task::{Answers, Arguments, Performer};
 use self::window::Windows;
 
-/// So many inputs at most share one sync, so that a flood of answers cannot hold back their events.
+/// So many inputs, and so many effects, at most share one sync, so that a flood of either cannot hold back their events.
 const ROUND: usize = 256;
+
+/// So many events are recorded before the others are even fetched: more would only be held in memory twice.
+const FLOOD: usize = 4096;
 
 /// A run that is ready to go.
 pub struct Run<'a> {
@@ -94,54 +98,61 @@ pub async fn drive(
     sink: &mut (dyn FnMut(u64, &Event) + Send),
 ) -> Result<Outcome, RunError> {
     let Run { machine, journal, actions, ports, inventory, id, folder, secrets, mut heard } = run;
-    let ports = secrets.around(ports);
+    let ports = Arc::new(secrets.around(ports));
     let clock = ports.clock.clone();
     // A resumed run goes on where the journal ends; the time in between does not count.
     let (base, start) = (Duration::from_millis(journal.last_at()), clock.now());
     let elapsed = || base + clock.now().saturating_sub(start);
     let (answers, mut answered) = mpsc::unbounded_channel();
     let plan = machine.plan().clone();
-    let shared = Performer { plan, actions, ports: ports.clone(), inventory, run: id, folder, secrets };
-    let performer = Arc::new(shared);
+    let answers = Answers::new(answers, secrets.clone());
+    let (nodes, run, folder) = (task::shared(&inventory), id.into(), folder.into());
+    let performer = Arc::new(Performer { plan, actions, ports, inventory, nodes, run, folder, secrets });
+    let arguments = |machine: &Machine, effect: &Effect| {
+        machine.arguments(effect, &|action, name| performer.actions.is_line(action, name))
+    };
     let mut tasks = Tasks::default();
     let mut people = true;
     let mut windows = Windows::of(machine.plan());
     windows.tell(machine, millis(elapsed()), clock.wall());
     let mut now = millis(elapsed());
+    let (mut events, mut effects, mut waits) = (Vec::new(), Vec::new(), HashSet::new());
     loop {
-        let (mut events, mut effects) = (Vec::new(), Vec::new());
         // A look changes nothing, so it need not wait for the disk: one that asks nobody has its answer at
         // once, and what follows is on disk with what came before. All other effects wait for the sync.
-        let (mut room, mut waits) = (ROUND, HashSet::new());
-        loop {
-            events.extend(std::iter::from_fn(|| machine.poll_event()).map(|event| (now, event)));
-            let Some(effect) = machine.poll_effect() else { break };
-            let args = machine.arguments(&effect, &|action, name| performer.actions.is_line(action, name));
+        let (mut room, mut outcome) = (ROUND, None);
+        let flood = loop {
+            while let Some(event) = machine.poll_event() {
+                events.push((now, event));
+                if events.len() >= FLOOD {
+                    outcome = record(journal, &mut events, sink)?.or(outcome);
+                }
+            }
+            if room == 0 {
+                break true;
+            }
+            room -= 1;
+            let Some(effect) = machine.poll_effect() else { break false };
             match effect {
-                Effect::Probe(step, _) if room > 0 && !waits.contains(&step) && !tasks.is_busy(step) => {
-                    room -= 1;
-                    tasks.look(step, performer.clone().perform(effect, args, answers.clone()));
+                Effect::Probe(step, _) if !waits.contains(&step) && !tasks.is_busy(step) => {
+                    let args = arguments(machine, &effect);
+                    tasks.begin(Some(step), performer.clone().perform(effect, args, answers.clone()));
                     while let Ok(more) = answered.try_recv() {
                         machine.handle(now, more);
                     }
                 }
                 effect => {
                     waits.extend(effect.step());
-                    effects.push((effect, args));
+                    effects.push(effect);
                 }
             }
-        }
-        journal.append(&events)?;
-        let mut outcome = None;
-        for (at, event) in &events {
-            sink(*at, event);
-            if let Event::RunFinished(end) = event {
-                outcome = Some(*end);
-            }
-        }
-        for (effect, args) in effects {
+        };
+        outcome = record(journal, &mut events, sink)?.or(outcome);
+        for effect in effects.drain(..) {
+            let args = arguments(machine, &effect);
             tasks.perform(effect, args, &performer, &answers);
         }
+        waits.clear();
         if let Some(outcome) = outcome {
             tasks.set.shutdown().await;
             // Each has its deadline; who still wants something does not want to wait for them.
@@ -155,7 +166,7 @@ pub async fn drive(
         let timeout = machine.poll_timeout().map(|at| Duration::from_millis(at).saturating_sub(elapsed()));
         let look = machine.awaits_a_window().then(|| windows.rest(clock.wall()));
         let timeout = timeout.into_iter().chain(look).min();
-        if !people && timeout.is_none() && tasks.set.is_empty() && answered.is_empty() {
+        if !flood && !people && timeout.is_none() && tasks.set.is_empty() && answered.is_empty() {
             return Err(RunError::Stuck);
         }
         let due = async {
@@ -176,6 +187,7 @@ pub async fn drive(
             }
             Some(input) = answered.recv() => Some(input),
             Some(_) = tasks.set.join_next() => None,
+            () = std::future::ready(()), if flood => None,
             () = due => Some(Input::Tick),
         };
         let Some(first) = first else { continue };
@@ -191,6 +203,23 @@ pub async fn drive(
             machine.handle(now, more);
         }
     }
+}
+
+/// Makes events safe, tells them, and takes them away; returns how the run ended, if they say so.
+fn record(
+    journal: &mut Journal,
+    events: &mut Vec<(u64, Event)>,
+    sink: &mut (dyn FnMut(u64, &Event) + Send),
+) -> Result<Option<Outcome>, JournalError> {
+    journal.append(events)?;
+    let mut outcome = None;
+    for (at, event) in events.drain(..) {
+        sink(at, &event);
+        if let Event::RunFinished(end) = event {
+            outcome = Some(end);
+        }
+    }
+    Ok(outcome)
 }
 
 fn millis(time: Duration) -> u64 {
@@ -212,11 +241,13 @@ impl Tasks {
         self.of.get(&step).is_some_and(|task| !task.is_finished())
     }
 
-    /// Begins a look here and now, and leaves what must be waited for to a task.
-    fn look(&mut self, step: StepId, look: impl Future<Output = ()> + Send + 'static) {
-        let mut look = Box::pin(look);
-        if (&mut look).now_or_never().is_none() {
-            self.of.insert(step, self.set.spawn(look));
+    /// Begins something here and now, and leaves what must be waited for to a task.
+    fn begin(&mut self, step: Option<StepId>, mut begun: BoxFuture<'static, ()>) {
+        if (&mut begun).now_or_never().is_none() {
+            let task = self.set.spawn(begun);
+            if let Some(step) = step {
+                self.of.insert(step, task);
+            }
         }
     }
 
@@ -225,27 +256,23 @@ impl Tasks {
         effect: Effect,
         args: Result<Vec<Arguments>, Failure>,
         performer: &Arc<Performer>,
-        answers: &mpsc::UnboundedSender<Input>,
+        answers: &Answers,
     ) {
         // What is said beside the run is nobody's turn.
-        let Some(step) = effect.step() else {
-            self.set.spawn(performer.clone().perform(effect, args, answers.clone()));
-            return;
-        };
+        let step = effect.step();
         // A task that has answered is at its end; one that has not is no longer waited for. A clean-up that
         // is still at it would remove what the step's next attempt may have to find.
-        if let Some(running) = self.of.remove(&step) {
+        if let Some(running) = step.and_then(|step| self.of.remove(&step)) {
             running.abort();
         }
-        let set = match &effect {
-            Effect::Cancel(..) => return,
-            Effect::Clean { .. } => {
+        match (&effect, step) {
+            (Effect::Cancel(..), _) => {}
+            (Effect::Clean { .. }, Some(step)) => {
                 while self.cleaning.try_join_next().is_some() {}
-                &mut self.cleaning
+                let task = performer.clone().perform(effect, args, answers.clone());
+                self.of.insert(step, self.cleaning.spawn(task));
             }
-            _ => &mut self.set,
-        };
-        let task = performer.clone().perform(effect, args, answers.clone());
-        self.of.insert(step, set.spawn(task));
+            _ => self.begin(step, performer.clone().perform(effect, args, answers.clone())),
+        }
     }
 }

@@ -11,7 +11,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
 
-use super::task::Performer;
+use super::task::{self, Performer};
 use crate::action::Actions;
 use crate::event::Failure;
 use crate::inventory::Inventory;
@@ -36,10 +36,11 @@ pub async fn probe(
     let performer = Performer {
         plan: plan.clone(),
         actions: actions.clone(),
-        ports: ports.clone(),
+        ports: Arc::new(ports.clone()),
         inventory: inventory.clone(),
-        run: "plan".to_string(),
-        folder: folder.to_path_buf(),
+        nodes: task::shared(inventory),
+        run: "plan".into(),
+        folder: folder.into(),
         // A look needs no secret, and reads none.
         secrets: Arc::new(Secrets::closed()),
     };

@@ -1,20 +1,22 @@
 //! Performs one effect: asks the action, and turns what it says into inputs of the machine.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dsl::value::Value;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use indexmap::IndexMap;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::action::{Action, Actions, Check, Context, Progress};
 use crate::event::{Failure, HookEnd};
 use crate::hook::Marks;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Node};
 use crate::machine::{CLEANING, Effect, Input};
 use crate::plan::{Plan, StepId, Undo};
 use crate::port::Ports;
@@ -30,100 +32,36 @@ pub(super) type Arguments = IndexMap<String, Value>;
 pub(super) struct Performer {
     pub(super) plan: Arc<Plan>,
     pub(super) actions: Actions,
-    pub(super) ports: Ports,
+    pub(super) ports: Arc<Ports>,
     pub(super) inventory: Arc<Inventory>,
-    pub(super) run: String,
-    pub(super) folder: PathBuf,
+    /// Its nodes, each once for all steps that are about it.
+    pub(super) nodes: HashMap<String, Arc<Node>>,
+    pub(super) run: Arc<str>,
+    pub(super) folder: Arc<Path>,
     pub(super) secrets: Arc<Secrets>,
 }
 
-impl Performer {
-    /// Performs an effect to its answer, with the arguments of the step, or of the steps that take it
-    /// back. A receiver that is gone wants no answers.
-    pub(super) async fn perform(
-        self: Arc<Self>,
-        effect: Effect,
-        args: Result<Vec<Arguments>, Failure>,
-        answers: UnboundedSender<Input>,
-    ) {
-        let tell = |input: Input| drop(answers.send(self.told(input)));
-        let args = match (args, &effect) {
-            (Ok(args), _) => args,
-            (Err(failure), Effect::Undo { step, attempt, .. }) => {
-                return tell(Input::Undone(*step, *attempt, Err(failure)));
-            }
-            (
-                Err(failure),
-                Effect::Probe(step, attempt)
-                | Effect::Start { step, attempt, .. }
-                | Effect::Follow { step, attempt, .. }
-                | Effect::Cancel(step, attempt),
-            ) => return tell(Input::Failed(*step, *attempt, failure)),
-            // A hook has no arguments that could be missing.
-            (Err(_), Effect::Hook { .. }) => Vec::new(),
-            (Err(_), Effect::Clean { .. }) => return,
-        };
-        match effect {
-            Effect::Probe(step, attempt) => {
-                let (action, cx) = match self.step(step, attempt, args) {
-                    Ok(found) => found,
-                    Err(failure) => return tell(Input::Failed(step, attempt, failure)),
-                };
-                tell(match guarded(action.check(&cx)).await {
-                    Ok(check) => Input::Probed(step, attempt, check),
-                    Err(failure) => self.failed(step, attempt, failure).await,
-                });
-            }
-            Effect::Start { step, attempt, before } => {
-                let (action, cx) = match self.step(step, attempt, args) {
-                    Ok(found) => found,
-                    Err(failure) => return tell(Input::Failed(step, attempt, failure)),
-                };
-                match guarded(action.start(&cx, &before)).await {
-                    Ok(Progress::Done(value)) => tell(self.done(step, attempt, value)),
-                    // The machine answers with `Follow`, once the handle is on disk.
-                    Ok(Progress::Pending { handle, reason, .. }) => {
-                        tell(Input::Began(step, attempt, handle));
-                        if !reason.is_empty() {
-                            tell(Input::Waiting(step, attempt, reason));
-                        }
-                    }
-                    Err(failure) => tell(self.failed(step, attempt, failure).await),
-                }
-            }
-            Effect::Follow { step, attempt, handle } => {
-                let (action, cx) = match self.step(step, attempt, args) {
-                    Ok(found) => found,
-                    Err(failure) => return tell(Input::Failed(step, attempt, failure)),
-                };
-                let waiting = |reason: String| tell(Input::Waiting(step, attempt, reason));
-                tell(match follow(&*action, &cx, handle, waiting).await {
-                    Ok(value) => self.done(step, attempt, value),
-                    Err(failure) => self.failed(step, attempt, failure).await,
-                });
-            }
-            Effect::Undo { step, attempt, before } => {
-                let undone = self.undo(step, attempt, args, &before).await;
-                tell(match undone.is_err() && self.is_gone(step).await {
-                    true => Input::UndoneWithNode(step, attempt),
-                    false => Input::Undone(step, attempt, undone),
-                });
-            }
-            Effect::Hook { fired, reason, output } => {
-                let waiting = |why: String| tell(Input::HookWaiting(fired, why));
-                let end = self.hook(fired, &reason, &output, waiting).await;
-                tell(Input::HookEnded(fired, end));
-            }
-            Effect::Clean { step, attempt, undo } => self.clean(step, attempt, undo, args).await,
-            // Whoever spawns tasks aborts them.
-            Effect::Cancel(..) => {}
-        }
+/// Returns the nodes of an inventory, to be shared.
+pub(super) fn shared(inventory: &Inventory) -> HashMap<String, Arc<Node>> {
+    inventory.nodes.iter().map(|(name, node)| (name.clone(), Arc::new(node.clone()))).collect()
+}
+
+/// Where the answers go; no secret goes there.
+#[derive(Clone)]
+pub(super) struct Answers {
+    to: UnboundedSender<Input>,
+    secrets: Arc<Secrets>,
+}
+
+impl Answers {
+    pub(super) fn new(to: UnboundedSender<Input>, secrets: Arc<Secrets>) -> Answers {
+        Answers { to, secrets }
     }
 
-    /// Takes the secrets out of an answer.
-    fn told(&self, input: Input) -> Input {
+    /// Answers. A receiver that is gone wants no answers.
+    fn tell(&self, input: Input) {
         let secrets = &self.secrets;
-        match input {
+        let told = match input {
             Input::Probed(step, attempt, check) => Input::Probed(step, attempt, secrets.hide_check(check)),
             Input::Began(step, attempt, handle) => Input::Began(step, attempt, secrets.hide_value(handle)),
             Input::Waiting(step, attempt, why) => Input::Waiting(step, attempt, secrets.hide(why)),
@@ -153,6 +91,96 @@ impl Performer {
             | Input::TookLock { .. }
             | Input::Window { .. }
             | Input::Answer { .. }) => input,
+        };
+        drop(self.to.send(told));
+    }
+}
+
+impl Performer {
+    /// Performs an effect to its answer, with the arguments of the step, or of the steps that take it back.
+    ///
+    /// Each kind is a future of its own, and no larger than what it does: a hundred thousand steps may wait at once.
+    pub(super) fn perform(
+        self: Arc<Self>,
+        effect: Effect,
+        args: Result<Vec<Arguments>, Failure>,
+        answers: Answers,
+    ) -> BoxFuture<'static, ()> {
+        let (step, attempt) = match &effect {
+            Effect::Probe(step, attempt)
+            | Effect::Start { step, attempt, .. }
+            | Effect::Follow { step, attempt, .. } => (*step, *attempt),
+            Effect::Undo { .. } | Effect::Hook { .. } | Effect::Clean { .. } | Effect::Cancel(..) => {
+                return self.perform_other(effect, args, answers);
+            }
+        };
+        let (action, cx) = match args.and_then(|args| self.step(step, attempt, args)) {
+            Ok(found) => found,
+            Err(failure) => {
+                answers.tell(Input::Failed(step, attempt, failure));
+                return Box::pin(std::future::ready(()));
+            }
+        };
+        match effect {
+            Effect::Start { before, .. } => Box::pin(async move {
+                let input = match guarded(action.start(&cx, &before)).await {
+                    Ok(Progress::Done(value)) => self.done(step, attempt, value),
+                    // The machine answers with `Follow`, once the handle is on disk.
+                    Ok(Progress::Pending { handle, reason, .. }) => {
+                        answers.tell(Input::Began(step, attempt, handle));
+                        Input::Waiting(step, attempt, reason)
+                    }
+                    Err(failure) => self.failed(step, attempt, failure).await,
+                };
+                answers.tell(input);
+            }),
+            Effect::Follow { handle, .. } => Box::pin(async move {
+                let waiting = |reason: String| answers.tell(Input::Waiting(step, attempt, reason));
+                let input = match follow(&*action, &cx, handle, waiting).await {
+                    Ok(value) => self.done(step, attempt, value),
+                    Err(failure) => self.failed(step, attempt, failure).await,
+                };
+                answers.tell(input);
+            }),
+            _ => Box::pin(async move {
+                let input = match guarded(action.check(&cx)).await {
+                    Ok(check) => Input::Probed(step, attempt, check),
+                    Err(failure) => self.failed(step, attempt, failure).await,
+                };
+                answers.tell(input);
+            }),
+        }
+    }
+
+    /// Performs what is no attempt of a step.
+    fn perform_other(
+        self: Arc<Self>,
+        effect: Effect,
+        args: Result<Vec<Arguments>, Failure>,
+        answers: Answers,
+    ) -> BoxFuture<'static, ()> {
+        match effect {
+            Effect::Undo { step, attempt, before } => Box::pin(async move {
+                let undone = self.undo(step, attempt, args, &before).await;
+                answers.tell(match undone.is_err() && self.is_gone(step).await {
+                    true => Input::UndoneWithNode(step, attempt),
+                    false => Input::Undone(step, attempt, undone),
+                });
+            }),
+            Effect::Hook { fired, reason, output } => Box::pin(async move {
+                let waiting = |why: String| answers.tell(Input::HookWaiting(fired, why));
+                let end = self.hook(fired, &reason, &output, waiting).await;
+                answers.tell(Input::HookEnded(fired, end));
+            }),
+            Effect::Clean { step, attempt, undo } => Box::pin(async move {
+                if let Ok(args) = args {
+                    self.clean(step, attempt, undo, args).await;
+                }
+            }),
+            // Whoever spawns tasks aborts them.
+            Effect::Probe(..) | Effect::Start { .. } | Effect::Follow { .. } | Effect::Cancel(..) => {
+                Box::pin(std::future::ready(()))
+            }
         }
     }
 
@@ -188,9 +216,10 @@ impl Performer {
         &self,
         step: StepId,
         attempt: u32,
-        args: Vec<Arguments>,
+        args: Result<Vec<Arguments>, Failure>,
         before: &Value,
     ) -> Result<(), Failure> {
+        let args = args?;
         let what = self.plan.step(step);
         match &what.undo {
             Undo::Nothing => Ok(()),
@@ -320,7 +349,7 @@ impl Performer {
             run: self.run.clone(),
             key,
             attempt,
-            node: node.and_then(|name| self.inventory.nodes.get(name)).cloned(),
+            node: node.and_then(|name| self.nodes.get(name)).cloned(),
             args,
             long,
             gives: false,

@@ -130,6 +130,8 @@ impl Action for Cordon {
 
 #[cfg(test)]
 mod tests {
+    use engine::port::Ports;
+
     use super::*;
     use crate::testing::{Cluster, context};
 
@@ -190,8 +192,9 @@ mod tests {
     async fn hosts_alone_cannot_be_cordoned() {
         let cluster = Cluster::new();
         cluster.node("w1", "v1.33.4", false);
-        let mut cx = context(&cluster, "w1", &[]).await;
-        cx.ports.kube = None;
+        let cx = context(&cluster, "w1", &[]).await;
+        let ports = Ports { kube: None, ..(*cx.ports).clone() };
+        let cx = Context { ports: ports.into(), ..cx };
         let failure = Cordon.check(&cx).await.unwrap_err();
         assert_eq!(failure.message, "needs a cluster; kup was given hosts only");
     }

@@ -54,7 +54,7 @@ impl Action for EtcdRestore {
         if sealed && !matches!(cx.args.get("key"), Some(Value::Secret(_))) {
             return Err(no_key(&path));
         }
-        if host.read(MARK).await?.is_some_and(|run| run.trim() == cx.run) {
+        if host.read(MARK).await?.is_some_and(|run| run.trim() == &*cx.run) {
             return Ok(Check::Done(format!("restored from {}", path.display())));
         }
         let own = Peer::of(&host).await?;

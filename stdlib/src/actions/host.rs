@@ -57,11 +57,11 @@ impl Host {
             return Ok(Host::here(cx));
         }
         let node = match named {
-            Some(name) => match &cx.node {
+            Some(name) => match cx.node.as_deref() {
                 Some(node) if node.name == name => Some(node),
                 _ => cx.inventory.nodes.get(name),
             },
-            None => cx.node.as_ref(),
+            None => cx.node.as_deref(),
         };
         let Some(node) = node else {
             return Err(Failure::last(format!("there is no node `{}`", named.unwrap_or_default())));

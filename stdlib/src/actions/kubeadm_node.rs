@@ -102,7 +102,7 @@ mod tests {
     use engine::event::Class;
     use serde_json::json;
 
-    use super::super::testing::{Bench, perform};
+    use super::super::testing::{self, Bench, perform};
     use super::*;
 
     const SHOW: &str = "systemctl show kup-r1-a2906e1d50-1.service -p LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus";
@@ -142,7 +142,7 @@ mod tests {
         let bench = cluster("v1.33.4");
         bench.cluster.control_plane("n1", "v1.33.4");
         let mut cx = bench.step(&[]);
-        cx.node.as_mut().unwrap().control_plane = true;
+        testing::node(&mut cx).control_plane = true;
         let Check::Needs { now, .. } = KubeadmNode.check(&cx).await.unwrap() else { panic!() };
         assert_eq!(now, "kube-apiserver v1.33.4");
         bench.cluster.control_plane("n1", "v1.34.4");

@@ -127,7 +127,7 @@ fn with(unit: Value, before: &Value) -> Value {
 mod tests {
     use engine::event::Class;
 
-    use super::super::testing::{Bench, perform};
+    use super::super::testing::{self, Bench, perform};
     use super::*;
 
     const ASK: &str = "apt-get -s -q --with-new-pkgs upgrade -o APT::Color=0";
@@ -158,7 +158,7 @@ mod tests {
         let check = OsUpgrade.check(&Bench::default().says(ASK, "").step(&[])).await;
         assert_eq!(check, Ok(Check::Done("no package of n1 waits for an update".into())));
         let mut cx = Bench::default().says("dnf -q repoquery --upgrades --qf %{name}\\n", "").step(&[]);
-        cx.node.as_mut().unwrap().packages = Some(PackageManager::Dnf);
+        testing::node(&mut cx).packages = Some(PackageManager::Dnf);
         assert!(matches!(OsUpgrade.check(&cx).await, Ok(Check::Done(_))));
     }
 
@@ -174,7 +174,7 @@ mod tests {
         let asks = "dnf -q repoquery --upgrades --qf %{name}\\n";
         let locks = "dnf -q versionlock list --disablerepo=*";
         let mut cx = Bench::default().says(asks, "kubelet\nopenssl\n").says(locks, "").step(&[]);
-        cx.node.as_mut().unwrap().packages = Some(PackageManager::Dnf);
+        testing::node(&mut cx).packages = Some(PackageManager::Dnf);
         let failure = perform(&OsUpgrade, &cx).await.unwrap_err();
         assert!(failure.hint.ends_with("exclude=kubelet"), "{}", failure.hint);
     }

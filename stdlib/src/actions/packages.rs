@@ -384,7 +384,7 @@ fn words_of(line: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Bench;
+    use super::super::testing::{self, Bench};
     use super::*;
 
     #[test]
@@ -453,7 +453,7 @@ mod tests {
         let bench = Bench::default().says(list, old).says(delete, "").says(add, "");
         let bench = bench.says(query, "kubelet 1.34.4-150500.1.1\n");
         let mut cx = bench.step(&[]);
-        cx.node.as_mut().unwrap().packages = Some(PackageManager::Dnf);
+        testing::node(&mut cx).packages = Some(PackageManager::Dnf);
         let host = Host::of(&cx).unwrap();
         let packages = Packages::of(&host).await.unwrap();
         let names = ["kubelet", "kubectl"].map(str::to_string);
@@ -470,7 +470,7 @@ mod tests {
         ] {
             let bench = Bench::default().ends("dnf -q versionlock list --disablerepo=*", code, "", said);
             let mut cx = bench.step(&[]);
-            cx.node.as_mut().unwrap().packages = Some(PackageManager::Dnf);
+            testing::node(&mut cx).packages = Some(PackageManager::Dnf);
             let host = Host::of(&cx).unwrap();
             let packages = Packages::of(&host).await.unwrap();
             assert_eq!(packages.held(&["kubelet".to_string()]).await, Ok(Vec::new()));
@@ -486,7 +486,7 @@ mod tests {
                 "Installed Packages\nkubeadm.x86_64  1.33.4-150500.1.1  @kubernetes\nAvailable Packages\nkubeadm.x86_64 1.34.4-150500.1.1 kubernetes\n",
             );
         let mut cx = bench.step(&[]);
-        cx.node.as_mut().unwrap().packages = None;
+        testing::node(&mut cx).packages = None;
         let host = Host::of(&cx).unwrap();
         let packages = Packages::of(&host).await.unwrap();
         let found =

@@ -149,7 +149,7 @@ fn pending(handle: &Value, reason: String) -> Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Bench, perform};
+    use super::super::testing::{self, Bench, perform};
     use super::*;
 
     const MARKER: &str = "/var/lib/kup/r1-a2906e1d50.boot";
@@ -208,11 +208,11 @@ mod tests {
         assert!(matches!(Reboot.check(&cx).await, Ok(Check::Needs { .. })));
         for (code, wanted) in [(0, false), (1, true)] {
             let mut cx = bench().ends("needs-restarting -r", code, "", "").step(&[]);
-            cx.node.as_mut().unwrap().packages = Some(PackageManager::Dnf);
+            testing::node(&mut cx).packages = Some(PackageManager::Dnf);
             assert_eq!(matches!(Reboot.check(&cx).await, Ok(Check::Needs { .. })), wanted);
         }
         let mut cx = bench().step(&[]);
-        cx.node.as_mut().unwrap().packages = Some(PackageManager::Dnf);
+        testing::node(&mut cx).packages = Some(PackageManager::Dnf);
         assert!(Reboot.check(&cx).await.unwrap_err().hint.contains("always=true"));
     }
 

@@ -270,7 +270,7 @@ pub(super) fn pending(handle: &Value, reason: String) -> Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Bench, perform};
+    use super::super::testing::{self, Bench, perform};
     use super::*;
 
     const SHOW: &str =
@@ -332,7 +332,7 @@ mod tests {
         for (control_plane, settles) in [(false, SETTLE), (true, SETTLE_STATIC_PODS)] {
             let bench = node();
             let mut cx = bench.step(&[]);
-            cx.node.as_mut().unwrap().control_plane = control_plane;
+            testing::node(&mut cx).control_plane = control_plane;
             let handle = begun(&bench, &cx).await;
             bench.cluster.node("n1", "v1.34.4", control_plane);
             bench.cluster.lease("kube-node-lease", "n1", "2026-11-21T12:00:05.000000Z");

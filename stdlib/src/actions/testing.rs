@@ -107,24 +107,29 @@ impl Bench {
             ..Inventory::default()
         };
         Context {
-            ports: Ports {
+            ports: Arc::new(Ports {
                 kube: Some(self.cluster.client()),
                 shells: Arc::new(self.clone()),
                 clock: Arc::new(self.clone()),
                 web: None,
-            },
+            }),
             inventory: Arc::new(inventory),
             run: "r1".into(),
             key: "workers/n1/step".into(),
             attempt: 1,
-            node: Some(node),
+            node: Some(Arc::new(node)),
             args: args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
             long: false,
             gives: false,
-            folder: "/playbooks".into(),
+            folder: Path::new("/playbooks").into(),
             secrets: Arc::new(Secrets::new(Arc::new(Token))),
         }
     }
+}
+
+/// Returns the node of a step, to make it another one.
+pub(super) fn node(cx: &mut Context) -> &mut Node {
+    Arc::make_mut(cx.node.as_mut().unwrap())
 }
 
 /// Every secret is this one.

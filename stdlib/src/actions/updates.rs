@@ -78,7 +78,7 @@ fn to_install(line: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Bench;
+    use super::super::testing::{self, Bench};
     use super::*;
 
     #[tokio::test]
@@ -110,7 +110,7 @@ mod tests {
                 .says("dnf -q repoquery --upgrades --qf %{name}\\n", said)
                 .says("dnf -q versionlock list --disablerepo=*", "kernel-0:5.14.0-503.el9.*\n");
             let mut cx = bench.step(&[]);
-            cx.node.as_mut().unwrap().packages = Some(PackageManager::Dnf);
+            testing::node(&mut cx).packages = Some(PackageManager::Dnf);
             let host = Host::of(&cx).unwrap();
             let updates = Updates::of(&host, &Packages::of(&host).await.unwrap()).await.unwrap();
             assert_eq!(

@@ -333,7 +333,7 @@ mod tests {
                 pod["status"]["containerStatuses"][0]["state"] = state;
             });
             cluster.answer(READYZ, readyz, json!("ok"));
-            cx.ports = testing::ports(Some(&cluster), &shells, &Arc::new(Still::default()));
+            cx.ports = testing::ports(Some(&cluster), &shells, &Arc::new(Still::default())).into();
             poll(&cx, &mut handle).await
         };
         let running = || json!({ "running": { "startedAt": "2026-11-21T12:00:00Z" } });
@@ -415,7 +415,7 @@ mod tests {
             cluster.lease(namespace, name, "2026-11-22T12:00:00.000000Z");
         }
         let (mut cx, handle) = waiting(&cluster, "cluster").await;
-        cx.ports = testing::ports(Some(&cluster), &Scripted::default(), &clock);
+        cx.ports = testing::ports(Some(&cluster), &Scripted::default(), &clock).into();
         (cluster, clock, cx, handle)
     }
 

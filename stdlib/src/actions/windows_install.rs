@@ -55,7 +55,7 @@ impl Action for InstallKubeadm {
 mod tests {
     use engine::event::Class;
 
-    use super::super::testing::{Bench, perform};
+    use super::super::testing::{self, Bench, perform};
     use super::*;
 
     const URL: &str = "https://x/v1.34.2/bin/windows/amd64/kubeadm.exe";
@@ -81,7 +81,7 @@ mod tests {
             ("from", Value::Text("https://x/".into())),
         ];
         let mut cx = bench.step(&args);
-        cx.node.as_mut().unwrap().windows = true;
+        testing::node(&mut cx).windows = true;
         (bench, cx)
     }
 

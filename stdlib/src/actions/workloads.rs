@@ -106,7 +106,7 @@ impl Action for SaveWorkloads {
         ]);
         let seconds = i64::try_from(cx.ports.clock.wall().as_secs()).unwrap_or_default();
         let at = Timestamp::from_second(seconds).map(|at| at.to_string()).unwrap_or_default();
-        let (cluster, run) = (cx.inventory.cluster.clone(), cx.run.clone());
+        let (cluster, run) = (cx.inventory.cluster.clone(), cx.run.to_string());
         let text = serde_json::to_string_pretty(&Baseline { cluster, run, at, workloads });
         let text = text.map_err(|error| Failure::last(format!("cannot write what was seen: {error}")))?;
         here.write(&path.display().to_string(), &format!("{text}\n"), 0o600).await?;

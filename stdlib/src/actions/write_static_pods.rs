@@ -259,7 +259,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::configuration::{REFLECTED, Reflection};
-    use super::super::testing::Bench;
+    use super::super::testing::{self, Bench};
     use super::*;
 
     const TEXT: &str = "apiVersion: kubeadm.k8s.io/v1beta4\netcd:\n  local:\n    dataDir: /var/lib/etcd\nkind: ClusterConfiguration\nkubernetesVersion: v1.33.4\n";
@@ -279,9 +279,7 @@ mod tests {
         bench.cluster.node("n1", "v1.33.4", true);
         bench.cluster.control_plane("n1", "v1.33.4");
         let mut cx = bench.step(&[]);
-        if let Some(node) = &mut cx.node {
-            node.etcd = true;
-        }
+        testing::node(&mut cx).etcd = true;
         (bench, cx)
     }
 

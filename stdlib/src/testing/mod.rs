@@ -132,16 +132,16 @@ pub(crate) async fn context(cluster: &Cluster, node: &str, args: &[(&str, Value)
 /// Makes the context of a step of ports and an inventory.
 pub(crate) fn with(ports: Ports, inventory: Inventory, node: &str, args: &[(&str, Value)]) -> Context {
     Context {
-        node: inventory.nodes.get(node).cloned(),
-        ports,
+        node: inventory.nodes.get(node).cloned().map(Arc::new),
+        ports: ports.into(),
         inventory: Arc::new(inventory),
-        run: "run-1".to_string(),
+        run: "run-1".into(),
         key: "key".to_string(),
         attempt: 1,
         args: args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
         long: false,
         gives: false,
-        folder: ".".into(),
+        folder: std::path::Path::new(".").into(),
         secrets: Arc::new(engine::secret::Secrets::closed()),
     }
 }

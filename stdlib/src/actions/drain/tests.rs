@@ -69,7 +69,7 @@ async fn a_pod_under_a_budget_does_not_hold_up_the_others() {
     let cluster = cluster();
     let clock = Arc::new(Still::default());
     let mut cx = context(&cluster, "w1", &[]).await;
-    cx.ports = testing::ports(Some(&cluster), &Scripted::default(), &clock);
+    cx.ports = testing::ports(Some(&cluster), &Scripted::default(), &clock).into();
     cluster.answer(EVICT_DB, 429, held());
     let handle = begin(&cx).await;
     let (handle, reason) = poll(&cx, &handle).await.unwrap();
