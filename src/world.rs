@@ -18,9 +18,9 @@ pub(crate) async fn open(global: &Global, place: &Place) -> Result<Ports, Error>
         Place::Sim { shape, seed, faults } => {
             Ok(sim::Cluster::start(shape.clone(), *seed, faults.clone()).ports())
         }
-        Place::Live { alone: true, .. } => live(global, Need::Nothing, None).await,
-        Place::Live { hosts: Some(_), .. } => live(global, Need::IfThere, None).await,
-        Place::Live { hosts: None, .. } => live(global, Need::Answer, None).await,
+        Place::Live { alone: true, .. } => live(global, Need::Nothing).await,
+        Place::Live { hosts: Some(_), .. } => live(global, Need::IfThere).await,
+        Place::Live { hosts: None, .. } => live(global, Need::Answer).await,
     }
 }
 
@@ -37,10 +37,11 @@ pub(crate) enum Need {
     Nothing,
 }
 
-/// Makes the ports of a real cluster. With a hosts file there may be no cluster at all. Control
-/// sockets of ssh go into the folder of the run, once there is one.
-pub(crate) async fn live(global: &Global, need: Need, control: Option<PathBuf>) -> Result<Ports, Error> {
-    let ssh = SshOptions { config: global.ssh_config.clone(), control };
+/// Makes the ports of a real cluster. With a hosts file there may be no cluster at all.
+pub(crate) async fn live(global: &Global, need: Need) -> Result<Ports, Error> {
+    // A session has a folder in memory, of nobody else, which ends with it.
+    let sockets = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let ssh = SshOptions { config: global.ssh_config.clone(), sockets };
     if need == Need::Nothing {
         return Ok(live::ports(None, ssh));
     }

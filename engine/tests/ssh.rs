@@ -39,6 +39,7 @@ impl Sshd {
         fs::copy(at("user.pub"), at("authorized")).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut sshd = Sshd { daemon: Sshd::spawn(program, &at, port, options), folder };
+        fs::create_dir(sshd.path("s")).unwrap();
         let host_key = fs::read_to_string(sshd.path("host.pub")).unwrap();
         fs::write(sshd.path("known"), format!("[127.0.0.1]:{port} {host_key}")).unwrap();
         let user = String::from_utf8(Process::new("id").arg("-un").output().unwrap().stdout).unwrap();
@@ -92,7 +93,7 @@ impl Sshd {
     }
 
     fn shells(&self, config: &str) -> Ssh {
-        Ssh::new(SshOptions { config: Some(self.path(config)), control: Some(self.path("s")) })
+        Ssh::new(SshOptions { config: Some(self.path(config)), sockets: Some(self.path("s")) })
     }
 
     fn shell(&self) -> (Ssh, Arc<dyn Shell>) {
@@ -363,7 +364,7 @@ async fn who_gives_up_waiting_leaves_a_session_that_works() {
 async fn a_long_path_is_no_place_for_a_socket_and_nothing_is_left_in_tmp() {
     let Some(sshd) = Sshd::start() else { return };
     let long = sshd.path("a-folder-of-a-run-with-a-name-that-no-socket-can-have-behind-it");
-    let shells = Ssh::new(SshOptions { config: Some(sshd.path("config")), control: Some(long.clone()) });
+    let shells = Ssh::new(SshOptions { config: Some(sshd.path("config")), sockets: Some(long.clone()) });
     let shell = shells.on("node");
     assert!(shell.run(&Command::read(["true"])).await.unwrap().ok());
     let ours = format!("kup-{}-", std::process::id());

@@ -143,7 +143,7 @@ pub(crate) fn go_with(
             // A run on bare hosts has no cluster to connect to; of another one the run may have stopped the API.
             let bare = record.stored.inventory.cluster.is_empty();
             let need = if bare { Need::Nothing } else { Need::Known };
-            let ports = world::live(global, need, Some(record.folder.path().to_path_buf())).await?;
+            let ports = world::live(global, need).await?;
             (None, ports, store(global)?.root().to_path_buf())
         };
         let Record { folder, stored, .. } = record;

@@ -118,7 +118,7 @@ fn ssh_reaches_a_shell_that_is_none_of_posix() {
     let Some(_hosts) = Hosts::start_with(&kup, &["win1"], Some(&program.display().to_string())) else {
         return;
     };
-    let options = SshOptions { config: Some(kup.path("ssh/config")), control: None };
+    let options = SshOptions { config: Some(kup.path("ssh/config")), sockets: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let shells = Ssh::new(options);

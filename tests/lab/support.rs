@@ -135,7 +135,7 @@ impl Lab {
         std::fs::write(&path, config).expect("a kubeconfig");
         let options = engine::live::Connect { kubeconfig: Some(path), ..Default::default() };
         let cluster = engine::live::connect(&options).await.expect("the lab's API");
-        let ssh = engine::live::SshOptions { config: Some(self.ssh_config()), control: None };
+        let ssh = engine::live::SshOptions { config: Some(self.ssh_config()), sockets: None };
         engine::live::ports(Some(cluster.client), ssh)
     }
 }

@@ -43,7 +43,7 @@ fn a_foreign_grammar_reads_every_script_and_no_word_changes_its_tree() {
     let trees = || std::fs::read_to_string(kup.path("trees")).unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let shells = Ssh::new(SshOptions { config: Some(kup.path("ssh/config")), control: None });
+        let shells = Ssh::new(SshOptions { config: Some(kup.path("ssh/config")), sockets: None });
         let shell = shells.on("win1");
         // Of a kind the trees are equal, whatever the words are.
         let hostile = strings(8, 7).into_iter().filter(|word| word.len() < 400);

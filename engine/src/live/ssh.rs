@@ -35,8 +35,9 @@ const LONGEST: usize = 56;
 pub struct SshOptions {
     /// A file for `ssh -F` instead of the user's own configuration.
     pub config: Option<PathBuf>,
-    /// Where control sockets go if the path is short enough: the run's folder.
-    pub control: Option<PathBuf>,
+    /// Where control sockets go, in a folder of their own, if the path is short enough and is there: in memory, as
+    /// `$XDG_RUNTIME_DIR` is. Else below /tmp.
+    pub sockets: Option<PathBuf>,
 }
 
 /// All nodes, and this machine.
@@ -110,17 +111,8 @@ impl Shared {
         if let Some(folder) = &*folder {
             return Ok(folder.clone());
         }
-        // ssh would expand `%` in the path of a socket.
-        let fits = |p: &&PathBuf| {
-            p.is_absolute() && p.as_os_str().len() <= LONGEST && !p.to_string_lossy().contains('%')
-        };
-        let made = match self.options.control.as_ref().filter(fits) {
-            Some(path) => {
-                DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-                path.clone()
-            }
-            None => private_folder()?,
-        };
+        let memory = self.options.sockets.as_ref().and_then(|below| private_folder(below).ok());
+        let made = memory.map_or_else(|| private_folder(Path::new("/tmp")), Ok)?;
         *folder = Some(made.clone());
         Ok(made)
     }
@@ -129,18 +121,22 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let folder = self.folder.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // Only the one in /tmp is ours to remove, and only when the sessions have left it.
-        if let Some(folder) = folder.filter(|f| Some(f) != self.options.control.as_ref()) {
+        // It is empty when the sessions have left it.
+        if let Some(folder) = folder {
             let _ = std::fs::remove_dir(folder);
         }
     }
 }
 
-/// Makes a folder of our own under /tmp. `TMPDIR` is of no use: on macOS it is too long for sockets.
-fn private_folder() -> std::io::Result<PathBuf> {
+/// Makes a folder of our own. `TMPDIR` is no place for it: on macOS it is too long for sockets.
+fn private_folder(below: &Path) -> std::io::Result<PathBuf> {
     let mut n = 0;
     loop {
-        let path = PathBuf::from(format!("/tmp/kup-{}-{n}", std::process::id()));
+        let path = below.join(format!("kup-{}-{n}", std::process::id()));
+        // ssh would expand `%` in the path of a socket.
+        if !path.is_absolute() || path.as_os_str().len() > LONGEST || path.to_string_lossy().contains('%') {
+            return Err(std::io::ErrorKind::InvalidFilename.into());
+        }
         match DirBuilder::new().mode(0o700).create(&path) {
             // Whoever made it, it is not ours: never share a folder of control sockets.
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && n < 1000 => n += 1,
