@@ -5,8 +5,8 @@
 //! - W2: the same ten commands as one step, on fifty hosts at once that nobody has spoken with yet.
 //! - W3: a hundred steps in sequence on one host.
 //!
-//! `KUP_ROUNDS` (9) says how often, `KUP_WORKS` (`W1 W2 W3`) which. Needs root, for hosts that let root in. pyinfra and
-//! ansible-playbook are measured where they are on the PATH.
+//! `KUP_ROUNDS` (9) says how often, `KUP_WORKS` (`W1 W2 W3`) which. Needs root, for hosts that let root in, and whose /run is in
+//! memory, as systemd has it: all control sockets are there. pyinfra and ansible-playbook are measured where they are on the PATH.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,6 +15,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
@@ -26,6 +27,10 @@ const HOSTS: usize = 50;
 const CONTROL_PLANES: usize = 3;
 const BATCH: usize = 10;
 const VERSION: &str = "1.31.4";
+/// Whether /run is in memory already.
+const IN_MEMORY: &str = "KUP_RUN_IN_MEMORY";
+/// Where each tool has its control sockets.
+const SOCKETS: &str = "/run/user/0";
 /// One key exchange for all, the one that every tool knows.
 const KEX: &str = "curve25519-sha256,curve25519-sha256@libssh.org";
 
@@ -121,10 +126,11 @@ impl Fleet {
     fn start() -> Fleet {
         // The path of a control socket is short.
         let folder = PathBuf::from(format!("/tmp/kup-fleet-{}", std::process::id()));
-        for part in ["keys", "hosts", "work", "s", "state"] {
+        for part in ["keys", "hosts", "work", "state"] {
             done(fs::create_dir_all(folder.join(part)));
         }
-        let _ = fs::create_dir_all("/run/sshd"); // the privileged sshd needs it
+        done(fs::create_dir_all(SOCKETS));
+        done(fs::create_dir_all("/run/sshd")); // the privileged sshd needs it
         let mut fleet = Fleet { folder, daemons: Vec::new() };
         for key in ["host", "user"] {
             let options = ["-q", "-t", "ed25519", "-N", "", "-f", &fleet.at(&format!("keys/{key}"))];
@@ -250,7 +256,7 @@ impl Fleet {
             .concat()
             .iter()
             .map(|host| {
-                let socket = format!("ControlPath={}", self.at(&format!("s/{host}")));
+                let socket = format!("ControlPath={SOCKETS}/{host}");
                 let options =
                     ["-o", "ControlMaster=yes", "-o", &socket, "-o", "ControlPersist=yes", "-fN", host];
                 let mut ssh = Command::new("ssh");
@@ -264,7 +270,7 @@ impl Fleet {
     }
 
     fn close_masters(&self) {
-        for socket in done(fs::read_dir(self.path("s"))).flatten() {
+        for socket in done(fs::read_dir(SOCKETS)).flatten() {
             let _ = Command::new("ssh")
                 .args(["-S", &socket.path().display().to_string(), "-O", "exit", "any"])
                 .stdout(Stdio::null())
@@ -275,9 +281,8 @@ impl Fleet {
 
     fn write_script(&self, work: Work) {
         let mut text = format!(
-            "#!/bin/sh\nset -e\nr() {{ ssh -F {} -S {}/$h $h \"$1\"; }}\nh=$1\n",
-            self.at("config"),
-            self.at("s")
+            "#!/bin/sh\nset -e\nr() {{ ssh -F {} -S {SOCKETS}/$h $h \"$1\"; }}\nh=$1\n",
+            self.at("config")
         );
         for step in work.steps() {
             text += &format!("r '{}'\n", step.replace('\'', r"'\''"));
@@ -335,7 +340,7 @@ impl Fleet {
         };
         kup.args(["run", &format!("work/{name}.kup"), "--hosts", hosts, "--no-cluster"]);
         kup.args(["--yes", "--plain", "--ssh-config", "config"]);
-        kup.args(["--state-dir", &self.at(&format!("state/{name}-{round}"))]);
+        kup.args(["--state-dir", &self.at(&format!("state/{name}-{round}"))]).env("XDG_RUNTIME_DIR", SOCKETS);
         self.run(&mut kup);
     }
 
@@ -363,7 +368,7 @@ impl Fleet {
         play.args(["-i", "inventory.ini", &format!("work/{}.yml", work.name())]);
         play.env("ANSIBLE_HOME", self.path("ansible")).env("ANSIBLE_FORKS", HOSTS.to_string());
         play.env("ANSIBLE_PIPELINING", "on").env("ANSIBLE_NOCOLOR", "1").env("ANSIBLE_SSH_ARGS", ssh);
-        play.env("ANSIBLE_SSH_CONTROL_PATH_DIR", self.path("s"));
+        play.env("ANSIBLE_SSH_CONTROL_PATH_DIR", SOCKETS);
         self.run(&mut play);
     }
 
@@ -403,7 +408,7 @@ impl Fleet {
     /// The limit: commands over control sockets by OpenSSH's own protocol, without a process for each.
     fn mux(&self, work: Work) {
         self.masters(work);
-        self.each(work, |host| self.path(&format!("s/{host}")), |socket, step| done(through(socket, step)));
+        self.each(work, |host| Path::new(SOCKETS).join(host), |socket, step| done(through(socket, step)));
     }
 
     /// What is below it: one remote shell a host that is fed line by line.
@@ -504,7 +509,19 @@ impl Drop for Pipe {
     }
 }
 
+/// Begins once more where /run is in memory, for this program alone.
+fn with_a_run_in_memory() -> ! {
+    let script = "mount -t tmpfs tmpfs /run && exec \"$@\"";
+    let this = std::env::current_exe().unwrap_or_else(|e| panic!("{e}"));
+    let mut again = Command::new("unshare");
+    again.args(["--mount", "sh", "-c", script, "sh"]).arg(this).args(std::env::args().skip(1));
+    panic!("no namespace of its own: {}", again.env(IN_MEMORY, "yes").exec());
+}
+
 fn main() {
+    if std::env::var_os(IN_MEMORY).is_none() {
+        with_a_run_in_memory();
+    }
     let given = |name: &str, or: &str| std::env::var(name).unwrap_or_else(|_| or.to_string());
     let rounds: usize = given("KUP_ROUNDS", "9").parse().unwrap_or(9);
     let wanted = given("KUP_WORKS", "W1 W2 W3");
