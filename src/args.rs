@@ -338,6 +338,9 @@ pub(crate) struct Target {
     /// Uses the hosts alone, also where there is a kubeconfig: when no apiserver answers.
     #[arg(long, requires = "hosts")]
     pub(crate) no_cluster: bool,
+    /// Leaves a worker out: nobody asks or touches it, as one that ssh cannot reach; may be given many times.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) without: Vec<String>,
     /// On a simulated cluster, in virtual time: CONTROL_PLANES+WORKERS@VERSION, or a .toml file.
     #[arg(long, value_name = "SHAPE", num_args = 0..=1, default_missing_value = DEFAULT_SHAPE)]
     pub(crate) sim: Option<String>,

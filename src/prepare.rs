@@ -95,7 +95,7 @@ pub(crate) async fn prepare(
         Place::Live { hosts, .. } => hosts.clone(),
         Place::Sim { shape, .. } => Some(simulated_hosts(shape)),
     };
-    let inventory = inventory::read(&looking, hosts.as_deref())
+    let inventory = inventory::read(&looking, hosts.as_deref(), &target.without)
         .await
         .map_err(|e| Error::told_by(Exit::Environment, &e.to_string()))?;
     let values = values::resolve(&text.program, &given, &inventory).map_err(|wrong| {

@@ -278,8 +278,9 @@ impl Wanted {
 /// Looks at the cluster as the planning did: it took its time too.
 async fn look(record: &Record, ports: &Ports, hosts: &[Host]) -> Result<(), Error> {
     let looking = read_only(ports.clone());
+    let left_out = &record.stored.inventory.left_out;
     let told = |e: stdlib::inventory::InventoryError| Error::environment(e.to_string());
-    let inventory = Arc::new(stdlib::inventory::read(&looking, Some(hosts)).await.map_err(told)?);
+    let inventory = Arc::new(stdlib::inventory::read(&looking, Some(hosts), left_out).await.map_err(told)?);
     let (plan, beside) = (Arc::new(record.stored.plan.clone()), &record.stored.folder);
     run::probe(&plan, &stdlib::actions(), &looking, &inventory, beside).await;
     Ok(())

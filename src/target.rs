@@ -21,6 +21,8 @@ pub(crate) struct Target {
     pub(crate) inputs: Inputs,
     /// Where the nodes are.
     pub(crate) place: Place,
+    /// The nodes that are left out.
+    pub(crate) without: Vec<String>,
 }
 
 /// Where the nodes are.
@@ -64,7 +66,7 @@ impl Target {
             }
         };
         let inputs = Inputs::read(&target.set, &target.set_file, target.values.as_deref())?;
-        Ok(Target { file, libraries: target.path, inputs, place })
+        Ok(Target { file, libraries: target.path, inputs, place, without: target.without })
     }
 
     /// Whether the cluster is simulated.

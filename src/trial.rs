@@ -86,8 +86,9 @@ struct Refusal {
 async fn prepared(test: &Test, ports: &Ports, hosts: &[Host]) -> Result<Prepared, Refusal> {
     let refused = |said: Vec<String>| Refusal { said, codes: Vec::new() };
     let looking = read_only(ports.clone());
-    let inventory =
-        stdlib::inventory::read(&looking, Some(hosts)).await.map_err(|e| refused(vec![e.to_string()]))?;
+    let inventory = stdlib::inventory::read(&looking, Some(hosts), &[])
+        .await
+        .map_err(|e| refused(vec![e.to_string()]))?;
     let given = test.set.iter().map(|(name, text)| (name.clone(), Given::set(text))).collect();
     let values = inputs::resolve(&test.program, &given, &inventory)
         .map_err(|wrong| refused(wrong.iter().map(ToString::to_string).collect()))?;

@@ -282,7 +282,7 @@ async fn perform(name: &str, given: &[(&str, &str)]) -> (Outcome, Arc<Guarded>) 
     let ports = guarded.ports(cluster.ports());
     let looking = read_only(ports.clone());
     let hosts = service_hosts(&cluster);
-    let inventory = Arc::new(stdlib::inventory::read(&looking, hosts.as_deref()).await.unwrap());
+    let inventory = Arc::new(stdlib::inventory::read(&looking, hosts.as_deref(), &[]).await.unwrap());
     let here = tempfile::tempdir().unwrap();
     std::fs::write(here.path().join("kubeadm.yaml"), CONFIGURATION).unwrap();
     std::fs::write(here.path().join("cni.yaml"), ADDON).unwrap();

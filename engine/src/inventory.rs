@@ -19,6 +19,8 @@ pub struct Inventory {
     pub roads: Roads,
     /// The nodes by name, control planes first, then hosts of etcd beside them, each group in the order of their names.
     pub nodes: IndexMap<String, Node>,
+    /// Nodes of the cluster that somebody leaves out: the run asks and touches them as little as it would a stranger's.
+    pub left_out: Vec<String>,
 }
 
 /// A node.

@@ -19,7 +19,8 @@ pub(crate) fn plan(global: &Global, console: Console, target: args::Target) -> R
     let prepared = runtime.block_on(prepare(global, console, &target, &text))?;
     match console.style {
         Style::Json => {
-            let line = PlanLine::new(&prepared.plan, &prepared.hash, &prepared.blockers);
+            let Prepared { plan, hash, blockers, inventory, .. } = &prepared;
+            let line = PlanLine::new(plan, hash, blockers, &inventory.left_out);
             console.result(&line.line());
         }
         Style::Human | Style::Plain => {
@@ -33,6 +34,8 @@ pub(crate) fn plan(global: &Global, console: Console, target: args::Target) -> R
     }
     prepared.tell_windows(console);
     say_next(console, &prepared, &next);
+    // kup ends here: the system takes a large tree back at once, and nobody need take it apart before.
+    std::mem::forget((prepared.plan, text));
     Ok(Exit::Done)
 }
 
@@ -59,6 +62,7 @@ fn next(global: &Global, target: &args::Target) -> String {
     words.extend(target.path.iter().map(|dir| format!("--path {}", quoted(&dir.to_string_lossy()))));
     words.extend(target.hosts.iter().map(|f| format!("--hosts {}", quoted(&f.to_string_lossy()))));
     words.extend(target.no_cluster.then(|| "--no-cluster".to_string()));
+    words.extend(target.without.iter().map(|node| format!("--without {}", quoted(node))));
     words.extend(target.sim.iter().map(|s| format!("--sim {}", quoted(s))));
     for fault in &target.fault {
         words.push(format!("--fault {}", quoted(fault)));

@@ -390,6 +390,8 @@ pub(crate) struct PlanLine {
     /// How many of them depend on what is known only during the run.
     maybe: usize,
     blockers: Vec<Blocker>,
+    /// Nodes that nobody asks or touches.
+    left_out: Vec<String>,
     /// What is asked on the way.
     questions: Vec<Question>,
     /// What waits for a maintenance window.
@@ -439,7 +441,12 @@ struct StepLine {
 
 impl PlanLine {
     /// Mirrors a plan with the preflight checks that failed.
-    pub(crate) fn new(plan: &Plan, hash: &str, failed: &[(StepId, Failure)]) -> PlanLine {
+    pub(crate) fn new(
+        plan: &Plan,
+        hash: &str,
+        failed: &[(StepId, Failure)],
+        left_out: &[String],
+    ) -> PlanLine {
         let steps = plan.steps.iter().map(step_line).collect();
         let blockers = failed.iter().map(|(id, failure)| Blocker {
             step: plan.step(*id).key.clone(),
@@ -462,6 +469,7 @@ impl PlanLine {
             wanted: plan.steps.iter().filter(|s| s.work.is_wanted()).count(),
             maybe: plan.steps.iter().filter(|s| s.maybe).count(),
             blockers: blockers.collect(),
+            left_out: left_out.to_vec(),
             questions: questions.collect(),
             windows: windows.collect(),
             steps,

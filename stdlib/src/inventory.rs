@@ -48,6 +48,15 @@ pub enum InventoryError {
     /// Hosts that are no nodes of the cluster, each with the node whose name is nearest.
     #[error("{}", strays(.0))]
     NoNode(Vec<(String, Option<String>)>),
+    /// Nodes to leave out that the cluster does not have, each with the node whose name is nearest.
+    #[error("{}", unknown(.0))]
+    Unknown(Vec<(String, Option<String>)>),
+    /// A node that no run can leave out: its name, and what it is for.
+    #[error(
+        "node `{0}` cannot be left out: it is part of the {1}\nhint: mend it first, or put a fresh one in its place: \
+         `kup run std/node-replace --set old={0} --set gone=true`"
+    )]
+    Needed(String, &'static str),
     /// Machines that did not answer, each with the reason.
     #[error("{}", silent(.0))]
     Unreachable(Vec<(String, String)>),
@@ -68,12 +77,20 @@ fn strays(hosts: &[(String, Option<String>)]) -> String {
     hosts.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+fn unknown(nodes: &[(String, Option<String>)]) -> String {
+    let line = |(node, near): &(String, Option<String>)| match near {
+        Some(near) => format!("there is no node `{node}` to leave out\nhint: did you mean `{near}`?"),
+        None => format!("there is no node `{node}` to leave out"),
+    };
+    nodes.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 fn silent(nodes: &[(String, String)]) -> String {
     let line = |(node, why): &(String, String)| format!("cannot reach {node}: {why}");
     let text = nodes.iter().map(line).collect::<Vec<_>>().join("\n");
     let first = nodes.first().map_or("", |(node, _)| node);
     format!(
-        "{text}\nhint: try `ssh {first}` from here; `--hosts FILE` gives other ssh names, `--ssh-config FILE` ports and keys"
+        "{text}\nhint: try `ssh {first}` from here; `--hosts FILE` gives other ssh names, `--ssh-config FILE` ports and keys; `--without {first}` leaves a worker out"
     )
 }
 
@@ -83,8 +100,12 @@ fn wrong(pairs: &[(String, String)]) -> String {
     text + "\nhint: name the right machine in a hosts file"
 }
 
-/// Reads the cluster, the hosts file and every machine. Changes nothing.
-pub async fn read(ports: &Ports, hosts: Option<&[Host]>) -> Result<Inventory, InventoryError> {
+/// Reads the cluster, the hosts file and every machine but those that are left out. Changes nothing.
+pub async fn read(
+    ports: &Ports,
+    hosts: Option<&[Host]>,
+    without: &[String],
+) -> Result<Inventory, InventoryError> {
     let mut inventory = match (&ports.kube, hosts) {
         (Some(kube), _) => cluster(kube).await.map_err(InventoryError::Api)?,
         (None, Some(hosts)) => bare(hosts),
@@ -96,6 +117,7 @@ pub async fn read(ports: &Ports, hosts: Option<&[Host]>) -> Result<Inventory, In
     if let Some(hosts) = hosts {
         join(&mut inventory, hosts)?;
     }
+    leave_out(&mut inventory, without)?;
     inventory.nodes.sort_by(|_, a, _, b| order(a, b));
     // A control plane that shows no node is a provider's, and so are the machines: nobody logs in there unless a hosts file says how.
     let managed = ports.kube.is_some() && inventory.nodes.values().all(|node| !node.control_plane);
@@ -115,7 +137,8 @@ pub async fn joined(ports: &Ports, inventory: &Inventory) -> Vec<String> {
     let asked = api::list("list the nodes", &nodes, ListParams::default());
     let Ok(Ok(found)) = tokio::time::timeout(JOINED, asked).await else { return Vec::new() };
     let names = found.into_iter().filter_map(|node| node.metadata.name);
-    names.filter(|name| !inventory.nodes.contains_key(name)).collect()
+    let is_known = |name: &String| inventory.nodes.contains_key(name) || inventory.left_out.contains(name);
+    names.filter(|name| !is_known(name)).collect()
 }
 
 /// Holds what a node says of itself to what it can be: a playbook may put it into a line of shell. Labels
@@ -301,6 +324,27 @@ fn join(inventory: &mut Inventory, hosts: &[Host]) -> Result<(), InventoryError>
     Ok(())
 }
 
+/// Takes nodes out. Workers only: the others carry the cluster, and what is true of it is asked of each of them.
+fn leave_out(inventory: &mut Inventory, without: &[String]) -> Result<(), InventoryError> {
+    let is_there = |name: &&String| inventory.nodes.contains_key(*name);
+    let (there, strays): (Vec<&String>, Vec<&String>) = without.iter().partition(is_there);
+    if !strays.is_empty() {
+        let near = |name: &String| dsl::nearest(name, inventory.nodes.keys().map(String::as_str));
+        let named = |name: &String| (name.clone(), near(name).map(str::to_string));
+        return Err(InventoryError::Unknown(strays.into_iter().map(named).collect()));
+    }
+    for name in there {
+        // It may be given twice.
+        let Some(node) = inventory.nodes.shift_remove(name) else { continue };
+        if node.control_plane || node.etcd {
+            let part = if node.control_plane { "control plane" } else { "etcd" };
+            return Err(InventoryError::Needed(node.name, part));
+        }
+        inventory.left_out.push(node.name);
+    }
+    Ok(())
+}
+
 /// Returns the node that a host most likely means. A host by its full name means the node of its
 /// first label, and the other way round.
 fn nearest(host: &str, nodes: &IndexMap<String, Node>) -> Option<String> {
@@ -439,7 +483,7 @@ mod tests {
         hosts: Option<&str>,
     ) -> Result<Inventory, InventoryError> {
         let hosts = hosts.map(|text| hosts::parse(text).unwrap());
-        read(&ports(Some(cluster), shells, &Default::default()), hosts.as_deref()).await
+        read(&ports(Some(cluster), shells, &Default::default()), hosts.as_deref(), &[]).await
     }
 
     #[tokio::test]
@@ -478,7 +522,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "cannot reach w2: connection refused\ncannot reach w10: connection refused\n\
-             hint: try `ssh w2` from here; `--hosts FILE` gives other ssh names, `--ssh-config FILE` ports and keys"
+             hint: try `ssh w2` from here; `--hosts FILE` gives other ssh names, `--ssh-config FILE` ports and keys; `--without w2` leaves a worker out"
         );
     }
 
@@ -518,16 +562,43 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_is_left_out_is_not_asked_and_no_part_of_the_control_plane_is() {
+        let cluster = Cluster::new();
+        for name in ["cp1", "w1", "w2"] {
+            cluster.node(name, "v1.33.4", name == "cp1");
+        }
+        cluster.control_plane("cp1", "v1.33.4");
+        let shells = ["cp1", "w1"]
+            .into_iter()
+            .fold(Scripted::default(), |shells, name| shells.says(name, ASK, &machine_of(name)));
+        let ports = ports(Some(&cluster), &shells, &Default::default());
+        let without = async |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+            let read = read(&ports, None, &names).await;
+            read.map(|found| (found.nodes.into_keys().collect::<Vec<_>>(), found.left_out))
+                .map_err(|e| e.to_string())
+        };
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        assert_eq!(without(&["w2"]).await, Ok((names(&["cp1", "w1"]), names(&["w2"]))));
+        assert_eq!(without(&["w2", "w2"]).await, Ok((names(&["cp1", "w1"]), names(&["w2"]))));
+        assert!(without(&[]).await.unwrap_err().contains("`--without w2` leaves a worker out"));
+        let error = without(&["cp1"]).await.unwrap_err();
+        assert!(error.contains("node `cp1` cannot be left out: it is part of the control plane"), "{error}");
+        let error = without(&["w22"]).await.unwrap_err();
+        assert_eq!(error, "there is no node `w22` to leave out\nhint: did you mean `w2`?");
+    }
+
+    #[tokio::test]
     async fn hosts_alone_are_nodes_without_a_cluster() {
         let says = "id-a\n4.18.0-553\n2:cpu,cpuacct:/\n1:name=systemd:/\n0::/\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"";
         let shells = Scripted::default().says("root@a", ASK, says);
         let hosts = hosts::parse("[[host]]\nname = \"a\"\nssh = \"root@a\"\nroles = [\"etcd\"]").unwrap();
-        let inventory = read(&ports(None, &shells, &Default::default()), Some(&hosts)).await.unwrap();
+        let inventory = read(&ports(None, &shells, &Default::default()), Some(&hosts), &[]).await.unwrap();
         let a = &inventory.nodes["a"];
         assert_eq!((a.packages, a.etcd, a.control_plane), (Some(PackageManager::Dnf), true, false));
         assert_eq!((a.kernel.as_str(), a.cgroup.as_str()), ("4.18.0-553", "v1"));
         assert_eq!((inventory.cluster.as_str(), inventory.version), ("", None));
-        let nothing = read(&ports(None, &shells, &Default::default()), None).await;
+        let nothing = read(&ports(None, &shells, &Default::default()), None, &[]).await;
         assert_eq!(nothing, Err(InventoryError::Nothing));
     }
 

@@ -33,7 +33,7 @@ fn tell<F: Future<Output = ()>>(faults: &[&str], story: impl FnOnce(Story) -> F)
 impl Story {
     async fn context(&self, node: &str, args: &[(&str, Value)]) -> Context {
         let ports = self.cluster.ports();
-        let inventory = inventory::read(&ports, None).await.unwrap();
+        let inventory = inventory::read(&ports, None, &[]).await.unwrap();
         Context {
             node: inventory.nodes.get(node).cloned().map(Arc::new),
             ports: ports.into(),
@@ -95,7 +95,7 @@ impl Story {
 #[test]
 fn the_inventory_of_a_simulated_cluster_is_complete() {
     tell(&[], |s| async move {
-        let inventory = inventory::read(&s.cluster.ports(), None).await.unwrap();
+        let inventory = inventory::read(&s.cluster.ports(), None, &[]).await.unwrap();
         let names: Vec<&str> = inventory.nodes.keys().map(String::as_str).collect();
         assert_eq!(names, ["cp1", "cp2", "cp3", "w1", "w2", "w3", "w4", "w5"]);
         assert!(!inventory.cluster.is_empty());

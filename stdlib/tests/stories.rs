@@ -41,7 +41,7 @@ fn tell<F: Future<Output = ()>>(shape: &str, faults: &[&str], act: impl FnOnce(S
         let faults = faults.iter().map(|fault| Fault::parse(fault).unwrap()).collect();
         let cluster = Cluster::start(Shape::parse(shape).unwrap(), 7, faults);
         let ports = cluster.ports();
-        let inventory = stdlib::inventory::read(&ports, None).await.unwrap();
+        let inventory = stdlib::inventory::read(&ports, None, &[]).await.unwrap();
         let mut long = HashMap::new();
         for (path, _) in stdlib::modules() {
             let (_, tasks, _) = dsl::module(path, &Shipped, stdlib::PRELUDE);
@@ -132,7 +132,7 @@ impl Story {
     }
 
     async fn versions(&self) -> Vec<String> {
-        let inventory = stdlib::inventory::read(&self.ports, None).await.unwrap();
+        let inventory = stdlib::inventory::read(&self.ports, None, &[]).await.unwrap();
         let of = |node: &engine::inventory::Node| {
             let apiserver = node.apiserver.as_ref().map_or(String::new(), |v| format!(" {v}"));
             format!("{} {}{apiserver}", node.name, node.kubelet.as_ref().unwrap())

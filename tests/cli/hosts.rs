@@ -109,8 +109,33 @@ fn all_hosts_that_cannot_be_reached_are_named_at_once() {
         return eprintln!("skipped: there is no ssh on this machine");
     }
     let ran = run(&kup, "marks.kup").exits(8);
-    ran.says("cannot reach a: ").says("cannot reach b: ").says("hint: try `ssh a` from here");
+    let ran = ran.says("cannot reach a: ").says("cannot reach b: ").says("hint: try `ssh a` from here");
+    ran.says("`--without a` leaves a worker out");
     assert!(!kup.path("marks").exists() && !kup.state().join("runs").exists());
+}
+
+const TOUCH: &str = r#"playbook "Touch"
+stage s {
+  each node in nodes batch=50% {
+    run command "touch HERE/at-${node}" unless="test -f HERE/at-${node}" { allow undo-or-say-so "a file" }
+  }
+}
+"#;
+
+#[test]
+fn a_host_that_ssh_does_not_reach_is_left_out_on_purpose() {
+    let kup = playbook(Kup::new(), "touch.kup", TOUCH);
+    let Some(_hosts) = Hosts::start(&kup, &["a"]) else { return };
+    let hosts = fs::read_to_string(kup.path("hosts.toml")).unwrap();
+    let kup = kup.with("hosts.toml", hosts + "[[host]]\nname = \"z\"\n");
+    let config = fs::read_to_string(kup.path("ssh/config")).unwrap();
+    let away = format!("Host z\n HostName 127.0.0.1\n Port {}\n", free_port());
+    let kup = kup.with("ssh/config", away + &config);
+    run(&kup, "touch.kup").exits(8).says("cannot reach z: ").says("`--without z` leaves a worker out");
+    let plan = kup.run(&format!("plan touch.kup {OPTIONS} --without z")).exits(0).prints("left out: z");
+    plan.says("next: kup run touch.kup --hosts hosts.toml --without z --ssh-config ssh/config --plan ");
+    kup.run(&format!("run touch.kup --yes {OPTIONS} --without z")).exits(0).says("done: 1 change ");
+    assert!(kup.path("at-a").exists() && !kup.path("at-z").exists());
 }
 
 const SLOW: &str = r#"playbook "Slow"

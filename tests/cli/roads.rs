@@ -112,6 +112,20 @@ fn workers_that_lag_behind_are_brought_to_their_control_plane_and_can_be_taken_b
 }
 
 #[test]
+fn a_worker_that_is_left_out_is_told_and_neither_asked_nor_touched() {
+    let kup = Kup::new();
+    let job = "std/kubeadm-minor --sim 1+3@v1.33.4 --set target=v1.34.2";
+    let plan = kup.run(&format!("plan {job} --without w2 --json")).exits(0).json();
+    assert_eq!(plan[0]["left_out"], serde_json::json!(["w2"]));
+    let ran = kup.run(&format!("run {job} --without w2 --yes --json")).exits(0);
+    let events = ran.json();
+    assert!(events.iter().all(|e| e["node"] != "w2") && events.iter().any(|e| e["node"] == "w3"));
+    assert!(ran.stdout.contains("3 nodes and the control plane are v1.34.2; left out: w2"), "{}", ran.stdout);
+    kup.run("status").exits(0).prints("state: done");
+    kup.run(&format!("plan {job} --without cp1")).exits(8).says("it is part of the control plane");
+}
+
+#[test]
 fn preflight_alone_says_yes_or_every_reason_and_changes_nothing() {
     for shape in ["1+2@v1.33.4", "3+3@v1.33.4", "5+2@v1.33.4"] {
         let kup = Kup::new();

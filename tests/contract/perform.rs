@@ -45,7 +45,7 @@ pub(super) async fn perform(
     text: &str,
     given: &[(&str, String)],
 ) -> Vec<Performed> {
-    let inventory = Arc::new(stdlib::inventory::read(ports, None).await.expect("an inventory"));
+    let inventory = Arc::new(stdlib::inventory::read(ports, None, &[]).await.expect("an inventory"));
     let checked = dsl::check("contract.kup", &Playbook(text), stdlib::PRELUDE);
     let program = checked.program.unwrap_or_else(|| panic!("{text}\n{:?}", checked.diagnostics));
     let given = given.iter().map(|(name, value)| (name.to_string(), Given::set(value))).collect();

@@ -20,7 +20,7 @@ use engine::readonly::read_only;
 use engine::run::{self, Run, RunError};
 use engine::secret::Secrets;
 use indexmap::IndexMap;
-use sim::{Cluster, Shape};
+use sim::{Cluster, Fault, Shape};
 use tokio::sync::mpsc;
 
 use super::{repository, service_hosts, snapshot};
@@ -130,11 +130,16 @@ pub(crate) struct World {
 impl World {
     /// Makes the cluster and the plan for it, the same each time.
     pub(crate) async fn new(job: &Job, program: &Program) -> World {
+        World::with(Vec::new(), job, program).await
+    }
+
+    /// The same, with faults that wait for their moment.
+    pub(crate) async fn with(faults: Vec<Fault>, job: &Job, program: &Program) -> World {
         let shape = match job.shape.contains('=') {
             true => Shape::from_toml(job.shape).unwrap(),
             false => Shape::parse(job.shape).unwrap(),
         };
-        World::planned(Cluster::start(shape, 7, Vec::new()), job, program, FIRST).await
+        World::planned(Cluster::start(shape, 7, faults), job, program, FIRST).await
     }
 
     /// Plans a job once more, for the cluster as it is now.
@@ -146,7 +151,7 @@ impl World {
         let ports = cluster.ports();
         let looking = read_only(ports.clone());
         let hosts = service_hosts(&cluster);
-        let inventory = stdlib::inventory::read(&looking, hosts.as_deref()).await.unwrap();
+        let inventory = stdlib::inventory::read(&looking, hosts.as_deref(), &[]).await.unwrap();
         let given = job.given.iter().map(|(name, value)| (name.to_string(), inputs::Given::set(*value)));
         let given: IndexMap<_, _> = given.collect();
         let values = inputs::resolve(program, &given, &inventory).unwrap();
@@ -266,7 +271,7 @@ impl World {
     /// Tells how the cluster is, and what was begun on its nodes that must not be begun twice.
     pub(crate) async fn state(&self) -> (Vec<String>, Vec<String>) {
         let hosts = service_hosts(&self.cluster);
-        let inventory = stdlib::inventory::read(&self.ports, hosts.as_deref()).await.unwrap();
+        let inventory = stdlib::inventory::read(&self.ports, hosts.as_deref(), &[]).await.unwrap();
         let nodes: kube::Api<k8s_openapi::api::core::v1::Node> =
             kube::Api::all(self.ports.kube.clone().unwrap());
         let objects = nodes.list(&kube::api::ListParams::default()).await.unwrap();

@@ -45,6 +45,8 @@ struct WireInventory {
     cluster: String,
     version: Option<String>,
     nodes: Vec<WireNode>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -154,6 +156,7 @@ impl WireInventory {
             cluster: inventory.cluster.clone(),
             version: inventory.version.as_ref().map(Version::to_string),
             nodes: inventory.nodes.values().map(node).collect(),
+            left_out: inventory.left_out.clone(),
         }
     }
 
@@ -192,6 +195,7 @@ impl WireInventory {
             cluster: self.cluster,
             version: version(self.version)?,
             nodes,
+            left_out: self.left_out,
             ..Inventory::default()
         })
     }

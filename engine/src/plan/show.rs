@@ -121,6 +121,9 @@ fn nodes(out: &mut String, plan: &Plan, inventory: &Inventory) {
             }
         }
     }
+    if !inventory.left_out.is_empty() {
+        let _ = writeln!(out, "\nleft out: {}", inventory.left_out.join(", "));
+    }
     if rows.is_empty() {
         return;
     }

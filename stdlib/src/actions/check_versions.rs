@@ -38,6 +38,9 @@ impl Verdict for CheckVersions {
         let mut others = Vec::new();
         for node in &nodes {
             let name = node.metadata.name.as_deref().unwrap_or_default();
+            if cx.inventory.left_out.iter().any(|left| left == name) {
+                continue;
+            }
             let info = node.status.as_ref().and_then(|status| status.node_info.as_ref());
             let version = info.map(|info| info.kubelet_version.as_str()).unwrap_or_default();
             others.extend(other(&format!("kubelet of {name}"), version, &target));
@@ -52,8 +55,16 @@ impl Verdict for CheckVersions {
             return Err(Failure::last(format!("not {target}: {}", others.join(", ")))
                 .with_hint("`kup plan` shows what is left to do"));
         }
-        let nodes = if nodes.len() == 1 { "1 node".to_string() } else { format!("{} nodes", nodes.len()) };
-        Ok(format!("{nodes} and the control plane are {target}"))
+        let left_out = &cx.inventory.left_out;
+        let nodes = match nodes.len() - left_out.len().min(nodes.len()) {
+            1 => "1 node".to_string(),
+            some => format!("{some} nodes"),
+        };
+        let beside = match left_out.as_slice() {
+            [] => String::new(),
+            some => format!("; left out: {}", some.join(", ")),
+        };
+        Ok(format!("{nodes} and the control plane are {target}{beside}"))
     }
 }
 
