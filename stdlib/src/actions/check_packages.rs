@@ -43,15 +43,18 @@ impl Verdict for CheckPackages {
         let mut notes: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut lacking: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut class = Class::Transient;
+        let mut hint = "mend the package repository of these nodes, or name another version";
         for (node, answer) in together(asks).await {
             match answer {
-                Ok(Answer { lacks: None, note }) => {
-                    if let Some(note) = note {
-                        notes.entry(note).or_default().push(node);
-                    }
-                }
-                Ok(Answer { lacks: Some(why), .. }) => {
+                Ok(Answer::Well) => {}
+                Ok(Answer::Soon(note)) => notes.entry(note).or_default().push(node),
+                Ok(Answer::Lacks(why)) => {
                     class = Class::Final;
+                    lacking.entry(why).or_default().push(node);
+                }
+                Ok(Answer::Ended(why)) => {
+                    class = Class::Final;
+                    hint = "fetch the key anew: key=fetch; or mend the package repository of these nodes";
                     lacking.entry(why).or_default().push(node);
                 }
                 Err(failure) => {
@@ -64,10 +67,6 @@ impl Verdict for CheckPackages {
         if !lacking.is_empty() {
             let line = |(why, nodes): (&String, &Vec<String>)| format!("{}: {why}", nodes.join(", "));
             let text = lacking.iter().map(line).collect::<Vec<_>>().join("; ");
-            let hint = match text.contains(KEY) {
-                true => "fetch the key anew: key=fetch; or mend the package repository of these nodes",
-                false => "mend the package repository of these nodes, or name another version",
-            };
             let failure = Failure { class, ..Failure::transient(text) };
             return Err(failure.with_hint(hint));
         }
@@ -92,16 +91,16 @@ fn package(text: &str) -> Option<Version> {
 }
 
 /// What is to be said of a node.
-#[derive(Default)]
-struct Answer {
-    /// What it lacks, if anything.
-    lacks: Option<String>,
-    /// What will be wrong soon.
-    note: Option<String>,
+enum Answer {
+    /// Its repository has the version.
+    Well,
+    /// It has, and soon something will be wrong.
+    Soon(String),
+    /// What it lacks.
+    Lacks(String),
+    /// The key of its repository has ended.
+    Ended(String),
 }
-
-/// How what is wrong with a key begins.
-const KEY: &str = "the signing key in ";
 
 /// Asks one node.
 async fn ask(
@@ -112,37 +111,38 @@ async fn ask(
 ) -> (String, Result<Answer, Failure>) {
     let host =
         Host { name: node.name.clone(), node: Some(node.clone()), shell: cx.ports.shells.on(&node.ssh) };
-    let offer = match node.packages {
-        Some(PackageManager::Apt) => apt(&host, version, base).await,
-        Some(PackageManager::Dnf) => dnf(&host, version, base).await,
-        None => {
-            let lacks = Some(format!("kup knows no package manager of {:?}", node.os));
-            return (node.name.clone(), Ok(Answer { lacks, note: None }));
-        }
-    };
-    let answer = match offer.map(|offer| offer.lacks(version)) {
-        Ok(None) if node.packages == Some(PackageManager::Apt) => key(cx, &host).await,
-        Ok(lacks) => Ok(Answer { lacks, note: None }),
-        Err(failure) => Err(failure),
+    let answer = match node.packages {
+        Some(PackageManager::Apt) => with_apt(cx, &host, version, base).await,
+        Some(PackageManager::Dnf) => dnf(&host, version, base).await.map(|offer| offer.answer(version)),
+        None => Ok(Answer::Lacks(format!("kup knows no package manager of {:?}", node.os))),
     };
     (node.name.clone(), answer)
 }
 
-/// Looks when the keys end by which apt knows the repository. A keyring that cannot be read says nothing.
-async fn key(cx: &Context, host: &Host) -> Result<Answer, Failure> {
+async fn with_apt(
+    cx: &Context,
+    host: &Host,
+    version: &Version,
+    base: Option<&str>,
+) -> Result<Answer, Failure> {
     let source = apt_source(host).await?.unwrap_or_default();
-    let Some(path) = package_repository::keyring_of(&source) else { return Ok(Answer::default()) };
+    match apt(host, &source, version, base).await?.answer(version) {
+        Answer::Well => key(cx, host, &source).await,
+        other => Ok(other),
+    }
+}
+
+/// Looks when the keys end by which apt knows the repository. A keyring that cannot be read says nothing.
+async fn key(cx: &Context, host: &Host, source: &str) -> Result<Answer, Failure> {
+    let Some(path) = package_repository::keyring_of(source) else { return Ok(Answer::Well) };
     let ends = package_repository::keyring(host, path).await?.and_then(|keyring| keyring.ends());
-    let Some(ends) = ends.filter(|_| !package_repository::fetches(cx)) else { return Ok(Answer::default()) };
+    let Some(ends) = ends.filter(|_| !package_repository::fetches(cx)) else { return Ok(Answer::Well) };
     let now = cx.ports.clock.wall();
-    let day = day(ends);
-    Ok(match ends {
-        _ if ends <= now => Answer { lacks: Some(format!("{KEY}{path} ended on {day}")), note: None },
-        _ if ends <= now + SOON => Answer {
-            lacks: None,
-            note: Some(format!("{KEY}{path} ends on {day}; key=fetch fetches it anew")),
-        },
-        _ => Answer::default(),
+    let key = format!("the signing key in {path}");
+    Ok(match day(ends) {
+        day if ends <= now => Answer::Ended(format!("{key} ended on {day}")),
+        day if ends <= now + SOON => Answer::Soon(format!("{key} ends on {day}; key=fetch fetches it anew")),
+        _ => Answer::Well,
     })
 }
 
@@ -169,6 +169,10 @@ impl Offer {
         !self.0.is_empty() && self.0.values().all(|versions| versions.contains(&version.release()))
     }
 
+    fn answer(&self, version: &Version) -> Answer {
+        self.lacks(version).map_or(Answer::Well, Answer::Lacks)
+    }
+
     /// Tells that the version is missing, with the newest that is there.
     fn lacks(&self, version: &Version) -> Option<String> {
         if self.has(version) {
@@ -183,11 +187,11 @@ impl Offer {
     }
 }
 
-async fn apt(host: &Host, version: &Version, base: Option<&str>) -> Result<Offer, Failure> {
+async fn apt(host: &Host, source: &str, version: &Version, base: Option<&str>) -> Result<Offer, Failure> {
     if let Some(base) = base {
         return index(host, &format!("{base}/{}/deb", version.minor()), version).await;
     }
-    let repository = apt_source(host).await?.as_deref().and_then(apt_repository);
+    let repository = apt_repository(source);
     let other = match &repository {
         Some((_, minor)) if *minor != version.minor() => None,
         _ => {

@@ -140,7 +140,10 @@ impl Action for WaitWorkloads {
         let found = match list(&api::client(&cx.ports)?).await {
             Ok(now) => compare(&before, &now),
             // An API that does not answer for a moment is no verdict.
-            Err(failure) => Findings { against: vec![failure.message], notes: Vec::new() },
+            Err(failure) if failure.class == Class::Transient => {
+                Findings { against: vec![failure.message], notes: Vec::new() }
+            }
+            Err(failure) => return Err(failure),
         };
         if found.against.is_empty() && passes + 1 >= LOOKS {
             return Ok(Progress::Done(Value::Text(well(&before, found.notes))));
@@ -366,6 +369,16 @@ mod tests {
                 .to_string()
                 .starts_with("as many pods of 2 workloads")
         );
+    }
+
+    #[tokio::test]
+    async fn who_may_not_read_the_workloads_need_not_wait_for_them() {
+        let bench = saved().await;
+        let status = json!({ "kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "daemonsets.apps is forbidden" });
+        bench.cluster.answer("GET /apis/apps/v1/daemonsets", 403, status);
+        let failure = WaitWorkloads.poll(&step(&bench, "noted"), &Value::Number(0)).await.unwrap_err();
+        assert_eq!(failure.class, Class::Final);
+        assert!(failure.message.contains("is forbidden"), "{}", failure.message);
     }
 
     #[tokio::test]
