@@ -1,5 +1,5 @@
-//! F40: the ssh connection breaks in the middle of the node's first package installation, or of whatever
-//! changes it first for longer than a second. The node carries on: nobody knows how it ends.
+//! F40: the ssh connection breaks in the middle of whatever changes the node first for longer than a second, or
+//! begins something that goes on there. The node carries on: nobody knows how it ends.
 
 use super::{Entry, Kind, armed, strike};
 use crate::node::Node;
@@ -11,7 +11,7 @@ pub(super) const ENTRY: Entry = Entry {
     symptom: "",
 };
 
-/// Returns whether the next connection that changes something for long will break.
+/// Returns whether the next connection that changes something for long, or begins to, will break.
 pub(crate) fn waits(node: &mut Node) -> bool {
     armed(node, Kind::LostConnection).is_some_and(|a| a.struck == 0)
 }
