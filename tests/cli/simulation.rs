@@ -96,7 +96,10 @@ fn a_simulated_run_goes_on_after_ctrl_c() {
 #[test]
 fn a_run_whose_terminal_hangs_up_begins_nothing_new_and_goes_on_when_it_is_resumed() {
     let kup = Kup::new().with_main_job();
-    let rest = signalled(&kup, &RUN.replace("1+1", "3+9"), "kubeadm upgrade apply", "-HUP");
+    // Whoever began the tests may be deaf to it.
+    let mut hearing = Command::new("env");
+    hearing.args(["--default-signal=HUP", &binary()]).args(RUN.replace("1+1", "3+9").split(' '));
+    let rest = stopped(kup.speak(&mut hearing), "kubeadm upgrade apply", &["-HUP"]);
     assert!(rest.contains("\"type\":\"stopping\",\"by\":\"the terminal's hang-up\""), "{rest}");
     let status = kup.run("status").exits(0).prints("state: paused");
     status.prints("paused: interrupted by the terminal's hang-up").prints("next: kup resume");
