@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Kup;
 
@@ -42,8 +42,8 @@ impl Hosts {
         let (mut config, mut known, mut toml) = (String::new(), String::new(), String::new());
         let key = fs::read_to_string(at("host.pub")).unwrap();
         for name in names {
-            let port = free_port();
-            hosts.daemons.push(daemon(&at, name, port, shell));
+            let (daemon, port) = listening(&at, name, shell);
+            hosts.daemons.push(daemon);
             known.push_str(&format!("[127.0.0.1]:{port} {key}"));
             toml.push_str(&format!("[[host]]\nname = \"{name}\"\n"));
             config.push_str(&format!(
@@ -51,7 +51,6 @@ impl Hosts {
                 at("user"),
                 at("known"),
             ));
-            wait_for(port);
         }
         for (path, text) in [("ssh/known", known), ("ssh/config", config), ("hosts.toml", toml)] {
             fs::write(kup.path(path), text).unwrap();
@@ -118,12 +117,22 @@ fn daemon(at: &dyn Fn(&str) -> String, name: &str, port: u16, shell: Option<&str
         .unwrap()
 }
 
-fn wait_for(port: u16) {
-    for _ in 0..200 {
-        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return;
+/// Starts a daemon, and returns it with its port once it says that it listens. A port that was free a moment ago may be
+/// another test's by then.
+fn listening(at: &dyn Fn(&str) -> String, name: &str, shell: Option<&str>) -> (Child, u16) {
+    let log = || fs::read_to_string(at(&format!("{name}.log"))).unwrap_or_default();
+    for _ in 0..5 {
+        let port = free_port();
+        let mut daemon = daemon(at, name, port, shell);
+        let begun = Instant::now();
+        while daemon.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(10) {
+            if log().contains(&format!("Server listening on 127.0.0.1 port {port}")) {
+                return (daemon, port);
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
-        std::thread::sleep(Duration::from_millis(50));
+        let _ = daemon.kill();
+        let _ = daemon.wait();
     }
-    panic!("sshd does not listen on {port}");
+    panic!("sshd does not listen: {}", log());
 }
