@@ -330,10 +330,7 @@ impl Header {
     /// Returns the first line, with its newline.
     pub(super) fn write(&self) -> Result<String, JournalError> {
         let wire = WireHeader { kup: "journal".to_string(), v: VERSION, header: self.clone() };
-        let mut line = serde_json::to_vec(&wire).map_err(JournalError::content)?;
-        let check = digest("", &line);
-        seal(&mut line, "check", &check);
-        String::from_utf8(line).map_err(JournalError::content)
+        checked(&wire)
     }
 
     /// Reads the first line.
@@ -389,6 +386,14 @@ fn hex(bytes: &[u8]) -> String {
     }
     // Digits are text.
     String::from_utf8(text).unwrap_or_default()
+}
+
+/// Returns a line that vouches for itself alone, with its newline.
+pub(super) fn checked(wire: &impl Serialize) -> Result<String, JournalError> {
+    let mut line = serde_json::to_vec(wire).map_err(JournalError::content)?;
+    let check = digest("", &line);
+    seal(&mut line, "check", &check);
+    String::from_utf8(line).map_err(JournalError::content)
 }
 
 /// Ends a line whose body is written, with one more field.

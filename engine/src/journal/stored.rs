@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::JournalError;
-use super::format::{digest, seal, unseal};
+use super::format::{checked, digest, unseal};
 use super::stored_plan::WirePlan;
 use super::value::parse;
 use crate::inventory::{Inventory, Node, PackageManager};
@@ -94,10 +94,7 @@ impl Stored {
             plan: WirePlan::write(&self.plan),
             inventory: WireInventory::write(&self.inventory),
         };
-        let mut text = serde_json::to_vec(&wire).map_err(JournalError::content)?;
-        let check = digest("", &text);
-        seal(&mut text, "check", &check);
-        String::from_utf8(text).map_err(JournalError::content)
+        checked(&wire)
     }
 
     /// Reads the content of `plan.json`.

@@ -106,60 +106,47 @@ impl Performer {
         args: Result<Vec<Arguments>, Failure>,
         answers: Answers,
     ) -> BoxFuture<'static, ()> {
-        let (step, attempt) = match &effect {
-            Effect::Probe(step, attempt)
-            | Effect::Start { step, attempt, .. }
-            | Effect::Follow { step, attempt, .. } => (*step, *attempt),
-            Effect::Undo { .. } | Effect::Hook { .. } | Effect::Clean { .. } | Effect::Cancel(..) => {
-                return self.perform_other(effect, args, answers);
-            }
-        };
-        let (action, cx) = match args.and_then(|args| self.step(step, attempt, args)) {
-            Ok(found) => found,
-            Err(failure) => {
-                answers.tell(Input::Failed(step, attempt, failure));
-                return Box::pin(std::future::ready(()));
-            }
+        let found = |step, attempt, args: Result<Vec<Arguments>, Failure>| {
+            let found = args.and_then(|args| self.step(step, attempt, args));
+            found.map_err(|failure| answers.tell(Input::Failed(step, attempt, failure))).ok()
         };
         match effect {
-            Effect::Start { before, .. } => Box::pin(async move {
-                let input = match guarded(action.start(&cx, &before)).await {
-                    Ok(Progress::Done(value)) => self.done(step, attempt, value),
-                    // The machine answers with `Follow`, once the handle is on disk.
-                    Ok(Progress::Pending { handle, reason, .. }) => {
-                        answers.tell(Input::Began(step, attempt, handle));
-                        Input::Waiting(step, attempt, reason)
-                    }
-                    Err(failure) => self.failed(step, attempt, failure).await,
-                };
-                answers.tell(input);
-            }),
-            Effect::Follow { handle, .. } => Box::pin(async move {
-                let waiting = |reason: String| answers.tell(Input::Waiting(step, attempt, reason));
-                let input = match follow(&*action, &cx, handle, waiting).await {
-                    Ok(value) => self.done(step, attempt, value),
-                    Err(failure) => self.failed(step, attempt, failure).await,
-                };
-                answers.tell(input);
-            }),
-            _ => Box::pin(async move {
-                let input = match guarded(action.check(&cx)).await {
-                    Ok(check) => Input::Probed(step, attempt, check),
-                    Err(failure) => self.failed(step, attempt, failure).await,
-                };
-                answers.tell(input);
-            }),
-        }
-    }
-
-    /// Performs what is no attempt of a step.
-    fn perform_other(
-        self: Arc<Self>,
-        effect: Effect,
-        args: Result<Vec<Arguments>, Failure>,
-        answers: Answers,
-    ) -> BoxFuture<'static, ()> {
-        match effect {
+            Effect::Probe(step, attempt) => {
+                let Some((action, cx)) = found(step, attempt, args) else { return nothing() };
+                Box::pin(async move {
+                    let input = match guarded(action.check(&cx)).await {
+                        Ok(check) => Input::Probed(step, attempt, check),
+                        Err(failure) => self.failed(step, attempt, failure).await,
+                    };
+                    answers.tell(input);
+                })
+            }
+            Effect::Start { step, attempt, before } => {
+                let Some((action, cx)) = found(step, attempt, args) else { return nothing() };
+                Box::pin(async move {
+                    let input = match guarded(action.start(&cx, &before)).await {
+                        Ok(Progress::Done(value)) => self.done(step, attempt, value),
+                        // The machine answers with `Follow`, once the handle is on disk.
+                        Ok(Progress::Pending { handle, reason, .. }) => {
+                            answers.tell(Input::Began(step, attempt, handle));
+                            Input::Waiting(step, attempt, reason)
+                        }
+                        Err(failure) => self.failed(step, attempt, failure).await,
+                    };
+                    answers.tell(input);
+                })
+            }
+            Effect::Follow { step, attempt, handle } => {
+                let Some((action, cx)) = found(step, attempt, args) else { return nothing() };
+                Box::pin(async move {
+                    let waiting = |reason: String| answers.tell(Input::Waiting(step, attempt, reason));
+                    let input = match follow(&*action, &cx, handle, waiting).await {
+                        Ok(value) => self.done(step, attempt, value),
+                        Err(failure) => self.failed(step, attempt, failure).await,
+                    };
+                    answers.tell(input);
+                })
+            }
             Effect::Undo { step, attempt, before } => Box::pin(async move {
                 let undone = self.undo(step, attempt, args, &before).await;
                 answers.tell(match undone.is_err() && self.is_gone(step).await {
@@ -172,15 +159,12 @@ impl Performer {
                 let end = self.hook(fired, &reason, &output, waiting).await;
                 answers.tell(Input::HookEnded(fired, end));
             }),
-            Effect::Clean { step, attempt, undo } => Box::pin(async move {
-                if let Ok(args) = args {
-                    self.clean(step, attempt, undo, args).await;
-                }
-            }),
+            Effect::Clean { step, attempt, undo } => match args {
+                Ok(args) => Box::pin(async move { self.clean(step, attempt, undo, args).await }),
+                Err(_) => nothing(),
+            },
             // Whoever spawns tasks aborts them.
-            Effect::Probe(..) | Effect::Start { .. } | Effect::Follow { .. } | Effect::Cancel(..) => {
-                Box::pin(std::future::ready(()))
-            }
+            Effect::Cancel(..) => nothing(),
         }
     }
 
@@ -363,6 +347,10 @@ impl Performer {
         let (action, cx) = self.step(id, 1, vec![self.plan.step(id).args.clone()])?;
         guarded(action.check(&cx)).await
     }
+}
+
+fn nothing() -> BoxFuture<'static, ()> {
+    Box::pin(std::future::ready(()))
 }
 
 /// A key of its own: what an undo leaves on nodes must not be taken for the step's work.
