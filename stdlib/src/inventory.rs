@@ -45,21 +45,17 @@ pub enum InventoryError {
     /// A node has a name that kup cannot use.
     #[error("{0}")]
     Name(String),
-    /// Hosts that are no nodes of the cluster, each with the node whose name is nearest.
-    #[error("{}", strays(.0))]
-    NoNode(Vec<(String, Option<String>)>),
-    /// Nodes to leave out that the cluster does not have, each with the node whose name is nearest.
-    #[error("{}", unknown(.0))]
-    Unknown(Vec<(String, Option<String>)>),
-    /// A node that no run can leave out: its name, and what it is for.
+    /// Names that no node of the cluster has: what they were given for, and each with the node whose name is nearest.
+    #[error("{}", strays(.0, .1))]
+    NoNode(&'static str, Vec<(String, Option<String>)>),
+    /// A node of the control plane or of etcd, which no run can leave out.
     #[error(
-        "node `{0}` cannot be left out: it is part of the {1}\nhint: mend it first, or put a fresh one in its place: \
-         `kup run std/node-replace --set old={0} --set gone=true`"
+        "node `{0}` cannot be left out: the others need it\nhint: mend it first; `--without` is for workers"
     )]
-    Needed(String, &'static str),
-    /// Machines that did not answer, each with the reason.
-    #[error("{}", silent(.0))]
-    Unreachable(Vec<(String, String)>),
+    Needed(String),
+    /// Machines that did not answer, each with the reason, and the first worker among them.
+    #[error("{}", silent(.0, .1.as_deref()))]
+    Unreachable(Vec<(String, String)>, Option<String>),
     /// ssh reaches another machine than the node: the ssh name and the node's.
     #[error("{}", wrong(.0))]
     WrongMachine(Vec<(String, String)>),
@@ -69,28 +65,21 @@ fn hint(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("\nhint: {text}") }
 }
 
-fn strays(hosts: &[(String, Option<String>)]) -> String {
-    let line = |(host, near): &(String, Option<String>)| match near {
-        Some(node) => format!("host `{host}` is no node of the cluster\nhint: did you mean node `{node}`?"),
-        None => format!("host `{host}` is no node of the cluster"),
+fn strays(what: &str, names: &[(String, Option<String>)]) -> String {
+    let line = |(name, near): &(String, Option<String>)| match near {
+        Some(node) => format!("{what} `{name}` is no node of the cluster\nhint: did you mean node `{node}`?"),
+        None => format!("{what} `{name}` is no node of the cluster"),
     };
-    hosts.iter().map(line).collect::<Vec<_>>().join("\n")
+    names.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn unknown(nodes: &[(String, Option<String>)]) -> String {
-    let line = |(node, near): &(String, Option<String>)| match near {
-        Some(near) => format!("there is no node `{node}` to leave out\nhint: did you mean `{near}`?"),
-        None => format!("there is no node `{node}` to leave out"),
-    };
-    nodes.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn silent(nodes: &[(String, String)]) -> String {
+fn silent(nodes: &[(String, String)], worker: Option<&str>) -> String {
     let line = |(node, why): &(String, String)| format!("cannot reach {node}: {why}");
     let text = nodes.iter().map(line).collect::<Vec<_>>().join("\n");
     let first = nodes.first().map_or("", |(node, _)| node);
+    let without = worker.map_or_else(String::new, |name| format!("; `--without {name}` leaves a worker out"));
     format!(
-        "{text}\nhint: try `ssh {first}` from here; `--hosts FILE` gives other ssh names, `--ssh-config FILE` ports and keys; `--without {first}` leaves a worker out"
+        "{text}\nhint: try `ssh {first}` from here; `--hosts FILE` gives other ssh names, `--ssh-config FILE` ports and keys{without}"
     )
 }
 
@@ -314,7 +303,7 @@ fn join(inventory: &mut Inventory, hosts: &[Host]) -> Result<(), InventoryError>
         }
     }
     if !strays.is_empty() {
-        return Err(InventoryError::NoNode(strays));
+        return Err(InventoryError::NoNode("host", strays));
     }
     for host in beside {
         let (name, ssh) = (host.name.clone(), host.ssh.clone());
@@ -329,16 +318,14 @@ fn leave_out(inventory: &mut Inventory, without: &[String]) -> Result<(), Invent
     let is_there = |name: &&String| inventory.nodes.contains_key(*name);
     let (there, strays): (Vec<&String>, Vec<&String>) = without.iter().partition(is_there);
     if !strays.is_empty() {
-        let near = |name: &String| dsl::nearest(name, inventory.nodes.keys().map(String::as_str));
-        let named = |name: &String| (name.clone(), near(name).map(str::to_string));
-        return Err(InventoryError::Unknown(strays.into_iter().map(named).collect()));
+        let near = |name: &String| (name.clone(), nearest(name, &inventory.nodes));
+        return Err(InventoryError::NoNode("left out node", strays.into_iter().map(near).collect()));
     }
     for name in there {
         // It may be given twice.
         let Some(node) = inventory.nodes.shift_remove(name) else { continue };
-        if node.control_plane || node.etcd {
-            let part = if node.control_plane { "control plane" } else { "etcd" };
-            return Err(InventoryError::Needed(node.name, part));
+        if node.role() != "worker" {
+            return Err(InventoryError::Needed(node.name));
         }
         inventory.left_out.push(node.name);
     }
@@ -404,7 +391,11 @@ async fn ask_machines(ports: &Ports, inventory: &mut Inventory) -> Result<(), In
     // A wrong machine is the graver finding: every command would go there.
     match (wrong.is_empty(), silent.is_empty()) {
         (false, _) => Err(InventoryError::WrongMachine(wrong)),
-        (true, false) => Err(InventoryError::Unreachable(silent)),
+        (true, false) => {
+            let mut names = silent.iter().map(|(name, _)| name);
+            let worker = names.find(|name| inventory.nodes[*name].role() == "worker").cloned();
+            Err(InventoryError::Unreachable(silent, worker))
+        }
         (true, true) => Ok(()),
     }
 }
@@ -583,9 +574,10 @@ mod tests {
         assert_eq!(without(&["w2", "w2"]).await, Ok((names(&["cp1", "w1"]), names(&["w2"]))));
         assert!(without(&[]).await.unwrap_err().contains("`--without w2` leaves a worker out"));
         let error = without(&["cp1"]).await.unwrap_err();
-        assert!(error.contains("node `cp1` cannot be left out: it is part of the control plane"), "{error}");
+        let text = "node `cp1` cannot be left out: the others need it\nhint: mend it first; `--without` is for workers";
+        assert_eq!(error, text);
         let error = without(&["w22"]).await.unwrap_err();
-        assert_eq!(error, "there is no node `w22` to leave out\nhint: did you mean `w2`?");
+        assert_eq!(error, "left out node `w22` is no node of the cluster\nhint: did you mean node `w2`?");
     }
 
     #[tokio::test]

@@ -122,7 +122,10 @@ fn a_worker_that_is_left_out_is_told_and_neither_asked_nor_touched() {
     assert!(events.iter().all(|e| e["node"] != "w2") && events.iter().any(|e| e["node"] == "w3"));
     assert!(ran.stdout.contains("3 nodes and the control plane are v1.34.2; left out: w2"), "{}", ran.stdout);
     kup.run("status").exits(0).prints("state: done");
-    kup.run(&format!("plan {job} --without cp1")).exits(8).says("it is part of the control plane");
+    kup.run(&format!("plan {job} --without cp1"))
+        .exits(8)
+        .says("cannot be left out")
+        .says("`--without` is for workers");
 }
 
 #[test]
@@ -289,6 +292,22 @@ fn kubelets_come_along_half_way_where_the_skew_policy_asks_for_it() {
             "v1.35.1: workers"
         ]
     );
+    let ran = kup.run("run std/kubeadm-hops --sim 1+1@v1.28.9 --yes --json --set target=v1.32.4").exits(0);
+    assert_eq!(
+        way(&ran),
+        [
+            "v1.29.14: control plane",
+            "v1.30.14: control plane",
+            "v1.31.14: control plane",
+            "v1.31.14: workers",
+            "v1.32.4: control plane",
+            "v1.32.4: workers"
+        ]
+    );
+    // One that is left out stays what it is, and the policy counts it.
+    kup.run("run std/kubeadm-hops --sim 1+2@v1.31.4 --yes --without w2 --set target=v1.35.1")
+        .exits(3)
+        .prints("the kubelet of w2 is v1.31.4: too old for v1.35.1");
     let ran = kup.run("run std/kubeadm-hops --sim 1+2@v1.34.2 --yes --json --set target=v1.34.2").exits(0);
     assert_eq!(changed(&ran), [], "a second run has one hop, and nothing to do in it");
     kup.run("plan std/kubeadm-hops --sim 1+2@v1.34.2 --set target=v1.33.4").exits(4).says("goes down");

@@ -35,15 +35,14 @@ impl Verdict for CheckVersions {
             // A network plugin may do the work of kube-proxy.
             api::find("read the DaemonSet kube-proxy", proxies.get("kube-proxy")),
         )?;
+        let left_out = &cx.inventory.left_out;
+        let name = |node: &Node| node.metadata.name.clone().unwrap_or_default();
+        let nodes: Vec<_> = nodes.into_iter().filter(|node| !left_out.contains(&name(node))).collect();
         let mut others = Vec::new();
         for node in &nodes {
-            let name = node.metadata.name.as_deref().unwrap_or_default();
-            if cx.inventory.left_out.iter().any(|left| left == name) {
-                continue;
-            }
             let info = node.status.as_ref().and_then(|status| status.node_info.as_ref());
             let version = info.map(|info| info.kubelet_version.as_str()).unwrap_or_default();
-            others.extend(other(&format!("kubelet of {name}"), version, &target));
+            others.extend(other(&format!("kubelet of {}", name(node)), version, &target));
         }
         others.extend(pods.iter().filter_map(|pod| component(pod, &target)));
         if let Some(proxy) = proxy {
@@ -55,8 +54,7 @@ impl Verdict for CheckVersions {
             return Err(Failure::last(format!("not {target}: {}", others.join(", ")))
                 .with_hint("`kup plan` shows what is left to do"));
         }
-        let left_out = &cx.inventory.left_out;
-        let nodes = match nodes.len() - left_out.len().min(nodes.len()) {
+        let nodes = match nodes.len() {
             1 => "1 node".to_string(),
             some => format!("{some} nodes"),
         };
