@@ -5,8 +5,6 @@
 //!
 //! An optimized build, as `tests/run.sh` makes one, tries all points of the main job; others, and the other jobs, one in `SPARSE`.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dsl::program::Program;
@@ -16,8 +14,8 @@ use engine::lock::Who;
 use engine::machine::Input;
 use engine::run::RunError;
 
-use crate::support::repository;
 use crate::support::world::{End, Job, Point, World, ann, shipped};
+use crate::support::{repository, side_by_side};
 
 /// Where not all points are tried, one in so many is.
 const SPARSE: usize = 37;
@@ -150,26 +148,13 @@ fn survives(job: &Job, program: &Program, whole: &End, step: usize) {
         .flat_map(|records| [true, false].map(|before_the_effects| Point { records, before_the_effects }))
         .step_by(step)
         .collect();
-    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let ended = std::panic::catch_unwind(|| killed(job, program, *point));
-                    let told = match ended {
-                        Err(_) => format!("{point:?}: it did not end well"),
-                        Ok(end) => match difference(whole, &end) {
-                            None => continue,
-                            Some(difference) => format!("{point:?}: {difference}"),
-                        },
-                    };
-                    wrong.lock().unwrap().push(told);
-                }
-            });
-        }
+    let wrong = side_by_side(&points, |point| {
+        let difference = match std::panic::catch_unwind(|| killed(job, program, *point)) {
+            Err(_) => Some("it did not end well".to_string()),
+            Ok(end) => difference(whole, &end),
+        };
+        difference.into_iter().map(|difference| format!("{point:?}: {difference}")).collect()
     });
-    let wrong = wrong.into_inner().unwrap();
     assert!(
         wrong.is_empty(),
         "{} {:?}: {} of {} points: {:#?}",

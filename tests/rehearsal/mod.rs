@@ -3,34 +3,19 @@
 
 mod roads;
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use engine::event::{Event, Outcome};
 use engine::journal::Store;
 use engine::machine::Input;
 use sim::Fault;
 
 use self::roads::{Met, ROADS, Road};
-use crate::support::repository;
 use crate::support::world::{Job, World, ann, shipped};
+use crate::support::{repository, side_by_side};
 
-/// Goes all roads, by as many threads as there are processors; each says what was wrong.
+/// Goes all roads; each says what was wrong.
 #[track_caller]
 fn on_all_roads(go: impl Fn(&Road) -> Vec<String> + Sync) {
-    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(road) = ROADS.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let found = go(road);
-                    wrong.lock().unwrap().extend(found);
-                }
-            });
-        }
-    });
-    let wrong = wrong.into_inner().unwrap();
+    let wrong = side_by_side(&ROADS, go);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -74,7 +59,7 @@ fn a_road_that_is_taken_back_leaves_what_its_head_says() {
         for (shape, back) in road.back.into_iter().enumerate() {
             let job = road.job(shape);
             let name = format!("{} on {:?}", road.playbook, job.shape);
-            let (before, held, after, outcome) = sim::runtime().block_on(async {
+            let (mut before, mut held, mut after, outcome) = sim::runtime().block_on(async {
                 let root = tempfile::tempdir().unwrap();
                 let store = Store::new(root.path());
                 let world = World::new(&job, &program).await;
@@ -90,10 +75,9 @@ fn a_road_that_is_taken_back_leaves_what_its_head_says() {
                 wrong.push(format!("{name}: {outcome:?}"));
             }
             // What was replaced is kept beside it.
-            let keeps = |state: Vec<String>| state.into_iter().filter(|line| !line.contains(".previous"));
-            let (before, held, after) = (keeps(before), keeps(held), keeps(after));
-            let (before, held, after): (Vec<_>, Vec<_>, Vec<_>) =
-                (before.collect(), held.collect(), after.collect());
+            for state in [&mut before, &mut held, &mut after] {
+                state.retain(|line| !line.contains(".previous"));
+            }
             let is_back = |line: &&String| back.is_some_and(|name| line.starts_with(name));
             let (back, stays): (Vec<&String>, Vec<&String>) = after.iter().partition(is_back);
             let was: Vec<&String> = before.iter().filter(is_back).collect();

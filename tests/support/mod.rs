@@ -11,7 +11,8 @@ pub(crate) mod world;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -41,6 +42,23 @@ pub(crate) fn service_hosts(cluster: &sim::Cluster) -> Option<Vec<stdlib::hosts:
         roles: vec![stdlib::hosts::Role::Etcd],
     };
     (!names.is_empty()).then(|| names.into_iter().map(host).collect())
+}
+
+/// Goes through items by as many threads as there are processors, and returns all that was wrong with them.
+pub(crate) fn side_by_side<T: Sync>(items: &[T], tell: impl Fn(&T) -> Vec<String> + Sync) -> Vec<String> {
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let found = tell(item);
+                    wrong.lock().unwrap().extend(found);
+                }
+            });
+        }
+    });
+    wrong.into_inner().unwrap()
 }
 
 /// An environment to run kup in.
