@@ -34,8 +34,6 @@ pub(crate) fn plan(global: &Global, console: Console, target: args::Target) -> R
     }
     prepared.tell_windows(console);
     say_next(console, &prepared, &next);
-    // kup ends here: the system takes a large tree back at once, and nobody need take it apart before.
-    std::mem::forget((prepared.plan, text));
     Ok(Exit::Done)
 }
 
