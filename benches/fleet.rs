@@ -269,6 +269,7 @@ impl Fleet {
         }
     }
 
+    /// Ends all connections, those too that stay a few seconds behind a kup that has ended: nobody pays for another's end.
     fn close_masters(&self) {
         for socket in done(fs::read_dir(SOCKETS)).flatten() {
             let _ = Command::new("ssh")
@@ -276,6 +277,15 @@ impl Fleet {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .status();
+        }
+        for daemon in &self.daemons {
+            let children = format!("/proc/{0}/task/{0}/children", daemon.id());
+            while let Ok(pids) = fs::read_to_string(&children)
+                && !pids.is_empty()
+            {
+                let _ = Command::new("kill").args(pids.split_whitespace()).stderr(Stdio::null()).status();
+                thread::sleep(Duration::from_millis(20));
+            }
         }
     }
 

@@ -102,11 +102,16 @@ impl Sshd {
         (shells, shell)
     }
 
+    /// Returns the processes that serve the connections.
+    fn connections(&self) -> Vec<String> {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.daemon.id()));
+        children.unwrap().split_whitespace().map(str::to_string).collect()
+    }
+
     /// Ends the connections as a reboot does: the processes that serve them go away.
     fn cut(&self) {
-        let children = format!("/proc/{0}/task/{0}/children", self.daemon.id());
-        for pid in fs::read_to_string(children).unwrap().split_whitespace() {
-            assert!(Process::new("kill").args(["-9", pid]).status().unwrap().success());
+        for pid in self.connections() {
+            assert!(Process::new("kill").args(["-9", &pid]).status().unwrap().success());
         }
     }
 }
@@ -357,8 +362,25 @@ async fn who_gives_up_waiting_leaves_a_session_that_works() {
     let sockets = || fs::read_dir(sshd.path("s")).unwrap().count();
     assert_eq!(sockets(), 1, "it is where it was wanted");
     drop((shell, shells));
-    // The last one to leave closes the connection and takes its socket away.
-    assert_eq!(sockets(), 0);
+    assert_eq!(sockets(), 0, "the last one to leave takes it away");
+}
+
+#[tokio::test]
+async fn a_connection_waits_for_commands_as_long_as_somebody_may_have_one_and_not_much_longer() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (shells, shell) = sshd.shell();
+    assert!(shell.run(&Command::read(["true"])).await.unwrap().ok());
+    let first = sshd.connections();
+    assert_eq!(first.len(), 1);
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert!(shell.run(&Command::read(["true"])).await.unwrap().ok());
+    assert_eq!(sshd.connections(), first);
+    drop((shell, shells));
+    let left = std::time::Instant::now();
+    while !sshd.connections().is_empty() {
+        assert!(left.elapsed() < Duration::from_secs(30), "it is still there");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test]

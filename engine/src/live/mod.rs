@@ -5,6 +5,7 @@ mod clock;
 mod connect;
 mod deadline;
 mod local;
+mod master;
 mod powershell;
 mod quote;
 mod session;

@@ -8,6 +8,7 @@ use openssh::{Error, Session, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 
+use super::master::Master;
 use super::quote::Run;
 use super::warm::Warm;
 use crate::port::Command;
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A connected session.
 #[derive(Clone)]
 pub(super) struct Open {
-    pub(super) session: Arc<Session>,
+    pub(super) master: Arc<Master>,
     /// Whether the login is root; else why nobody could tell, as on Windows.
     pub(super) is_root: Result<bool, String>,
     /// The shell that stays, while nobody uses it; `None`: the next one who could use it makes it anew.
@@ -52,14 +53,18 @@ impl Open {
         self.is_alive().await
     }
 
+    fn session(&self) -> &Arc<Session> {
+        self.master.session()
+    }
+
     async fn is_alive(&self) -> bool {
-        self.session.check().await.is_ok()
+        self.session().check().await.is_ok()
     }
 
     /// Returns the number of the user that the login is, and keeps the shell that has said so; else why there is none: where no
     /// shell of POSIX is, it may be Windows.
     pub(super) async fn user(&self) -> Result<Result<String, String>, Broken> {
-        if let Ok((warm, id)) = Warm::start(&self.session).await {
+        if let Ok((warm, id)) = Warm::start(self.session()).await {
             *self.warm.lock().await = Some(warm);
             return Ok(Ok(id));
         }
@@ -80,7 +85,7 @@ impl Open {
         limit: Option<u64>,
         sink: &mut (dyn AsyncWrite + Send + Unpin),
     ) -> Result<(i32, Vec<u8>), Broken> {
-        let mut command = self.session.raw_command(line);
+        let mut command = self.session().raw_command(line);
         command.stdin(if stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let begun = tokio::time::Instant::now();
@@ -147,7 +152,7 @@ impl Open {
             // Whoever gives up here leaves no shell in the middle of an answer.
             let warm = match waiting.take() {
                 Some(warm) => Ok(warm),
-                None => Warm::start(&self.session).await.map(|(warm, _)| warm),
+                None => Warm::start(self.session()).await.map(|(warm, _)| warm),
             };
             if let Ok(mut warm) = warm {
                 let answer = warm.output(&run).await?;

@@ -15,6 +15,7 @@ use tokio::io::AsyncWrite;
 use tokio::sync::Semaphore;
 
 use super::local::{Local, Part};
+use super::master::{Master, STAYS};
 use super::powershell;
 use super::quote::{self, Run};
 use super::session::{Broken, MOST, Open, told};
@@ -25,8 +26,6 @@ use crate::port::{Command, Once, Output, Seal, Shell, ShellError, Shells};
 const CHANNELS: usize = 8;
 /// How many connections are made at once, so that a fleet does not look like an attack.
 const CONNECTING: usize = 16;
-/// How many threads close connections.
-const CLOSING: usize = 50;
 /// ssh appends up to 46 bytes to the folder, and a socket's path may have 104.
 const LONGEST: usize = 56;
 
@@ -66,22 +65,6 @@ impl Ssh {
         let connecting = Semaphore::new(CONNECTING);
         let shared = Shared { options, folder: Mutex::new(None), connecting };
         Ssh { shared: Arc::new(shared), hosts: Mutex::new(HashMap::new()) }
-    }
-}
-
-impl Drop for Ssh {
-    /// Closes all connections at once: each is asked to end by an ssh that waits for the processor among the others.
-    fn drop(&mut self) {
-        let hosts = std::mem::take(self.hosts.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let each = hosts.len().div_ceil(CLOSING);
-        let mut hosts = hosts.into_values().peekable();
-        std::thread::scope(|scope| {
-            while hosts.peek().is_some() {
-                let some: Vec<Arc<Host>> = hosts.by_ref().take(each).collect();
-                // Where there is no thread for them, they are closed here.
-                let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(some));
-            }
-        });
     }
 }
 
@@ -178,22 +161,24 @@ impl Host {
             .connect_timeout(Duration::from_secs(10))
             .server_alive_interval(Duration::from_secs(15))
             .control_directory(folder)
-            // A kup that was killed leaves no connection behind for longer than this.
             .control_persist(
-                NonZeroUsize::new(120)
+                NonZeroUsize::new(STAYS.as_secs() as usize)
                     .map_or(ControlPersist::ClosedAfterInitialConnection, ControlPersist::IdleFor),
             );
         if let Some(config) = &self.shared.options.config {
             builder.config_file(config);
         }
         // The connect timeout is per hop, and a proxy command has none.
-        let connecting = tokio::time::timeout(Duration::from_secs(60), builder.connect_mux(&self.name));
-        let session = match connecting.await {
-            Ok(Ok(session)) => session,
+        let connecting = async {
+            let session = builder.connect_mux(&self.name).await?;
+            Master::of(session).map_err(openssh::Error::Master)
+        };
+        let master = match tokio::time::timeout(Duration::from_secs(60), connecting).await {
+            Ok(Ok(master)) => Arc::new(master),
             Ok(Err(e)) => return Err(self.unreachable(advised(&told(&e), &self.name))),
             Err(_) => return Err(self.unreachable("no connection within 60 s")),
         };
-        let mut open = Open { session: Arc::new(session), is_root: Ok(false), warm: Arc::default() };
+        let mut open = Open { master, is_root: Ok(false), warm: Arc::default() };
         let asked = tokio::time::timeout(Duration::from_secs(30), open.user()).await;
         open.is_root = match asked {
             Ok(Ok(user)) => user.map(|id| id == "0"),
