@@ -303,7 +303,8 @@ pub struct If {
     pub span: Span,
 }
 
-/// Policy is data on the step or the scope. The nearest one counts, field by field.
+/// Policy is data on the step or the scope. The nearest one counts, field by field. What few have is in a box: each step has
+/// a policy.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// How long one attempt may take, in milliseconds.
@@ -313,14 +314,14 @@ pub struct Policy {
     /// Steps that take the change back, instead of what the verb's header says.
     pub undo: Option<Block>,
     /// What to call the step or scope in reports.
-    pub name: Option<Expr>,
+    pub name: Option<Box<Expr>>,
     /// `long`: the step runs detached on its node and is polled.
     pub long: bool,
     /// Laws that are lifted here, with the reason.
     pub allow: Vec<(String, String)>,
     /// What somebody must say yes to before the step or the scope begins; of an `each` with canaries,
     /// before the lanes behind them begin.
-    pub approve: Option<Expr>,
+    pub approve: Option<Box<Expr>>,
     /// When nodes, and stages and steps outside of them, may begin; a text that [`crate::window`] reads.
     pub window: Option<String>,
     /// `hosts`: whom scripts may talk to over HTTP. Only the playbook's own policy has any.

@@ -40,6 +40,9 @@ impl Around {
 
     /// Puts them around what they belong to.
     fn with(self, stmts: Vec<Stmt>) -> Block {
+        if self.is_empty() {
+            return Block(stmts);
+        }
         let of = |block: Option<Block>| block.map(|block| block.0).unwrap_or_default();
         let mut all = of(self.before);
         all.extend(stmts);
@@ -305,13 +308,13 @@ impl<'a> Checker<'a> {
                 PolicyKind::Name(text) => {
                     let text = self.expr(frame, text, Some(&Type::Text));
                     let text = self.keep(text);
-                    std::mem::replace(&mut policy.name, text).is_some()
+                    std::mem::replace(&mut policy.name, text.map(Box::new)).is_some()
                 }
                 PolicyKind::Approve(question) => {
                     let question = self.expr(frame, question, Some(&Type::Text));
                     let question = self.keep(question);
                     self.must_be_in_time(frame, question.as_ref(), "the question of an `approve`");
-                    std::mem::replace(&mut policy.approve, question).is_some()
+                    std::mem::replace(&mut policy.approve, question.map(Box::new)).is_some()
                 }
                 PolicyKind::Window(text) => {
                     if frame.begun {

@@ -304,7 +304,7 @@ impl<'a> Checker<'a> {
         self.bodies(false);
         let mut title: Option<String> = None;
         let mut policy = Policy::default();
-        let mut stages: Vec<(Stage, Option<&'a [Span]>)> = Vec::new();
+        let mut stages: Vec<(Stage, Option<&'a [Span]>)> = Vec::with_capacity(self.root().ast.items.len());
         let mut on_failure = None;
         let mut hooks = Vec::new();
         let (mut around, mut outer_slots) = (Around::default(), 0);

@@ -398,7 +398,9 @@ pub(super) fn whole(
     params: &[Param],
     tasks: &[Task],
 ) -> Vec<Test> {
-    let file = file.map(|program| Arc::new(program.clone()));
+    // A program may be large, and most files have no test of it.
+    let is_tested = halves.iter().any(|half| matches!(half.subject, Subject::File));
+    let file = file.filter(|_| is_tested).map(|program| Arc::new(program.clone()));
     let own = |title: &str, stage: Stage| Program {
         title: title.to_string(),
         params: params.to_vec(),

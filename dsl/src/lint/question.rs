@@ -11,7 +11,7 @@ pub fn unattended(program: &Program, asks: &str) -> Option<Diagnostic> {
     let mut search = Search { program, seen: HashSet::new() };
     let mut stages = program.stages.iter();
     let asked = || stages.find_map(|stage| search.scope(&stage.policy, &stage.body));
-    let question = program.policy.approve.as_ref().or_else(asked)?;
+    let question = program.policy.approve.as_deref().or_else(asked)?;
     Some(Diagnostic {
         code: "K1021",
         severity: Severity::Warning,
@@ -32,12 +32,12 @@ struct Search<'p> {
 
 impl<'p> Search<'p> {
     fn scope(&mut self, policy: &'p Policy, block: &'p Block) -> Option<&'p Expr> {
-        policy.approve.as_ref().or_else(|| self.block(block))
+        policy.approve.as_deref().or_else(|| self.block(block))
     }
 
     fn block(&mut self, block: &'p Block) -> Option<&'p Expr> {
         block.0.iter().find_map(|stmt| match stmt {
-            Stmt::Step(step) => step.policy.approve.as_ref().or_else(|| self.task(step.task)),
+            Stmt::Step(step) => step.policy.approve.as_deref().or_else(|| self.task(step.task)),
             Stmt::Each(each) => self.scope(&each.policy, &each.body),
             Stmt::If(choice) => self.block(&choice.then).or_else(|| self.block(&choice.other)),
             Stmt::When(choice) => self.block(&choice.then).or_else(|| self.block(&choice.other)),

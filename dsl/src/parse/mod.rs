@@ -45,29 +45,29 @@ pub(crate) fn parse(file: FileId, text: &str) -> (ast::File, Vec<Diagnostic>) {
 fn in_runs(file: FileId, text: &str, length: usize) -> (ast::File, Vec<Diagnostic>) {
     let runs = again::runs(text, length);
     let workers = thread::available_parallelism().map_or(1, usize::from);
-    let parse = |runs: &[(usize, usize)]| {
-        let (mut tree, mut found) = (ast::File::default(), Vec::new());
-        for (start, end) in runs {
-            let (more, wrong) = part(file, &text[*start..*end], *start);
-            tree.items.extend(more.items);
-            tree.lost.extend(more.lost);
-            found.extend(wrong);
-        }
-        (tree, found)
+    let parse = |runs: &[(usize, usize)]| -> Vec<(ast::File, Vec<Diagnostic>)> {
+        runs.iter().map(|(start, end)| part(file, &text[*start..*end], *start)).collect()
     };
-    thread::scope(|scope| {
+    let parts = thread::scope(|scope| {
         let mut shares = runs.chunks(runs.len().div_ceil(workers));
         let own = shares.next().unwrap_or_default();
         let others: Vec<_> = shares.map(|share| scope.spawn(move || parse(share))).collect();
-        let (mut tree, mut found) = parse(own);
+        let mut parts = parse(own);
         for other in others {
-            let (more, wrong) = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            tree.items.extend(more.items);
-            tree.lost.extend(more.lost);
-            found.extend(wrong);
+            parts.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
-        (tree, found)
-    })
+        parts
+    });
+    // A long vector that grows is copied again and again.
+    let items = parts.iter().map(|(part, _)| part.items.len()).sum();
+    let mut tree = ast::File { items: Vec::with_capacity(items), lost: Vec::new() };
+    let mut found = Vec::new();
+    for (part, wrong) in parts {
+        tree.items.extend(part.items);
+        tree.lost.extend(part.lost);
+        found.extend(wrong);
+    }
+    (tree, found)
 }
 
 /// Parses a text that is one expression; its spans are places in this text. None if anything is wrong.

@@ -243,7 +243,7 @@ impl<'p> Draft<'p> {
 
     /// Returns the name that a policy gives.
     fn name(&mut self, policy: &'p Policy, frame: usize) -> Option<String> {
-        let name = self.known(policy.name.as_ref()?, &self.frames[frame]);
+        let name = self.known(policy.name.as_deref()?, &self.frames[frame]);
         Some(shown(&self.keep(name)?))
     }
 

@@ -72,8 +72,9 @@ pub async fn probe(
     };
     let (mut answers, waiting) = (HashMap::with_capacity(asked.len()), FuturesUnordered::new());
     for id in asked {
-        // Most looks have nothing to wait for, and ten thousand futures at once would have their price.
-        let mut asking = Box::pin(ask(id));
+        // Most looks have nothing to wait for, and ten thousand futures at once would have their price. Unconstrained: they
+        // would be held back for others, of which there are none.
+        let mut asking = Box::pin(tokio::task::unconstrained(ask(id)));
         match asking.as_mut().now_or_never() {
             Some((id, answer)) => drop(answers.insert(id, answer)),
             None => waiting.push(asking),

@@ -233,14 +233,14 @@ fn the_digest_changes_with_what_will_be_done_and_with_nothing_else() {
 
 #[test]
 fn a_question_stands_before_its_step_its_lanes_or_behind_the_canaries() {
-    let ask = |words: &str| Some(text(words));
+    let ask = |words: &str| Some(Box::new(text(words)));
     let mut lane = each(set(Set::Workers), vec![call(DRAIN, vec![here()])]);
-    lane.policy.approve = Some(local(0));
+    lane.policy.approve = Some(Box::new(local(0)));
     let mut step = said(DRAIN, vec![here()]);
     step.policy.approve = ask("this step?");
     let mut canaries = each(set(Set::Workers), vec![Stmt::Step(step)]);
     canaries.canary = Some(dsl::program::Expr { ty: dsl::value::Type::Number, ..lit(Value::Number(2)) });
-    canaries.policy.approve = Some(local(0));
+    canaries.policy.approve = Some(Box::new(local(0)));
     let lane = stage("one", &[], vec![Stmt::Each(Box::new(lane))]);
     let mut canaries = stage("two", &[], vec![Stmt::Each(Box::new(canaries))]);
     canaries.policy.approve = ask("this stage?");
