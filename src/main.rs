@@ -36,6 +36,7 @@ mod world;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::args::Args;
 use crate::console::Console;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
     }
     let console = Console::new(&args.global);
     tell_bugs_from_failures();
+    allow_many_files();
     let done = std::panic::catch_unwind(|| commands::perform(&args.global, console, args.command));
     match done {
         Ok(Ok(exit)) => exit.into(),
@@ -84,6 +86,20 @@ fn tell_bugs_from_failures() {
             env!("CARGO_PKG_VERSION"),
         ));
     }));
+}
+
+/// Each connection takes about five files, and a process may have 1,024 of them unless it asks for more, on macOS 256: a fleet
+/// has more nodes than that. macOS gives no more than OPEN_MAX (sys/syslimits.h), also where it says that there is no limit.
+fn allow_many_files() {
+    const WANTED: u64 = 65_536;
+    const OPEN_MAX: u64 = 10_240;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    for wanted in [WANTED, OPEN_MAX].map(|wanted| maximum.map_or(wanted, |most| most.min(wanted))) {
+        let is_enough = current.is_none_or(|current| current >= wanted);
+        if is_enough || setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok() {
+            return;
+        }
+    }
 }
 
 /// KUP_LOG turns on the diagnostics of kup itself, e.g. `KUP_LOG=debug`.

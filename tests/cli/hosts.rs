@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::sshd::{Hosts, OPTIONS, free_port};
-use crate::support::{Kup, Ran};
+use crate::support::{Kup, Ran, binary};
 
 /// A playbook about files in the folder of the test, which all hosts share with kup.
 fn playbook(kup: Kup, name: &str, text: &str) -> Kup {
@@ -263,4 +263,18 @@ fn a_long_command_without_systemd_says_what_to_do() {
     let Some(_hosts) = Hosts::start(&kup, &["a"]) else { return };
     run(&kup, "long.kup").exits(3).prints("systemd");
     kup.run("status").exits(0).prints("leave out `long`");
+}
+
+#[test]
+fn a_fleet_has_more_connections_than_a_process_may_have_files_unless_it_asks_for_more() {
+    let kup = playbook(
+        Kup::new(),
+        "up.kup",
+        "playbook \"Look\"\nstage s { each node in nodes { read command \"true\" } }\n",
+    );
+    let names: Vec<String> = (1..=16).map(|n| format!("h{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let Some(_hosts) = Hosts::start(&kup, &names) else { return };
+    let line = format!("ulimit -Sn 64 && exec {} run up.kup --yes {OPTIONS}", binary());
+    kup.output(Command::new("sh").args(["-c", &line])).exits(0);
 }
