@@ -280,9 +280,11 @@ impl Fleet {
         }
         for daemon in &self.daemons {
             let children = format!("/proc/{0}/task/{0}/children", daemon.id());
+            let since = Instant::now();
             while let Ok(pids) = fs::read_to_string(&children)
                 && !pids.is_empty()
             {
+                assert!(since.elapsed() < Duration::from_secs(30), "a connection does not end: {pids}");
                 let _ = Command::new("kill").args(pids.split_whitespace()).stderr(Stdio::null()).status();
                 thread::sleep(Duration::from_millis(20));
             }

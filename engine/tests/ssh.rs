@@ -368,19 +368,28 @@ async fn who_gives_up_waiting_leaves_a_session_that_works() {
 #[tokio::test]
 async fn a_connection_waits_for_commands_as_long_as_somebody_may_have_one_and_not_much_longer() {
     let Some(sshd) = Sshd::start() else { return };
+    let gone = async || {
+        let since = std::time::Instant::now();
+        while !sshd.connections().is_empty() {
+            assert!(since.elapsed() < Duration::from_secs(30), "it is still there");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    // The one by which its start was seen.
+    gone().await;
     let (shells, shell) = sshd.shell();
     assert!(shell.run(&Command::read(["true"])).await.unwrap().ok());
     let first = sshd.connections();
     assert_eq!(first.len(), 1);
-    tokio::time::sleep(Duration::from_secs(12)).await;
+    // What was given up leaves no shell that stays, which would hold the connection too.
+    let sleep = Command::read(["sleep", "1"]);
+    assert!(tokio::time::timeout(Duration::from_millis(100), shell.run(&sleep)).await.is_err());
+    // Longer than a master stays that nobody holds.
+    tokio::time::sleep(Duration::from_secs(13)).await;
     assert!(shell.run(&Command::read(["true"])).await.unwrap().ok());
     assert_eq!(sshd.connections(), first);
     drop((shell, shells));
-    let left = std::time::Instant::now();
-    while !sshd.connections().is_empty() {
-        assert!(left.elapsed() < Duration::from_secs(30), "it is still there");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    gone().await;
 }
 
 #[tokio::test]

@@ -48,14 +48,12 @@ pub enum InventoryError {
     /// Names that no node of the cluster has: what they were given for, and each with the node whose name is nearest.
     #[error("{}", strays(.0, .1))]
     NoNode(&'static str, Vec<(String, Option<String>)>),
-    /// A node of the control plane or of etcd, which no run can leave out.
-    #[error(
-        "node `{0}` cannot be left out: the others need it\nhint: mend it first; `--without` is for workers"
-    )]
-    Needed(String),
-    /// Machines that did not answer, each with the reason, and the first worker among them.
-    #[error("{}", silent(.0, .1.as_deref()))]
-    Unreachable(Vec<(String, String)>, Option<String>),
+    /// A node that no run can leave out: one of the control plane, or of etcd alone.
+    #[error("{}", needed(.0, *.1))]
+    Needed(String, bool),
+    /// Machines that did not answer, each with the reason, and whether all of them are workers.
+    #[error("{}", silent(.0, *.1))]
+    Unreachable(Vec<(String, String)>, bool),
     /// ssh reaches another machine than the node: the ssh name and the node's.
     #[error("{}", wrong(.0))]
     WrongMachine(Vec<(String, String)>),
@@ -73,11 +71,25 @@ fn strays(what: &str, names: &[(String, Option<String>)]) -> String {
     names.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn silent(nodes: &[(String, String)], worker: Option<&str>) -> String {
+fn needed(node: &str, is_control_plane: bool) -> String {
+    let text = format!("node `{node}` cannot be left out: the others need it");
+    let hint = "`--without` is for workers; mend it first";
+    match is_control_plane {
+        true => format!(
+            "{text}\nhint: {hint}, or put a fresh one in its place: `kup run std/node-replace --set old={node} --set gone=true`"
+        ),
+        false => format!("{text}\nhint: {hint}"),
+    }
+}
+
+fn silent(nodes: &[(String, String)], are_workers: bool) -> String {
     let line = |(node, why): &(String, String)| format!("cannot reach {node}: {why}");
     let text = nodes.iter().map(line).collect::<Vec<_>>().join("\n");
     let first = nodes.first().map_or("", |(node, _)| node);
-    let without = worker.map_or_else(String::new, |name| format!("; `--without {name}` leaves a worker out"));
+    let without = match are_workers {
+        true => format!("; `--without {first}` leaves a worker out"),
+        false => String::new(),
+    };
     format!(
         "{text}\nhint: try `ssh {first}` from here; `--hosts FILE` gives other ssh names, `--ssh-config FILE` ports and keys{without}"
     )
@@ -325,7 +337,7 @@ fn leave_out(inventory: &mut Inventory, without: &[String]) -> Result<(), Invent
         // It may be given twice.
         let Some(node) = inventory.nodes.shift_remove(name) else { continue };
         if node.role() != "worker" {
-            return Err(InventoryError::Needed(node.name));
+            return Err(InventoryError::Needed(node.name, node.control_plane));
         }
         inventory.left_out.push(node.name);
     }
@@ -392,9 +404,8 @@ async fn ask_machines(ports: &Ports, inventory: &mut Inventory) -> Result<(), In
     match (wrong.is_empty(), silent.is_empty()) {
         (false, _) => Err(InventoryError::WrongMachine(wrong)),
         (true, false) => {
-            let mut names = silent.iter().map(|(name, _)| name);
-            let worker = names.find(|name| inventory.nodes[*name].role() == "worker").cloned();
-            Err(InventoryError::Unreachable(silent, worker))
+            let are_workers = silent.iter().all(|(name, _)| inventory.nodes[name].role() == "worker");
+            Err(InventoryError::Unreachable(silent, are_workers))
         }
         (true, true) => Ok(()),
     }
@@ -518,6 +529,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_lacks_the_control_plane_is_told_of_no_worker_to_leave_out() {
+        let (cluster, _) = cluster();
+        let shells = Scripted::default().says("w2", ASK, &machine_of("w2"));
+        let error = look(&cluster, &shells, None).await.unwrap_err().to_string();
+        assert!(error.contains("cannot reach cp1") && error.contains("cannot reach w10"), "{error}");
+        assert!(!error.contains("--without"), "{error}");
+    }
+
+    #[tokio::test]
     async fn ssh_that_reaches_another_machine_is_an_error() {
         let (cluster, shells) = cluster();
         let shells = shells.says("other", ASK, &machine_of("w10"));
@@ -574,8 +594,10 @@ mod tests {
         assert_eq!(without(&["w2", "w2"]).await, Ok((names(&["cp1", "w1"]), names(&["w2"]))));
         assert!(without(&[]).await.unwrap_err().contains("`--without w2` leaves a worker out"));
         let error = without(&["cp1"]).await.unwrap_err();
-        let text = "node `cp1` cannot be left out: the others need it\nhint: mend it first; `--without` is for workers";
-        assert_eq!(error, text);
+        assert!(error.starts_with(
+            "node `cp1` cannot be left out: the others need it\nhint: `--without` is for workers; "
+        ));
+        assert!(error.contains("`kup run std/node-replace --set old=cp1 --set gone=true`"), "{error}");
         let error = without(&["w22"]).await.unwrap_err();
         assert_eq!(error, "left out node `w22` is no node of the cluster\nhint: did you mean node `w2`?");
     }

@@ -1,18 +1,18 @@
 //! The master of a connection: an ssh in the background, which others reach by its control socket.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use openssh::Session;
 
-/// How long a master stays when nobody holds it any more (`ControlPersist`), in whole seconds.
-pub(super) const STAYS: Duration = Duration::from_secs(10);
+/// How many seconds a master stays that nobody holds any more and that runs no command (`ControlPersist`).
+pub(super) const STAYS: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
-/// A master that is held, however long nobody has a command for it. It ends by itself soon after kup has, however that
-/// ended; to wait for fifty of them, and for the fifty sshd behind them, would take a quarter of a second.
+/// A master that is held, however long nobody has a command for it. It ends by itself soon after kup and its last command
+/// have, however kup ended; to wait for fifty of them, and for the fifty sshd behind them, would take a quarter of a second.
 pub(super) struct Master {
     session: Arc<Session>,
     /// It says nothing. ssh counts it among its clients, and ends when it has none (set_control_persist_exit_time in

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::fs::DirBuilder;
-use std::num::NonZeroUsize;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -161,10 +160,7 @@ impl Host {
             .connect_timeout(Duration::from_secs(10))
             .server_alive_interval(Duration::from_secs(15))
             .control_directory(folder)
-            .control_persist(
-                NonZeroUsize::new(STAYS.as_secs() as usize)
-                    .map_or(ControlPersist::ClosedAfterInitialConnection, ControlPersist::IdleFor),
-            );
+            .control_persist(ControlPersist::IdleFor(STAYS));
         if let Some(config) = &self.shared.options.config {
             builder.config_file(config);
         }
