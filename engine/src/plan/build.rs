@@ -123,8 +123,6 @@ pub(super) struct Link<'p> {
 impl<'p> Draft<'p> {
     fn new(program: &'p Program, inventory: &'p Inventory, params: &'p [Value]) -> Draft<'p> {
         let named = program.params.iter().map(|p| p.name.clone()).zip(params.iter().cloned());
-        // There are at least about so many scopes and steps; a long vector that grows is copied again and again.
-        let stages = program.stages.len();
         Draft {
             program,
             params,
@@ -133,9 +131,9 @@ impl<'p> Draft<'p> {
                 title: program.title.clone(),
                 params: named.collect::<IndexMap<_, _>>(),
                 origins: IndexMap::new(),
-                steps: Vec::with_capacity(stages),
-                scopes: Vec::with_capacity(stages + 1),
-                graph: StableDiGraph::with_capacity(3 * stages + 2, 4 * stages),
+                steps: Vec::new(),
+                scopes: Vec::new(),
+                graph: StableDiGraph::new(),
                 on_failure: program.on_failure.clone(),
                 windows: BTreeMap::new(),
                 approvals: BTreeMap::new(),
@@ -143,10 +141,10 @@ impl<'p> Draft<'p> {
                 hosts: program.policy.hosts.clone(),
                 hooks: Vec::new(),
             },
-            children: Vec::with_capacity(stages + 1),
-            stages: Vec::with_capacity(stages),
-            calls: Vec::with_capacity(stages),
-            frames: Vec::with_capacity(stages + 1),
+            children: Vec::new(),
+            stages: Vec::new(),
+            calls: Vec::new(),
+            frames: Vec::new(),
             policies: Vec::new(),
             asked: Vec::new(),
             keys: HashMap::new(),
