@@ -3,6 +3,7 @@
 
 pub(crate) mod editor;
 pub(crate) mod hostile;
+pub(crate) mod mortal;
 pub(crate) mod sshd;
 pub(crate) mod terminal;
 pub(crate) mod web;

@@ -23,6 +23,7 @@ use indexmap::IndexMap;
 use sim::{Cluster, Fault, Shape};
 use tokio::sync::mpsc;
 
+use super::mortal::Life;
 use super::{repository, service_hosts, snapshot};
 
 /// The run of a cluster, and the one after it.
@@ -77,11 +78,13 @@ pub(crate) fn agree(event: &Event, people: &mpsc::Sender<Input>) {
     }
 }
 
-/// Where kup is killed: when so many records are written, before or after what follows them has begun.
+/// Where kup is killed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Point {
-    pub(crate) records: usize,
-    pub(crate) before_the_effects: bool,
+pub(crate) enum Point {
+    /// When so many records are written, before or after what follows them has begun.
+    Record { written: usize, before_the_effects: bool },
+    /// Behind so many changes that it made, before it hears of the last.
+    Change(usize),
 }
 
 /// A journal that ends at a point, as it does when its writer is killed.
@@ -116,6 +119,7 @@ pub(crate) struct End {
     pub(crate) state: Vec<String>,
     pub(crate) begun: Vec<String>,
     pub(crate) records: usize,
+    pub(crate) changes: usize,
 }
 
 /// A simulated cluster, and the plan of a job for it.
@@ -125,6 +129,7 @@ pub(crate) struct World {
     pub(crate) stored: Stored,
     /// The id of its run.
     pub(crate) run: &'static str,
+    life: Life,
 }
 
 impl World {
@@ -164,11 +169,13 @@ impl World {
         let shared = Arc::new(inventory.clone());
         let (plan, _) = run::foresee(plan, &stdlib::actions(), &looking, &shared, &folder).await;
         let digest = plan::digest(&plan);
-        World { cluster, ports, stored: Stored { digest, folder, plan, inventory }, run }
+        let life = Life::default();
+        let ports = life.ports(&ports);
+        World { cluster, ports, stored: Stored { digest, folder, plan, inventory }, run, life }
     }
 
-    /// Begins the run, and kills it at a point; without one it goes to its end.
-    pub(crate) async fn begin(&self, store: &Store, point: Option<Point>) -> Result<Outcome, RunError> {
+    /// Begins the run, and kills it at a point; without one it goes to its end. Returns nothing if it was killed.
+    pub(crate) async fn begin(&self, store: &Store, point: Option<Point>) -> Option<Outcome> {
         let folder = store.create(self.run).unwrap();
         folder.save(&self.stored).unwrap();
         let header = Header {
@@ -182,23 +189,33 @@ impl World {
         };
         drop(folder.begin(&header, &self.stored.plan, false).unwrap());
         let path = folder.path().join("journal.jsonl");
-        let deadly = Deadly {
-            file: File::options().append(true).open(&path).unwrap(),
-            left: point.map(|p| p.records),
-            before_the_effects: point.is_some_and(|p| p.before_the_effects),
+        let (left, before_the_effects) = match point {
+            Some(Point::Record { written, before_the_effects }) => (Some(written), before_the_effects),
+            Some(Point::Change(_)) | None => (None, false),
         };
+        let file = File::options().append(true).open(&path).unwrap();
+        let deadly = Deadly { file, left, before_the_effects };
         let recorded = folder.read(&self.stored).unwrap();
         let keys = Keys::new(&self.stored.plan);
         let mut journal = Journal::new(Box::new(deadly), path, keys, &recorded, false);
         let mut machine = Machine::new(Arc::new(self.stored.plan.clone()), 7);
-        self.drive(
-            store,
-            &mut machine,
-            &mut journal,
-            &ann(),
-            Input::Begin { by: "ann".into(), why: String::new() },
-        )
-        .await
+        let on = Input::Begin { by: "ann".into(), why: String::new() };
+        if let Some(Point::Change(last)) = point {
+            self.life.ends(last);
+        }
+        let who = ann();
+        let ended = tokio::select! {
+            ended = self.drive(store, &mut machine, &mut journal, &who, on) => ended,
+            () = self.life.over() => {
+                self.life.begins();
+                return None;
+            }
+        };
+        match ended {
+            Ok(outcome) => Some(outcome),
+            Err(RunError::Journal(_)) => None,
+            Err(error) => panic!("{point:?}: {error}"),
+        }
     }
 
     /// Goes on with the run from its folder, as somebody wants it.
@@ -250,7 +267,7 @@ impl World {
         // Let everything settle: a kubelet says its version a little later.
         self.ports.clock.sleep(Duration::from_secs(300)).await;
         let (state, begun) = self.state().await;
-        End { state, begun, records: self.events(store).len() }
+        End { state, begun, records: self.events(store).len(), changes: self.life.made() }
     }
 
     /// Returns what the journal has of the run.
@@ -312,7 +329,6 @@ impl World {
                 "/usr/local/bin/kubelet.previous",
                 "/var/lib/kubelet/config.yaml",
                 "/var/lib/kup/reflects-kubelet-config",
-                "/run/kup/join.yaml",
                 "/k/kubelet.exe",
                 "/k/kubelet.previous.exe",
             ];
@@ -323,8 +339,9 @@ impl World {
             state.push(format!("{} etcd {:?}", node.name, member.map(|m| (m.up, &m.version, m.data))));
             let pods = world.static_pods.iter().filter(|((on, _), _)| *on == node.name);
             state.extend(pods.map(|((on, what), pod)| format!("{on} {what} {} {}", pod.image, pod.up)));
-            // None runs any more, and none that has ended is left in systemd's memory.
-            state.push(format!("{} has the units {:?}", node.name, node.units.keys()));
+            // None runs any more, none that has ended is left in systemd's memory, and nothing of them on the disk.
+            let left: Vec<&str> = node.files.under("/run/kup").collect();
+            state.push(format!("{} has the units {:?} and {left:?}", node.name, node.units.keys()));
             // What kubeadm, etcd and dpkg do must not be begun again once it was.
             let once = |line: &str| {
                 let unit = line.contains("systemd-run");

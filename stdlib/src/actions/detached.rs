@@ -4,7 +4,7 @@
 //! ```text
 //! begin: mkdir /run/kup, systemd-run --unit=kup-RUN-STEP-ATTEMPT     (a unit that is there: attach)
 //! poll:  systemctl show -> running | ended, read outputs | gone: nobody knows, so: unknown
-//! clean: stop, reset-failed, rm                    once the outcome is in the journal
+//! clean: rm, stop, reset-failed                    once the outcome is in the journal
 //! ```
 //!
 //! Invariant: a unit that has ended is only removed when its outcome is on disk, or no longer counts.
@@ -243,14 +243,16 @@ async fn state(host: &Host, unit: &str) -> Result<Option<Properties>, ShellError
     }
 }
 
-/// Removes a unit that has ended and its outputs.
+/// Removes a unit that has ended and its outputs. The unit goes last: whoever is killed in between finds it again.
 async fn remove(host: &Host, unit: &str, properties: &Properties) {
     let service = format!("{unit}.service");
-    let mut commands = vec![Command::change(["systemctl", "stop", &service])];
+    let mut commands = vec![
+        Command::change(["rm", "-f", &path(unit, "out"), &path(unit, "err")]),
+        Command::change(["systemctl", "stop", &service]),
+    ];
     if properties.active == "failed" {
         commands.push(Command::change(["systemctl", "reset-failed", &service]));
     }
-    commands.push(Command::change(["rm", "-f", &path(unit, "out"), &path(unit, "err")]));
     for command in commands {
         if let Err(error) = host.shell.run(&command).await {
             tracing::debug!(host = host.name, %error, "a unit was not cleaned up");
@@ -341,9 +343,9 @@ mod tests {
             systemctl show kup-r1-a2906e1d50-1.service -p LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus
             systemctl show kup-r1-a2906e1d50-1.service -p LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus
             systemctl show kup-r1-a2906e1d50-1.service -p LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus
+            rm -f /run/kup/kup-r1-a2906e1d50-1.out /run/kup/kup-r1-a2906e1d50-1.err
             systemctl stop kup-r1-a2906e1d50-1.service
             systemctl reset-failed kup-r1-a2906e1d50-1.service
-            rm -f /run/kup/kup-r1-a2906e1d50-1.out /run/kup/kup-r1-a2906e1d50-1.err
         "#]]
         .assert_eq(&bench.sent());
     }
@@ -361,8 +363,8 @@ mod tests {
         assert_eq!(
             changes,
             [
-                "systemctl stop kup-r1-a2906e1d50-1.service",
-                "rm -f /run/kup/kup-r1-a2906e1d50-1.out /run/kup/kup-r1-a2906e1d50-1.err"
+                "rm -f /run/kup/kup-r1-a2906e1d50-1.out /run/kup/kup-r1-a2906e1d50-1.err",
+                "systemctl stop kup-r1-a2906e1d50-1.service"
             ]
         );
     }
