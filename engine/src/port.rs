@@ -41,8 +41,8 @@ pub trait Shells: Send + Sync {
 /// Runs commands on one machine. Each call is one round trip.
 #[async_trait]
 pub trait Shell: Send + Sync {
-    /// Runs a command to its end. A program that ran, whatever its exit code, is `Ok`. What it prints is text: bytes of zero
-    /// are not kept by every shell.
+    /// Runs a command to its end. A program that ran, whatever its exit code, is `Ok`. What it prints is text: neither bytes of
+    /// zero are kept by every shell, nor how many line ends it ends with.
     async fn run(&self, command: &Command) -> Result<Output, ShellError>;
 
     /// Reads a whole file as root. A missing file is `Ok(None)`.

@@ -161,11 +161,12 @@ async fn hostile_words_arrive_as_they_are() {
     let mut argv = vec!["printf", "<%s>"];
     argv.extend(hostile);
     let output = shell.run(&Command::read(argv.clone()).with_env("X", "$(id) 'q'")).await.unwrap();
-    assert_eq!(output.stdout, hostile.map(|w| format!("<{w}>")).concat());
-    let output = shell.run(&Command::change(argv)).await.unwrap();
-    assert_eq!(output.stdout, hostile.map(|w| format!("<{w}>")).concat());
+    // What is printed is text: it ends with the end of a line.
+    let printed = hostile.map(|w| format!("<{w}>")).concat() + "\n";
+    assert_eq!(output.stdout, printed);
+    assert_eq!(shell.run(&Command::change(argv)).await.unwrap().stdout, printed);
     let echo = Command::read(["sh", "-c", "printf '%s|%s' \"$X\" \"$LC_ALL\""]).with_env("X", "$(id) 'q'");
-    assert_eq!(shell.run(&echo).await.unwrap().stdout, "$(id) 'q'|C");
+    assert_eq!(shell.run(&echo).await.unwrap().stdout, "$(id) 'q'|C\n");
     assert!(matches!(shell.run(&Command::read(["a\0b"])).await, Err(ShellError::Refused(_))));
 }
 
@@ -263,10 +264,12 @@ async fn a_command_that_a_file_remembers_runs_once_whoever_asks_for_it() {
 async fn a_shell_that_is_killed_under_a_command_loses_it_and_the_next_one_has_another() {
     let Some(sshd) = Sshd::start() else { return };
     let (_shells, shell) = sshd.shell();
-    // It kills all that has to do with it on the node, but for sshd.
-    let lost = shell.run(&Command::read(["sh", "-c", "kill -9 0"])).await;
-    assert!(matches!(lost, Err(ShellError::Lost { .. })), "{lost:?}");
-    assert_eq!(shell.run(&Command::read(["echo", "here"])).await.unwrap().stdout, "here\n");
+    // It kills whoever waits for it, or all that has to do with it on the node but for sshd.
+    for kill in ["kill -9 $PPID", "kill -9 0"] {
+        let lost = shell.run(&Command::read(["sh", "-c", kill])).await;
+        assert!(matches!(lost, Err(ShellError::Lost { .. })), "{kill}: {lost:?}");
+        assert_eq!(shell.run(&Command::read(["echo", "here"])).await.unwrap().stdout, "here\n");
+    }
 }
 
 #[tokio::test]

@@ -81,27 +81,29 @@ impl Run {
 
     /// Returns one line for a shell that stays: it runs the command with streams of its own, tells its exit code behind what it
     /// printed and a mark behind its errors, and ends its answer on both. As long as anybody holds a stream of the command it
-    /// does not end.
+    /// does not end. Each write wakes sshd and whoever stands between: there is one for each stream.
     pub(super) fn fed(&self, mark: &str) -> Result<String, ShellError> {
         let words = join(self.words.iter().map(String::as_str))?;
-        let run = match &self.marker {
-            Some(marker) => format!("kup_once {} {words}", join([marker.as_str()].into_iter())?),
-            None => format!("(exec {words})"),
+        let (ended, end) = (format!("\\n{mark} %d\\n"), format!("\\n{mark} end\\n"));
+        let told = match &self.marker {
+            _ if self.bytes => format!(
+                "{{ {{ (exec {words}); printf '{ended}' $?; }} 2>&3 3>&- 4>&- | cat >&4; printf '{end}' >&4; }} 3>&1"
+            ),
+            Some(marker) => {
+                let marker = join([marker.as_str()].into_iter())?;
+                format!("{{ kup_once {marker} {words}; printf '%s{ended}{end}' \"$said\" $? >&4; }} 2>&1")
+            }
+            None => format!("{{ kup_run {words}; printf '%s{ended}{end}' \"$said\" $? >&4; }} 2>&1"),
         };
-        let run = format!("{run} < /dev/null 2>&3 3>&- 4>&-; printf '\\n{mark} %d\\n' $?");
-        let told = match self.bytes {
-            true => format!("{{ {run}; }} | cat >&4"),
-            false => format!("output=$( {run}); printf '%s\\n' \"$output\" >&4"),
-        };
-        let errors = format!("$( {{ {told}; }} 3>&1; printf '\\n{mark} errors\\n')");
-        let end = format!("printf '\\n{mark} end\\n'");
-        Ok(format!("errors={errors}; printf '%s\\n' \"$errors\" >&2; {end}; {end} >&2\n"))
+        // Whatever ends that shell, the one that stays goes on.
+        let errors = format!("$({told} < /dev/null; printf '\\n{mark} errors\\n') || printf '{end}'");
+        Ok(format!("errors={errors}; printf '%s\\n{end}' \"$errors\" >&2\n"))
     }
 }
 
 /// The words of a shell that runs others at most once.
 fn remembered(marker: String, words: Vec<String>) -> Vec<String> {
-    let script = format!("{ONCE}\nkup_once \"$@\"");
+    let script = format!("{SPOKEN}\n{ONCE}\nkup_once \"$@\"");
     ["sh".to_string(), "-c".into(), script, "sh".into(), marker].into_iter().chain(words).collect()
 }
 
@@ -113,11 +115,25 @@ fn join<'w>(words: impl Iterator<Item = &'w str>) -> Result<String, ShellError> 
 const USER: &str = r#"user=; while read -r key _ user _; do [ "$key" != Uid: ] || break; done 2> /dev/null < /proc/self/status
 echo "${user:-$(id -u)}""#;
 
+/// How a shell prints a line and runs its arguments.
+const SPOKEN: &str = r#"kup_say() { echo "$1"; }
+kup_run() { (exec "$@"); }"#;
+
+/// How it only remembers what is printed: lines of text.
+const HEARD: &str = r#"said=
+kup_say() { said="$said$1
+"; }
+kup_run() {
+output=$(exec "$@" 4>&-); code=$?
+[ -z "$output" ] || kup_say "$output"
+return $code
+}"#;
+
 /// Returns the first lines for a shell that stays: its output is its fourth stream from here on. Its answer is the number of
 /// the user, behind [`began`].
 pub(super) fn awake(mark: &str) -> String {
     let hello = format!("printf '\\n{mark} begin\\n'; {USER}; printf '\\n{mark} end\\n'");
-    format!("exec 4>&1; export LC_ALL=C\n{ONCE}\n{hello}; printf '\\n{mark} end\\n' >&2\n")
+    format!("exec 4>&1; export LC_ALL=C\n{HEARD}\n{ONCE}\n{hello}; printf '\\n{mark} end\\n' >&2\n")
 }
 
 /// What stands before the answer of such a shell; whatever a login printed stands before that.
@@ -143,7 +159,7 @@ pub(super) fn replace(path: &str, content: &[u8], mode: u32) -> Result<Command, 
     Ok(command)
 }
 
-/// Runs its arguments unless the file that is the first of them is there; the first line that it prints says which. Whoever
+/// Runs its arguments unless the file that is the first of them is there; the first line that it says tells which. Whoever
 /// makes the file first may go on: `set -C` lets only one, and writes into it a moment later.
 const ONCE: &str = r#"kup_once() {
 m=$1; shift
@@ -152,11 +168,11 @@ if [ -e "$m" ]; then IFS= read -r word < "$m"; [ "$word" != none ] || rm -f -- "
 set -C; { echo begun > "$m"; } 2> /dev/null; made=$?; set +C
 if [ $made != 0 ]; then
   [ -e "$m" ] || { true > "$m"; return 1; }
-  echo was
+  kup_say was
   [ -s "$m" ] || sleep 1
-  cat -- "$m"; return
+  kup_run cat -- "$m"; return
 fi
-echo new; (exec "$@"); code=$?
+kup_say new; kup_run "$@"; code=$?
 if [ $code = 0 ]; then echo ended > "$m"; else rm -f -- "$m"; fi
 return $code
 }"#;
@@ -213,8 +229,8 @@ mod tests {
         let cat = Command::read(["cat", "a b"]);
         let fed = |run: Run| run.fed("MARK").unwrap();
         expect![[r#"
-            errors=$( { output=$( (exec cat 'a b') < /dev/null 2>&3 3>&- 4>&-; printf '\nMARK %d\n' $?); printf '%s\n' "$output" >&4; } 3>&1; printf '\nMARK errors\n'); printf '%s\n' "$errors" >&2; printf '\nMARK end\n'; printf '\nMARK end\n' >&2
-            errors=$( { output=$( kup_once '/m n' cat 'a b' < /dev/null 2>&3 3>&- 4>&-; printf '\nMARK %d\n' $?); printf '%s\n' "$output" >&4; } 3>&1; printf '\nMARK errors\n'); printf '%s\n' "$errors" >&2; printf '\nMARK end\n'; printf '\nMARK end\n' >&2
+            errors=$({ kup_run cat 'a b'; printf '%s\nMARK %d\n\nMARK end\n' "$said" $? >&4; } 2>&1 < /dev/null; printf '\nMARK errors\n') || printf '\nMARK end\n'; printf '%s\n\nMARK end\n' "$errors" >&2
+            errors=$({ kup_once '/m n' cat 'a b'; printf '%s\nMARK %d\n\nMARK end\n' "$said" $? >&4; } 2>&1 < /dev/null; printf '\nMARK errors\n') || printf '\nMARK end\n'; printf '%s\n\nMARK end\n' "$errors" >&2
         "#]]
             .assert_eq(&(fed(Run::of(&cat, true).unwrap()) + &fed(Run::once(&cat, "/m n", true).unwrap())));
     }

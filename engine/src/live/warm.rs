@@ -5,8 +5,8 @@
 //! both have ended, as with a session. So what it left behind cannot speak into the answer of a later one.
 //!
 //! ```text
-//! (command) ==stdout==> $(...) => OUTPUT \n MARK CODE \n, what was left behind, \n MARK end \n
-//!           ==stderr==> $(...) => ERRORS \n MARK errors \n, what was left behind, \n MARK end \n
+//! command ==stdout==> $(...) => OUTPUT \n MARK CODE \n MARK end \n
+//!         ==stderr==> $(...) => ERRORS \n MARK errors \n, what was left behind, \n MARK end \n
 //! ```
 //!
 //! What it prints and complains of is text: the shell reads it to its end, without a process for it. Where output may be any
@@ -77,7 +77,7 @@ impl Warm {
     }
 
     /// Takes out the line that stands behind what a command said, and returns the word of it. Who was left behind may go on
-    /// to speak: that belongs to this command too.
+    /// to complain: that belongs to this command too.
     fn marked(&self, said: &mut Vec<u8>) -> Option<String> {
         let before = format!("\n{} ", self.mark);
         let at = said.windows(before.len()).position(|part| part == before.as_bytes())?;
