@@ -34,6 +34,8 @@ pub(crate) fn plan(global: &Global, console: Console, target: args::Target) -> R
     }
     prepared.tell_windows(console);
     say_next(console, &prepared, &next);
+    // To take large ones apart takes a while, and their memory goes with the process.
+    std::mem::forget((text, prepared.plan));
     Ok(Exit::Done)
 }
 

@@ -314,7 +314,7 @@ impl WirePlan {
                     WireScopeKind::Lane { of, is_node } => ScopeKind::Lane { of, is_node },
                     WireScopeKind::Task(name) => ScopeKind::Task(name),
                     WireScopeKind::When { cond, text, is } => {
-                        ScopeKind::When(Branch { cond: cond.read(steps)?, text, is })
+                        ScopeKind::When(Box::new(Branch { cond: cond.read(steps)?, text, is }))
                     }
                     WireScopeKind::Parallel => ScopeKind::Parallel,
                 },
@@ -447,7 +447,8 @@ impl From<&Scope> for WireScope {
                 },
                 ScopeKind::Lane { of, is_node } => WireScopeKind::Lane { of, is_node },
                 ScopeKind::Task(name) => WireScopeKind::Task(name),
-                ScopeKind::When(Branch { cond, text, is }) => {
+                ScopeKind::When(when) => {
+                    let Branch { cond, text, is } = *when;
                     WireScopeKind::When { cond: WireExpr::write(&cond), text, is }
                 }
                 ScopeKind::Parallel => WireScopeKind::Parallel,

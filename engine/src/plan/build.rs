@@ -102,6 +102,16 @@ pub(super) fn apart(args: Vec<Expr>) -> (Vec<Value>, Vec<(u32, Expr)>) {
     (values, later)
 }
 
+/// Returns arguments by parameter.
+pub(super) fn named(task: &Task, args: Vec<Value>) -> IndexMap<String, Value> {
+    task.params.iter().map(|p| p.name.clone()).zip(args).collect()
+}
+
+/// Returns the arguments that wait for results, by parameter.
+pub(super) fn named_later(task: &Task, later: Vec<(u32, Expr)>) -> IndexMap<String, Expr> {
+    later.into_iter().map(|(slot, expr)| (task.params[slot as usize].name.clone(), expr)).collect()
+}
+
 /// What a condition or a set has asked about the nodes.
 pub(super) struct Asked {
     /// The steps before it, in the order of the plan.
@@ -123,6 +133,8 @@ pub(super) struct Link<'p> {
 impl<'p> Draft<'p> {
     fn new(program: &'p Program, inventory: &'p Inventory, params: &'p [Value]) -> Draft<'p> {
         let named = program.params.iter().map(|p| p.name.clone()).zip(params.iter().cloned());
+        // At least about so many scopes and steps: a long vector that grows is copied, and its memory cleared, again and again.
+        let stages = program.stages.len();
         Draft {
             program,
             params,
@@ -131,9 +143,9 @@ impl<'p> Draft<'p> {
                 title: program.title.clone(),
                 params: named.collect::<IndexMap<_, _>>(),
                 origins: IndexMap::new(),
-                steps: Vec::new(),
-                scopes: Vec::new(),
-                graph: StableDiGraph::new(),
+                steps: Vec::with_capacity(stages),
+                scopes: Vec::with_capacity(stages + 1),
+                graph: StableDiGraph::with_capacity(3 * stages + 2, 4 * stages),
                 on_failure: program.on_failure.clone(),
                 windows: BTreeMap::new(),
                 approvals: BTreeMap::new(),
@@ -141,19 +153,26 @@ impl<'p> Draft<'p> {
                 hosts: program.policy.hosts.clone(),
                 hooks: Vec::new(),
             },
-            children: Vec::new(),
-            stages: Vec::new(),
-            calls: Vec::new(),
-            frames: Vec::new(),
+            children: Vec::with_capacity(stages + 1),
+            stages: Vec::with_capacity(stages),
+            calls: Vec::with_capacity(stages),
+            frames: Vec::with_capacity(stages + 1),
             policies: Vec::new(),
             asked: Vec::new(),
-            keys: HashMap::new(),
+            keys: HashMap::with_capacity(2 * stages),
             findings: Vec::new(),
         }
     }
 
-    fn end(self) -> Result<Plan, Vec<Diagnostic>> {
-        if self.findings.is_empty() { Ok(self.plan) } else { Err(self.findings) }
+    fn end(mut self) -> Result<Plan, Vec<Diagnostic>> {
+        if !self.findings.is_empty() {
+            return Err(self.findings);
+        }
+        for (step, call) in self.plan.steps.iter_mut().zip(self.calls) {
+            step.args = named(call.task, call.args);
+            step.later = named_later(call.task, call.later);
+        }
+        Ok(self.plan)
     }
 
     /// Evaluates an expression in a frame; what is wrong is kept.

@@ -186,7 +186,7 @@ impl<'p> Draft<'p> {
             }
             let key = self.key(format!("{}/{}", at.prefix, if is { "when" } else { "else" }));
             let when = Branch { cond: cond.clone(), text: choice.text.clone(), is };
-            let scope = self.scope(ScopeKind::When(when), key, Some(at.scope));
+            let scope = self.scope(ScopeKind::When(Box::new(when)), key, Some(at.scope));
             self.block(block, &At { scope, ..at.clone() });
         }
     }
@@ -280,8 +280,8 @@ impl<'p> Draft<'p> {
             action,
             text,
             node,
-            args: named(task, &args),
-            later: named_later(task, &later),
+            args: IndexMap::new(), // both are named when the plan is done
+            later: IndexMap::new(),
             gives: task.header.gives.clone().filter(|_| said.result.is_some()),
             effect: task.header.effect,
             long: task.header.long || said.policy.long,
@@ -516,16 +516,6 @@ pub(super) fn node_of(task: &Task, args: &[Value]) -> Option<String> {
         Value::Node(name) if name != LOCAL => Some(name.clone()),
         _ => None,
     })
-}
-
-/// Returns the arguments by parameter.
-pub(super) fn named(task: &Task, args: &[Value]) -> IndexMap<String, Value> {
-    task.params.iter().map(|p| p.name.clone()).zip(args.iter().cloned()).collect()
-}
-
-/// Returns the arguments that wait for results, by parameter.
-pub(super) fn named_later(task: &Task, later: &[(u32, Expr)]) -> IndexMap<String, Expr> {
-    later.iter().map(|(slot, expr)| (task.params[*slot as usize].name.clone(), expr.clone())).collect()
 }
 
 /// Returns whether a verb with this effect may change its node.

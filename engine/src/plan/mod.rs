@@ -268,7 +268,7 @@ pub enum ScopeKind {
     /// A task written in kup, where it was called.
     Task(String),
     /// `when cond { }`, or its `else`: decided during the run.
-    When(Branch),
+    When(Box<Branch>),
     /// `parallel { }`
     Parallel,
 }

@@ -5,8 +5,8 @@ use dsl::diagnostic::Diagnostic;
 use dsl::program::{Block, Step as Said, Stmt, TaskBody, UndoClass};
 use dsl::value::Value;
 
-use super::build::{Draft, Frame, apart, finding};
-use super::expand::{named, named_later, node_of};
+use super::build::{Call, Draft, Frame, apart, finding, named, named_later};
+use super::expand::node_of;
 use super::{Undo, UndoStep, policy};
 
 /// The law whose `allow` behind a step says that there is nothing to take back.
@@ -25,18 +25,18 @@ pub(super) fn pass(draft: &mut Draft<'_>) {
 }
 
 fn undo(draft: &mut Draft<'_>, call: usize) -> Result<Undo, Diagnostic> {
-    let call = &draft.calls[call];
-    let (task, args, later) = (call.task, call.args.clone(), call.later.clone());
-    let frame = draft.frames[call.frame].clone();
-    if let Some(block) = &call.step.policy.undo {
+    let Call { task, step: said, frame, .. } = draft.calls[call];
+    if let Some(block) = &said.policy.undo {
+        let frame = draft.frames[frame].clone();
         let mut steps = Vec::new();
         flatten(draft, block, &frame, 0, &mut steps)?;
         return Ok(if steps.is_empty() { Undo::Nothing } else { Undo::Steps(steps) });
     }
-    let says_so = call.step.policy.allow.iter().any(|(law, _)| law == SAYS_SO);
+    let says_so = said.policy.allow.iter().any(|(law, _)| law == SAYS_SO);
     for (class, when) in &task.header.undo {
+        let (call, here) = (&draft.calls[call], &draft.frames[frame].here);
         let holds = match when {
-            Some(when) => draft.eval_with(when, &args, frame.here.as_deref())? == Value::Bool(true),
+            Some(when) => draft.eval_with(when, &call.args, here.as_deref())? == Value::Bool(true),
             None => true,
         };
         if !holds {
@@ -49,8 +49,8 @@ fn undo(draft: &mut Draft<'_>, call: usize) -> Result<Undo, Diagnostic> {
             UndoClass::OneWay(_) if says_so => Undo::Nothing,
             UndoClass::OneWay(why) => Undo::OneWay(why.clone()),
             UndoClass::By(step) => {
-                let (locals, later) = (args.clone(), later.clone());
-                let inner = Frame { locals, later, here: frame.here.clone() };
+                let (locals, later) = (call.args.clone(), call.later.clone());
+                let inner = Frame { locals, later, here: here.clone() };
                 let mut steps = Vec::new();
                 self::step(draft, step, &inner, 0, &mut steps)?;
                 Undo::Steps(steps)
@@ -136,8 +136,8 @@ fn step<'p>(
                 action: draft.action(task),
                 text: draft.text(task, &args, &later, here),
                 node: node_of(task, &args),
-                args: named(task, &args),
-                later: named_later(task, &later),
+                args: named(task, args),
+                later: named_later(task, later),
                 long: task.header.long || said.policy.long,
                 timeout,
                 retry,

@@ -39,7 +39,7 @@ impl Plan {
     pub fn whens(&self, scope: ScopeId) -> impl Iterator<Item = (ScopeId, &Branch)> {
         let around = std::iter::successors(Some(scope), |id| self.scope(*id).parent);
         around.filter_map(|id| match &self.scope(id).kind {
-            ScopeKind::When(when) => Some((id, when)),
+            ScopeKind::When(when) => Some((id, &**when)),
             ScopeKind::Playbook
             | ScopeKind::Stage(_)
             | ScopeKind::Each(_)

@@ -95,7 +95,8 @@ impl Builder {
         let cond = Expr { kind, ty: Type::Bool, span: Span { file: FileId(0), start: 0, end: 0 } };
         let key = self.plan.scope(scope).key.clone();
         let key = if key.is_empty() { "when".to_string() } else { format!("{key}/when") };
-        let side = self.scope(ScopeKind::When(Branch { cond, text: "r".into(), is }), key, Some(scope));
+        let side =
+            self.scope(ScopeKind::When(Box::new(Branch { cond, text: "r".into(), is })), key, Some(scope));
         self.fill(side, pieces, true);
         (self.plan.scope(side).open, self.plan.scope(side).close)
     }
