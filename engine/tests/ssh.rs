@@ -295,6 +295,25 @@ async fn files_travel_whole() {
 }
 
 #[tokio::test]
+async fn files_that_are_printed_come_line_by_line_and_a_missing_one_is_told() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (_shells, shell) = sshd.shell();
+    let at = |name: &str| sshd.path(name).display().to_string();
+    for (name, content) in [("first of them", "a\n\n  b\\c \n"), ("second", "no end"), ("empty", "")] {
+        fs::write(at(name), content).unwrap();
+    }
+    let cat = async |names: [&str; 3]| {
+        let files = names.map(at);
+        shell.run(&Command::read(["cat"].into_iter().chain(files.iter().map(String::as_str)))).await.unwrap()
+    };
+    let whole = cat(["first of them", "empty", "second"]).await;
+    assert_eq!((whole.code, &*whole.stdout, &*whole.stderr), (0, "a\n\n  b\\c \nno end\n", ""));
+    let missing = cat(["empty", "missing", "second"]).await;
+    assert_eq!((missing.code, &*missing.stdout), (1, "no end\n"));
+    assert!(missing.stderr.ends_with("missing: No such file or directory\n"), "{}", missing.stderr);
+}
+
+#[tokio::test]
 async fn a_host_that_is_not_there_is_unreachable_and_a_stranger_is_refused() {
     let Some(sshd) = Sshd::start() else { return };
     let look = Command::read(["true"]);

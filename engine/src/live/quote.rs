@@ -85,19 +85,25 @@ impl Run {
     pub(super) fn fed(&self, mark: &str) -> Result<String, ShellError> {
         let words = join(self.words.iter().map(String::as_str))?;
         let (ended, end) = (format!("\\n{mark} %d\\n"), format!("\\n{mark} end\\n"));
-        let told = match &self.marker {
-            _ if self.bytes => format!(
+        let run = match &self.marker {
+            Some(marker) => format!("kup_once {} {words}", join([marker.as_str()].into_iter())?),
+            None if self.is_cat() => format!("kup_{words}"),
+            None => format!("kup_run {words}"),
+        };
+        let told = match self.bytes {
+            true => format!(
                 "{{ {{ (exec {words}); printf '{ended}' $?; }} 2>&3 3>&- 4>&- | cat >&4; printf '{end}' >&4; }} 3>&1"
             ),
-            Some(marker) => {
-                let marker = join([marker.as_str()].into_iter())?;
-                format!("{{ kup_once {marker} {words}; printf '%s{ended}{end}' \"$said\" $? >&4; }} 2>&1")
-            }
-            None => format!("{{ kup_run {words}; printf '%s{ended}{end}' \"$said\" $? >&4; }} 2>&1"),
+            false => format!("{{ {run}; printf '%s{ended}{end}' \"$said\" $? >&4; }} 2>&1"),
         };
         // Whatever ends that shell, the one that stays goes on.
         let errors = format!("$({told} < /dev/null; printf '\\n{mark} errors\\n') || printf '{end}'");
         Ok(format!("errors={errors}; printf '%s\\n{end}' \"$errors\" >&2\n"))
+    }
+
+    /// Returns whether it prints files, and nothing else.
+    fn is_cat(&self) -> bool {
+        matches!(self.words.as_slice(), [cat, files @ ..] if cat == "cat" && files.iter().all(|file| file.starts_with('/')))
     }
 }
 
@@ -119,7 +125,7 @@ echo "${user:-$(id -u)}""#;
 const SPOKEN: &str = r#"kup_say() { echo "$1"; }
 kup_run() { (exec "$@"); }"#;
 
-/// How it only remembers what is printed: lines of text.
+/// How it only remembers what is printed, which is lines of text; those of a file it reads without a process.
 const HEARD: &str = r#"said=
 kup_say() { said="$said$1
 "; }
@@ -127,6 +133,10 @@ kup_run() {
 output=$(exec "$@" 4>&-); code=$?
 [ -z "$output" ] || kup_say "$output"
 return $code
+}
+kup_cat() {
+for file; do [ -f "$file" ] && [ -r "$file" ] || { kup_run cat "$@"; return; }; done
+for file; do while IFS= read -r line || [ -n "$line" ]; do kup_say "$line"; done < "$file"; done
 }"#;
 
 /// Returns the first lines for a shell that stays: its output is its fourth stream from here on. Its answer is the number of
@@ -226,13 +236,18 @@ mod tests {
 
     #[test]
     fn a_shell_that_stays_gives_a_command_streams_of_its_own_and_tells_how_it_ended() {
-        let cat = Command::read(["cat", "a b"]);
+        let (echo, cat) = (Command::read(["echo", "a b"]), Command::read(["cat", "/a b", "/c"]));
         let fed = |run: Run| run.fed("MARK").unwrap();
         expect![[r#"
-            errors=$({ kup_run cat 'a b'; printf '%s\nMARK %d\n\nMARK end\n' "$said" $? >&4; } 2>&1 < /dev/null; printf '\nMARK errors\n') || printf '\nMARK end\n'; printf '%s\n\nMARK end\n' "$errors" >&2
-            errors=$({ kup_once '/m n' cat 'a b'; printf '%s\nMARK %d\n\nMARK end\n' "$said" $? >&4; } 2>&1 < /dev/null; printf '\nMARK errors\n') || printf '\nMARK end\n'; printf '%s\n\nMARK end\n' "$errors" >&2
+            errors=$({ kup_run echo 'a b'; printf '%s\nMARK %d\n\nMARK end\n' "$said" $? >&4; } 2>&1 < /dev/null; printf '\nMARK errors\n') || printf '\nMARK end\n'; printf '%s\n\nMARK end\n' "$errors" >&2
+            errors=$({ kup_once '/m n' echo 'a b'; printf '%s\nMARK %d\n\nMARK end\n' "$said" $? >&4; } 2>&1 < /dev/null; printf '\nMARK errors\n') || printf '\nMARK end\n'; printf '%s\n\nMARK end\n' "$errors" >&2
+            errors=$({ kup_cat '/a b' /c; printf '%s\nMARK %d\n\nMARK end\n' "$said" $? >&4; } 2>&1 < /dev/null; printf '\nMARK errors\n') || printf '\nMARK end\n'; printf '%s\n\nMARK end\n' "$errors" >&2
         "#]]
-            .assert_eq(&(fed(Run::of(&cat, true).unwrap()) + &fed(Run::once(&cat, "/m n", true).unwrap())));
+        .assert_eq(
+            &[Run::of(&echo, true), Run::once(&echo, "/m n", true), Run::of(&cat, true)]
+                .map(|run| fed(run.unwrap()))
+                .concat(),
+        );
     }
 
     #[test]
