@@ -23,6 +23,8 @@ fn the_main_job_survives_a_blocked_drain_a_lost_connection_and_ten_kills() {
     let mut kup = run(&lab, &["run", "playbooks/kubeadm-minor.kup", "--set", "target=v1.34.4"]);
     while follow(&mut kup, |event| troubles.meet(event)) {
         drop(kup);
+        // What it wrote down last may have been read by nobody.
+        journal(&lab).iter().for_each(|event| troubles.budgets(event));
         kup = run(&lab, &["resume"]);
     }
     assert!(kup.ends_well(), "the run that was resumed last exits 0");
@@ -71,6 +73,7 @@ struct Troubles<'a> {
     begun: BTreeSet<String>,
     dropped: bool,
     blocked: bool,
+    freed: bool,
 }
 
 impl Troubles<'_> {
@@ -79,11 +82,12 @@ impl Troubles<'_> {
         let at = dice.choose_multiple(1..=BEGIN, KILLS);
         let kills = at.into_iter().map(|at| (at, Duration::from_millis(dice.u64(0..5000)))).collect();
         eprintln!("seed {seed}: killed at {kills:?}");
-        Troubles { lab, kills, begun: BTreeSet::new(), dropped: false, blocked: false }
+        Troubles { lab, kills, begun: BTreeSet::new(), dropped: false, blocked: false, freed: false }
     }
 
     /// Meets an event with trouble; returns whether kup is to be killed now.
     fn meet(&mut self, event: &Value) -> bool {
+        self.budgets(event);
         let step = event["step"].as_str().unwrap_or("");
         if event["type"] == "work_began" && self.begun.insert(step.to_string()) {
             if step.ends_with("cp2/kubeadm-upgrade-node") {
@@ -93,20 +97,24 @@ impl Troubles<'_> {
                 self.lab.inside("cp2", "pkill -KILL -f 'sshd: root'");
                 self.dropped = true;
             }
-            if step.contains("/cp3/") && !self.blocked {
-                budget(self.lab, "", 4);
-                self.blocked = true;
-            }
-            if step.ends_with("w1/drain") {
-                // The budget allows nothing for 30 s, whoever is killed meanwhile.
-                budget(self.lab, "sleep 30;", 3);
-            }
             if let Some(later) = self.kills.remove(&(self.begun.len() as u64)) {
                 std::thread::sleep(later);
                 return true;
             }
         }
         false
+    }
+
+    /// While w1 is drained the budget allows nothing for 30 s, whoever is killed meanwhile.
+    fn budgets(&mut self, event: &Value) {
+        let step = event["step"].as_str().unwrap_or("");
+        let begins = event["type"] == "work_began";
+        if begins && step.contains("/cp3/") && !std::mem::replace(&mut self.blocked, true) {
+            budget(self.lab, "", 4);
+        }
+        if begins && step.ends_with("w1/drain") && !std::mem::replace(&mut self.freed, true) {
+            budget(self.lab, "sleep 30;", 3);
+        }
     }
 }
 
