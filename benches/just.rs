@@ -1,12 +1,21 @@
 //! One graph of 1,000 to 100,000 steps, as stages of kup, as recipes of just and as edges of ninja: what `kup check`
 //! takes beside `just --summary`, `kup fmt` beside `just --dump`, `kup plan` beside `just --dry-run` and `ninja -n`.
-//! All take turns, so that they share what else the machine does. `just` is looked for on the PATH and in KUP_CACHE.
+//! `check + plan` is a process of this bench that reads, checks and plans the playbook and names the plan, and neither asks a
+//! cluster about each step nor prints it. All take turns, so that they share what else the machine does. `just` is looked for
+//! on the PATH and in KUP_CACHE.
 
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
+
+use dsl::source::{LoadError, Loader};
+use engine::inventory::Inventory;
+
+/// As in kup.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const WIDTH: usize = 100;
 const ROUNDS: usize = 15;
@@ -73,6 +82,32 @@ fn just() -> Option<PathBuf> {
     found.into_iter().find(|p| Command::new(p).arg("--version").output().is_ok_and(|o| o.status.success()))
 }
 
+/// The playbook of this folder, over the standard library.
+struct Here;
+
+impl Loader for Here {
+    fn load(&self, path: &str) -> Result<String, LoadError> {
+        let module = stdlib::modules().iter().find(|(name, _)| *name == path);
+        let read = || std::fs::read_to_string(path).map_err(|e| LoadError::Io(e.to_string()));
+        module.map_or_else(read, |(_, text)| Ok(text.to_string()))
+    }
+}
+
+/// Checks and plans a playbook.
+fn plan(path: &str) {
+    let checked = dsl::check(path, &Here, stdlib::PRELUDE);
+    let Some(program) = checked.program else {
+        panic!("the playbook of this bench does not check: {:?}", checked.diagnostics.first())
+    };
+    let nobody = Inventory::default();
+    let values = engine::inputs::resolve(&program, &Default::default(), &nobody);
+    let values = values.unwrap_or_else(|e| panic!("{e:?}"));
+    let mut plan = engine::plan::build(&program, &nobody, &values).unwrap_or_else(|e| panic!("{e:?}"));
+    engine::plan::forecast(&mut plan, &Default::default());
+    println!("{} {}", plan.steps.len(), engine::plan::digest(&plan));
+    std::mem::forget((program, plan)); // as kup does
+}
+
 /// Runs a command, and returns how many milliseconds it took.
 fn took(command: &mut Command) -> f64 {
     let began = Instant::now();
@@ -83,6 +118,10 @@ fn took(command: &mut Command) -> f64 {
 }
 
 fn main() {
+    let this = std::env::current_exe().unwrap_or_else(|e| panic!("{e}"));
+    if let Some(path) = std::env::args().skip(1).find(|arg| arg.ends_with(".kup")) {
+        return plan(&path);
+    }
     let folder = std::env::temp_dir().join(format!("kup-bench-just-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap_or_else(|e| panic!("{e}"));
     let just = just();
@@ -94,12 +133,13 @@ fn main() {
     let (has_just, has_ninja) = (is_there(&just.to_string_lossy()), is_there("ninja"));
     // Name, program, arguments, whether the text of the playbook is given to it.
     let kup = Path::new(env!("CARGO_BIN_EXE_kup"));
-    let works: [(&str, &Path, &[&str], bool); 7] = [
+    let works: [(&str, &Path, &[&str], bool); 8] = [
         ("kup check", kup, &["check", "scale.kup"], true),
         ("just --summary", just, &["--summary"], has_just),
         ("kup fmt", kup, &["fmt", "-"], true),
         ("just --dump", just, &["--dump"], has_just),
         ("kup plan", kup, &["plan", "scale.kup", "--sim", "1+1@v1.33.4"], true),
+        ("check + plan", &this, &["scale.kup"], true),
         ("just --dry-run", just, &["--dry-run", "all"], has_just),
         ("ninja -n", Path::new("ninja"), &["-n"], has_ninja),
     ];
@@ -111,7 +151,7 @@ fn main() {
         for (name, text) in texts {
             fs::write(folder.join(name), text).unwrap_or_else(|e| panic!("{e}"));
         }
-        let mut times: [Vec<f64>; 7] = Default::default();
+        let mut times: [Vec<f64>; 8] = Default::default();
         for _ in 0..ROUNDS {
             for ((_, program, args, is_there), times) in works.iter().zip(&mut times) {
                 // just needs minutes for a dry run of 100,000.
