@@ -147,7 +147,7 @@ fn survives(job: &Job, program: &Program, whole: &End, step: usize) {
     let records = (1..whole.records).flat_map(|written| {
         [true, false].map(|before_the_effects| Point::Record { written, before_the_effects })
     });
-    let points: Vec<Point> = records.chain((1..whole.changes).map(Point::Change)).step_by(step).collect();
+    let points: Vec<Point> = records.chain((1..=whole.changes).map(Point::Change)).step_by(step).collect();
     let wrong = side_by_side(&points, |point| {
         let difference = match std::panic::catch_unwind(|| killed(job, program, *point)) {
             Err(_) => Some("it did not end well".to_string()),

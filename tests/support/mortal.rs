@@ -53,13 +53,17 @@ impl Life {
         self.0.over.notified().await;
     }
 
-    /// Counts a change that was made. Who made the last one hears nothing of it, and nobody else does anything any more.
-    async fn change(&self) {
-        let made = self.0.made.fetch_add(1, Ordering::Relaxed) + 1;
-        if made == self.0.last.load(Ordering::Relaxed) {
+    /// Does something, and counts it if it is a change. Who made the last one hears nothing of it, and nobody else does
+    /// anything any more.
+    async fn does<T>(&self, is_change: bool, doing: impl Future<Output = T>) -> T {
+        self.alive().await;
+        let answer = doing.await;
+        if is_change && self.0.made.fetch_add(1, Ordering::Relaxed) + 1 == self.0.last.load(Ordering::Relaxed)
+        {
             self.0.over.notify_one();
         }
         self.alive().await;
+        answer
     }
 
     async fn alive(&self) {
@@ -76,12 +80,7 @@ impl Life {
             async move {
                 let looks = matches!(*request.method(), Method::GET | Method::HEAD);
                 let is_change = !looks && !request.uri().path().contains("/leases");
-                life.alive().await;
-                let answer = client.send(request).await;
-                if is_change {
-                    life.change().await;
-                }
-                answer
+                life.does(is_change, client.send(request)).await
             }
         });
         kube::Client::new(counted, namespace)
@@ -105,44 +104,26 @@ struct Mortal(Arc<dyn Shell>, Life);
 #[async_trait]
 impl Shell for Mortal {
     async fn run(&self, command: &Command) -> Result<Output, ShellError> {
-        self.1.alive().await;
-        let answer = self.0.run(command).await;
-        if command.changes {
-            self.1.change().await;
-        }
-        answer
+        self.1.does(command.changes, self.0.run(command)).await
     }
 
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ShellError> {
-        self.1.alive().await;
-        self.0.read(path).await
+        self.1.does(false, self.0.read(path)).await
     }
 
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), ShellError> {
-        self.1.alive().await;
-        let answer = self.0.write(path, content, mode).await;
-        self.1.change().await;
-        answer
+        self.1.does(true, self.0.write(path, content, mode)).await
     }
 
     async fn fetch(&self, path: &str, into: &Path) -> Result<u64, ShellError> {
-        self.1.alive().await;
-        let answer = self.0.fetch(path, into).await;
-        self.1.change().await;
-        answer
+        self.1.does(true, self.0.fetch(path, into)).await
     }
 
     async fn fetch_sealed(&self, path: &str, into: &Path, seal: &dyn Seal) -> Result<u64, ShellError> {
-        self.1.alive().await;
-        let answer = self.0.fetch_sealed(path, into, seal).await;
-        self.1.change().await;
-        answer
+        self.1.does(true, self.0.fetch_sealed(path, into, seal)).await
     }
 
     async fn once(&self, command: &Command, marker: &str) -> Result<Once, ShellError> {
-        self.1.alive().await;
-        let answer = self.0.once(command, marker).await;
-        self.1.change().await;
-        answer
+        self.1.does(true, self.0.once(command, marker)).await
     }
 }

@@ -41,21 +41,27 @@ pub(super) fn words(command: &Command, is_root: bool) -> Result<Vec<String>, She
 /// What a shell is to run: a program with its arguments.
 pub(super) struct Run {
     words: Vec<String>,
-    /// The file that remembers it, where it is to run at most once.
-    marker: Option<String>,
-    /// Whether what it prints are bytes, and not text.
-    bytes: bool,
+    how: How,
+}
+
+enum How {
+    /// What it prints is text.
+    Text,
+    /// What it prints are bytes.
+    Bytes,
+    /// As text, and at most once: a file remembers it.
+    Once(String),
 }
 
 impl Run {
     /// A command, with sudo and environment.
     pub(super) fn of(command: &Command, is_root: bool) -> Result<Run, ShellError> {
-        Ok(Run { words: words(command, is_root)?, marker: None, bytes: false })
+        Ok(Run { words: words(command, is_root)?, how: How::Text })
     }
 
     /// The same, with every byte of what it prints. A shell keeps no byte of zero, and needs another process for them.
-    pub(super) fn with_bytes(self) -> Run {
-        Run { bytes: true, ..self }
+    pub(super) fn bytes(command: &Command, is_root: bool) -> Result<Run, ShellError> {
+        Ok(Run { words: words(command, is_root)?, how: How::Bytes })
     }
 
     /// A command that runs at most once, as [`Shell::once`](crate::port::Shell::once) says.
@@ -63,7 +69,7 @@ impl Run {
         let marker = absolute(marker)?.to_string();
         let run = words(&Command { root: false, ..command.clone() }, true)?;
         if is_root || !command.root {
-            return Ok(Run { words: run, marker: Some(marker), bytes: false });
+            return Ok(Run { words: run, how: How::Once(marker) });
         }
         // Only root may write the marker.
         let argv = remembered(marker, run);
@@ -72,29 +78,28 @@ impl Run {
 
     /// Returns one line for the login shell of a node.
     pub(super) fn line(self) -> Result<String, ShellError> {
-        let words = match self.marker {
-            Some(marker) => remembered(marker, self.words),
-            None => self.words,
+        let words = match self.how {
+            How::Once(marker) => remembered(marker, self.words),
+            How::Text | How::Bytes => self.words,
         };
         join(["sh", "-c", WRAP, "sh", "env", "LC_ALL=C"].into_iter().chain(words.iter().map(String::as_str)))
     }
 
     /// Returns one line for a shell that stays: it runs the command with streams of its own, tells its exit code behind what it
     /// printed and a mark behind its errors, and ends its answer on both. As long as anybody holds a stream of the command it
-    /// does not end. Each write wakes sshd and whoever stands between: there is one for each stream.
+    /// does not end. Each write wakes sshd and whoever stands between: text takes one for each stream.
     pub(super) fn fed(&self, mark: &str) -> Result<String, ShellError> {
         let words = join(self.words.iter().map(String::as_str))?;
         let (ended, end) = (format!("\\n{mark} %d\\n"), format!("\\n{mark} end\\n"));
-        let run = match &self.marker {
-            Some(marker) => format!("kup_once {} {words}", join([marker.as_str()].into_iter())?),
-            None if self.is_cat() => format!("kup_{words}"),
-            None => format!("kup_run {words}"),
-        };
-        let told = match self.bytes {
-            true => format!(
-                "{{ {{ (exec {words}); printf '{ended}' $?; }} 2>&3 3>&- 4>&- | cat >&4; printf '{end}' >&4; }} 3>&1"
-            ),
-            false => format!("{{ {run}; printf '%s{ended}{end}' \"$said\" $? >&4; }} 2>&1"),
+        let heard = |run: String| format!("{{ {run}; printf '%s{ended}{end}' \"$said\" $? >&4; }} 2>&1");
+        let told = match &self.how {
+            How::Text if self.is_cat() => heard(format!("kup_{words}")),
+            How::Text => heard(format!("kup_run {words}")),
+            How::Once(marker) => heard(format!("kup_once {} {words}", join([marker.as_str()].into_iter())?)),
+            How::Bytes => {
+                let run = format!("{{ (exec {words}); printf '{ended}' $?; }} 2>&3 3>&- 4>&-");
+                format!("{{ {run} | cat >&4; printf '{end}' >&4; }} 3>&1")
+            }
         };
         // Whatever ends that shell, the one that stays goes on.
         let errors = format!("$({told} < /dev/null; printf '\\n{mark} errors\\n') || printf '{end}'");
@@ -242,9 +247,10 @@ mod tests {
             errors=$({ kup_run echo 'a b'; printf '%s\nMARK %d\n\nMARK end\n' "$said" $? >&4; } 2>&1 < /dev/null; printf '\nMARK errors\n') || printf '\nMARK end\n'; printf '%s\n\nMARK end\n' "$errors" >&2
             errors=$({ kup_once '/m n' echo 'a b'; printf '%s\nMARK %d\n\nMARK end\n' "$said" $? >&4; } 2>&1 < /dev/null; printf '\nMARK errors\n') || printf '\nMARK end\n'; printf '%s\n\nMARK end\n' "$errors" >&2
             errors=$({ kup_cat '/a b' /c; printf '%s\nMARK %d\n\nMARK end\n' "$said" $? >&4; } 2>&1 < /dev/null; printf '\nMARK errors\n') || printf '\nMARK end\n'; printf '%s\n\nMARK end\n' "$errors" >&2
+            errors=$({ { (exec cat '/a b' /c); printf '\nMARK %d\n' $?; } 2>&3 3>&- 4>&- | cat >&4; printf '\nMARK end\n' >&4; } 3>&1 < /dev/null; printf '\nMARK errors\n') || printf '\nMARK end\n'; printf '%s\n\nMARK end\n' "$errors" >&2
         "#]]
         .assert_eq(
-            &[Run::of(&echo, true), Run::once(&echo, "/m n", true), Run::of(&cat, true)]
+            &[Run::of(&echo, true), Run::once(&echo, "/m n", true), Run::of(&cat, true), Run::bytes(&cat, true)]
                 .map(|run| fed(run.unwrap()))
                 .concat(),
         );
@@ -273,7 +279,7 @@ mod tests {
             let scripts = [
                 plain().line().unwrap(),
                 fed(plain()),
-                fed(plain().with_bytes()),
+                fed(Run::bytes(&command, true).unwrap()),
                 once().line().unwrap(),
                 fed(once()),
             ];

@@ -289,7 +289,7 @@ impl Shell for Host {
             };
         }
         let cat = quote::cat(path)?;
-        match self.output(&[], |is_root| Ok(Run::of(&cat, is_root)?.with_bytes())).await? {
+        match self.output(&[], |is_root| Run::bytes(&cat, is_root)).await? {
             (0, content, _) => Ok(Some(content)),
             (quote::MISSING, _, _) => Ok(None),
             (_, _, errors) => Err(failed("read", path, &self.name, &errors)),
