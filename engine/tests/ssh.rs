@@ -373,6 +373,29 @@ async fn an_sshd_that_allows_one_session_a_connection_is_served_one_command_afte
 }
 
 #[tokio::test]
+async fn an_sshd_that_turns_away_who_comes_when_it_is_crowded_is_asked_again() {
+    let Some(sshd) = Sshd::with(&["MaxStartups=4:100:4"]) else { return };
+    let shells = sshd.shells("config");
+    let commands = (0..24).map(|i| {
+        let shell = shells.on(&format!("node-{i}"));
+        async move { shell.run(&Command::read(["echo", "here"])).await.unwrap().stdout }
+    });
+    assert!(futures::future::join_all(commands).await.iter().all(|said| said == "here\n"));
+    let log = fs::read_to_string(sshd.path("log")).unwrap();
+    assert!(log.contains("MaxStartups"), "nobody was turned away:\n{log}");
+}
+
+#[tokio::test]
+async fn a_login_without_a_shell_of_posix_is_reached_all_the_same() {
+    let force = "ForceCommand=case \"$SSH_ORIGINAL_COMMAND\" in *exec\\ sh*) exit 1;; *) eval \"$SSH_ORIGINAL_COMMAND\";; esac";
+    let Some(sshd) = Sshd::with(&[force]) else { return };
+    let (_shells, shell) = sshd.shell();
+    for _ in 0..2 {
+        assert_eq!(shell.run(&Command::read(["echo", "here"])).await.unwrap().stdout, "here\n");
+    }
+}
+
+#[tokio::test]
 async fn who_gives_up_waiting_leaves_a_session_that_works() {
     let Some(sshd) = Sshd::start() else { return };
     let (shells, shell) = sshd.shell();
@@ -406,8 +429,8 @@ async fn a_connection_waits_for_commands_as_long_as_somebody_may_have_one_and_no
     // What was given up leaves no shell that stays, which would hold the connection too.
     let sleep = Command::read(["sleep", "1"]);
     assert!(tokio::time::timeout(Duration::from_millis(100), shell.run(&sleep)).await.is_err());
-    // Longer than a master stays that nobody holds.
-    tokio::time::sleep(Duration::from_secs(13)).await;
+    // Longer than a connection stays that nobody holds.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(shell.run(&Command::read(["true"])).await.unwrap().ok());
     assert_eq!(sshd.connections(), first);
     drop((shell, shells));

@@ -9,22 +9,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use openssh::{ControlPersist, KnownHosts, SessionBuilder};
 use tokio::io::AsyncWrite;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::local::{Local, Part};
-use super::master::{Master, STAYS};
+use super::master::{STAYS, Way};
 use super::powershell;
 use super::quote::{self, Run};
-use super::session::{Broken, MOST, Open, told};
+use super::session::{Broken, MOST, Open};
+use super::warm::drawn;
 use crate::port::{Command, Once, Output, Seal, Shell, ShellError, Shells};
 
 /// sshd lets 10 channels through one connection unless its `MaxSessions` says otherwise; a command that
 /// was given up may still hold one.
 const CHANNELS: usize = 8;
-/// How many connections are made at once, so that a fleet does not look like an attack.
-const CONNECTING: usize = 16;
+/// How many connections are made at once. Most of that time they wait: for the other side, and for the acknowledgements that TCP
+/// delays.
+const CONNECTING: usize = 64;
+/// What ssh says where the other side, or one on the way, has closed the connection before a word. So does an sshd that too many
+/// are about to log in to (`MaxStartups` in sshd_config(5): from the tenth on it begins to).
+const TURNED_AWAY: &str = "kex_exchange_identification: ";
+/// How long to wait then at most; the next time twice as long, five times in all.
+const CROWDED: Duration = Duration::from_millis(250);
 /// ssh appends up to 46 bytes to the folder, and a socket's path may have 104.
 const LONGEST: usize = 56;
 
@@ -54,7 +61,7 @@ struct Host {
     name: String,
     channels: Semaphore,
     open: tokio::sync::Mutex<Option<Open>>,
-    // Behind the session: the last one to leave removes the folder, which must be empty by then.
+    // Behind the session: the last one to leave removes the folder.
     shared: Arc<Shared>,
 }
 
@@ -103,9 +110,9 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let folder = self.folder.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // It is empty when the sessions have left it.
+        // The sessions have left it; an ssh that was given up on its way may still be there.
         if let Some(folder) = folder {
-            let _ = std::fs::remove_dir(folder);
+            let _ = std::fs::remove_dir_all(folder);
         }
     }
 }
@@ -123,6 +130,20 @@ fn private_folder(below: &Path) -> std::io::Result<PathBuf> {
             // Whoever made it, it is not ours: never share a folder of control sockets.
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && n < 1000 => n += 1,
             made => return made.map(|()| path),
+        }
+    }
+}
+
+impl Drop for Host {
+    /// Nobody reaches the connection any more; its end may come behind kup's own.
+    fn drop(&mut self) {
+        let Some(open) = self.open.get_mut().take() else { return };
+        open.master.hide();
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(STAYS).await;
+                drop(open);
+            });
         }
     }
 }
@@ -154,36 +175,12 @@ impl Host {
         let _turn = self.shared.connecting.acquire().await.map_err(|e| self.unreachable(e.to_string()))?;
         let folder = self.shared.folder();
         let folder = folder.map_err(|e| self.unreachable(format!("no place for a control socket: {e}")))?;
-        let mut builder = SessionBuilder::default();
-        builder
-            .known_hosts_check(KnownHosts::Strict)
-            .connect_timeout(Duration::from_secs(10))
-            .server_alive_interval(Duration::from_secs(15))
-            .control_directory(folder)
-            .control_persist(ControlPersist::IdleFor(STAYS));
-        if let Some(config) = &self.shared.options.config {
-            builder.config_file(config);
-        }
+        let way = Way { host: &self.name, config: self.shared.options.config.as_deref(), folder: &folder };
         // The connect timeout is per hop, and a proxy command has none.
-        let connecting = async {
-            let session = builder.connect_mux(&self.name).await?;
-            Master::of(session).map_err(openssh::Error::Master)
-        };
-        let master = match tokio::time::timeout(Duration::from_secs(60), connecting).await {
-            Ok(Ok(master)) => Arc::new(master),
-            Ok(Err(e)) => return Err(self.unreachable(advised(&told(&e), &self.name))),
-            Err(_) => return Err(self.unreachable("no connection within 60 s")),
-        };
-        let mut open = Open { master, is_root: Ok(false), warm: Arc::default() };
-        let asked = tokio::time::timeout(Duration::from_secs(30), open.user()).await;
-        open.is_root = match asked {
-            Ok(Ok(user)) => user.map(|id| id == "0"),
-            Ok(Err(Broken::Refused(e) | Broken::Lost(e) | Broken::Sink(e))) => {
-                return Err(self.unreachable(e));
-            }
-            Err(_) => Err("connected, but `id -u` gave no answer within 30 s".to_string()),
-        };
-        Ok(open)
+        match tokio::time::timeout(Duration::from_secs(60), reach(&way)).await {
+            Ok(reached) => reached.map_err(|e| self.unreachable(advised(&e, &self.name))),
+            Err(_) => Err(self.unreachable("neither a connection nor an answer of its shell within 60 s")),
+        }
     }
 
     fn broken(&self, broken: Broken) -> ShellError {
@@ -258,6 +255,32 @@ impl Host {
             Err(broken) => Err(self.broken(broken)),
         }
     }
+}
+
+/// Connects, again where too many were about to log in.
+async fn reach(way: &Way<'_>) -> Result<Open, String> {
+    let mut longest = CROWDED;
+    let reached = loop {
+        match way.with_a_shell().await {
+            // Those that were turned away together do not come back together.
+            Err(e) if e.contains(TURNED_AWAY) && longest < CROWDED * 32 => {
+                tokio::time::sleep(longest.mul_f64(drawn() as f64 / u64::MAX as f64)).await;
+                longest *= 2;
+            }
+            reached => break reached?,
+        }
+    };
+    if let Some((master, warm, user)) = reached {
+        let warm = Arc::new(tokio::sync::Mutex::new(Some(warm)));
+        return Ok(Open { master: Arc::new(master), is_root: Ok(user == "0"), warm });
+    }
+    // No shell of POSIX, so perhaps Windows.
+    let mut open = Open { master: Arc::new(way.alone().await?), is_root: Ok(false), warm: Arc::default() };
+    open.is_root = match open.user().await {
+        Ok(user) => user.map(|id| id == "0"),
+        Err(Broken::Refused(e) | Broken::Lost(e) | Broken::Sink(e)) => return Err(e),
+    };
+    Ok(open)
 }
 
 /// Adds what a person could do about a connection that failed.

@@ -13,51 +13,71 @@
 //! bytes, as that of a file, it goes through a `cat`.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use openssh::{Child, ChildStderr, ChildStdin, ChildStdout, Error, Session, Stdio};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use openssh::{Child, Session, Stdio};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::process;
 
 use super::quote::{self, Run};
 use super::session::{Broken, MOST, told};
 
+/// Why there is no shell, though a channel is.
+const MUTE: &str = "a shell without its streams";
+
 /// A shell that waits for its next command. Whoever gives up waiting for an answer must drop it.
 pub(super) struct Warm {
-    stdin: ChildStdin,
-    stdout: ChildStdout,
-    stderr: ChildStderr,
+    stdin: Box<dyn AsyncWrite + Send + Sync + Unpin>,
+    stdout: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    stderr: Box<dyn AsyncRead + Send + Sync + Unpin>,
     /// Ends an answer. Whoever only prints cannot know it.
     mark: String,
-    /// Holds the channel open.
-    _shell: Child<Arc<Session>>,
+    /// Holds its channel open, where that is not the connection's own session.
+    _channel: Option<Child<Arc<Session>>>,
 }
 
 impl Warm {
-    /// Starts the shell. Returns it with what it says that `id -u` is.
-    pub(super) async fn start(session: &Arc<Session>) -> Result<(Warm, String), Error> {
-        let broken = |why: String| Error::ChildIo(io::Error::other(why));
-        let mut shell = session.clone().arc_raw_command("exec sh");
+    /// What starts it, whatever the login shell is.
+    pub(super) const LINE: &str = "exec sh";
+
+    /// Starts the shell in a channel of a connection that stands. Returns it with what it says that `id -u` is.
+    pub(super) async fn start(session: &Arc<Session>) -> Result<(Warm, String), Broken> {
+        let mut shell = session.clone().arc_raw_command(Warm::LINE);
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut shell = shell.spawn().await?;
-        let streams = (shell.stdin().take(), shell.stdout().take(), shell.stderr().take());
-        let (Some(stdin), Some(stdout), Some(stderr)) = streams else {
-            return Err(broken("a shell without its streams".to_string()));
-        };
-        let random = || RandomState::new().build_hasher().finish();
-        let mark = format!("{:016x}{:016x}", random(), random());
-        let mut warm = Warm { stdin, stdout, stderr, mark, _shell: shell };
-        match warm.ask(&quote::awake(&warm.mark)).await {
-            Ok((said, errors)) => {
-                let said = String::from_utf8_lossy(&said);
-                // What a login printed before is nobody's answer.
-                match said.split_once(&quote::began(&warm.mark)).map(|(_, id)| id.trim()) {
-                    Some(id) if !id.is_empty() => Ok((warm, id.to_string())),
-                    _ => Err(broken(String::from_utf8_lossy(&errors).into_owned())),
-                }
+        let mut shell = shell.spawn().await.map_err(|e| Broken::Lost(told(&e)))?;
+        match (shell.stdin().take(), shell.stdout().take(), shell.stderr().take()) {
+            (Some(stdin), Some(stdout), Some(stderr)) => {
+                Warm::greeted(Box::new(stdin), Box::new(stdout), Box::new(stderr), Some(shell)).await
             }
-            Err(Broken::Refused(e) | Broken::Lost(e) | Broken::Sink(e)) => Err(broken(e)),
+            _ => Err(Broken::Lost(MUTE.to_string())),
+        }
+    }
+
+    /// The shell that an ssh has as its own session, also when it is not there yet. Returns the same.
+    pub(super) async fn of(ssh: &mut process::Child) -> Result<(Warm, String), Broken> {
+        match (ssh.stdin.take(), ssh.stdout.take(), ssh.stderr.take()) {
+            (Some(stdin), Some(stdout), Some(stderr)) => {
+                Warm::greeted(Box::new(stdin), Box::new(stdout), Box::new(stderr), None).await
+            }
+            _ => Err(Broken::Lost(MUTE.to_string())),
+        }
+    }
+
+    async fn greeted(
+        stdin: Box<dyn AsyncWrite + Send + Sync + Unpin>,
+        stdout: Box<dyn AsyncRead + Send + Sync + Unpin>,
+        stderr: Box<dyn AsyncRead + Send + Sync + Unpin>,
+        channel: Option<Child<Arc<Session>>>,
+    ) -> Result<(Warm, String), Broken> {
+        let mark = format!("{:016x}{:016x}", drawn(), drawn());
+        let mut warm = Warm { stdin, stdout, stderr, mark, _channel: channel };
+        let (said, errors) = warm.ask(&quote::awake(&warm.mark)).await?;
+        let said = String::from_utf8_lossy(&said);
+        // What a login printed before is nobody's answer.
+        match said.split_once(&quote::began(&warm.mark)).map(|(_, user)| user.trim()) {
+            Some(user) if !user.is_empty() => Ok((warm, user.to_string())),
+            _ => Err(Broken::Lost(String::from_utf8_lossy(&errors).into_owned())),
         }
     }
 
@@ -98,6 +118,11 @@ impl Warm {
         let ((), output, errors) = tokio::try_join!(feed, out, err)?;
         Ok((output, errors))
     }
+}
+
+/// Returns a number that nobody else can tell.
+pub(super) fn drawn() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// Reads until an end, and returns what stood before it.
