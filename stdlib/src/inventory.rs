@@ -8,7 +8,6 @@ use std::time::Duration;
 use engine::event::Failure;
 use engine::inventory::{Inventory, Node, PackageManager};
 use engine::port::{Command, Ports};
-use futures::StreamExt;
 use indexmap::IndexMap;
 use k8s_openapi::api::core::v1::{self as core, Namespace};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -21,9 +20,6 @@ use crate::release::Table;
 
 /// So long the API is asked who has joined.
 const JOINED: Duration = Duration::from_secs(10);
-
-/// How many machines are asked at once.
-const AT_ONCE: usize = 32;
 
 /// The files in which a machine says who it is. The last one is the only one that people write, and may
 /// lack the end of its last line.
@@ -368,7 +364,7 @@ async fn ask_machines(ports: &Ports, inventory: &mut Inventory) -> Result<(), In
         .values()
         .map(|node| ask(ports, node.name.clone(), node.ssh.clone(), node.windows))
         .collect();
-    let answers: Vec<_> = futures::stream::iter(questions).buffered(AT_ONCE).collect().await;
+    let answers: Vec<_> = futures::future::join_all(questions).await;
     let mut silent = Vec::new();
     let mut wrong = Vec::new();
     for (name, answer) in answers {
