@@ -83,11 +83,16 @@ fn unusable(e: ConnectError) -> Error {
     }
 }
 
-/// Makes the runtime: threads for a real cluster, one thread and a leaping clock for a simulated one.
-pub(crate) fn runtime(simulated: bool) -> Result<tokio::runtime::Runtime, Error> {
-    if simulated {
-        return Ok(sim::runtime());
-    }
-    tokio::runtime::Runtime::new()
-        .map_err(|e| Error::environment(format!("cannot start threads: {}", crate::loader::reason(&e))))
+/// Does what a verb does: with threads for a real cluster, with one thread and a leaping clock for a simulated one.
+pub(crate) fn within<T>(simulated: bool, verb: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = match simulated {
+        true => sim::runtime(),
+        false => tokio::runtime::Runtime::new().map_err(|e| {
+            Error::environment(format!("cannot start threads: {}", crate::loader::reason(&e)))
+        })?,
+    };
+    let done = runtime.block_on(verb);
+    // What it still holds ends with the process: to end each connection of a fleet before would only take time.
+    std::mem::forget(runtime);
+    done
 }

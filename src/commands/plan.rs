@@ -15,8 +15,7 @@ pub(crate) fn plan(global: &Global, console: Console, target: args::Target) -> R
     let next = next(global, &target);
     let target = Target::parse(target)?;
     let text = read(console, &target)?;
-    let runtime = world::runtime(target.is_simulated())?;
-    let prepared = runtime.block_on(prepare(global, console, &target, &text))?;
+    let prepared = world::within(target.is_simulated(), prepare(global, console, &target, &text))?;
     match console.style {
         Style::Json => {
             let Prepared { plan, hash, blockers, inventory, .. } = &prepared;

@@ -135,7 +135,7 @@ pub(crate) fn go_with(
     claim: Claim,
 ) -> Result<Exit, Error> {
     let simulated = record.is_simulated();
-    world::runtime(simulated)?.block_on(async {
+    world::within(simulated, async {
         let (simulation, ports, root) = if simulated {
             let (simulation, ports) = Simulation::bring_back(&record).await?;
             (Some(simulation), ports, record.folder.path().to_path_buf())

@@ -34,8 +34,7 @@ pub(crate) fn run(
     if !yes {
         console.must_have_somebody("kup plan")?;
     }
-    let runtime = world::runtime(target.is_simulated())?;
-    runtime.block_on(async {
+    world::within(target.is_simulated(), async {
         let prepared = prepare(global, console, &target, &text).await?;
         prepared.tell_risks(console);
         if prepared.tell_blockers(console) {
