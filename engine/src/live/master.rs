@@ -16,10 +16,12 @@ use tokio::process::{Child, Command};
 use super::session::told;
 use super::warm::Warm;
 
-/// How long a connection stays that nobody holds any more. It ends by itself when kup has, however kup ended: to wait for the
-/// end of fifty of them, and of the fifty sshd behind them, would take a tenth of a second.
+/// How long a connection stays that nobody holds any more. It ends by itself when kup has, however kup ended: nobody waits for
+/// the end of fifty of them, and of the fifty sshd behind them.
 pub(super) const STAYS: Duration = Duration::from_secs(1);
+/// How long ssh tries to connect, for each hop.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How often ssh asks whether a silent other side still lives.
 const ALIVE: Duration = Duration::from_secs(15);
 /// What ssh exits with when it has failed itself (ssh(1)).
 const ITS_OWN: i32 = 255;
@@ -44,11 +46,8 @@ pub(super) struct Master {
     _ssh: Option<Child>,
 }
 
-/// What a master keeps on disk, removed when nobody wants it any more.
-enum Kept {
-    Files { socket: PathBuf, log: PathBuf },
-    Folder(PathBuf),
-}
+/// The folder with what ssh keeps of a connection, removed when nobody wants it any more.
+struct Kept(PathBuf);
 
 impl Way<'_> {
     /// Connects with a shell of POSIX as the connection's own session, greeted while ssh is on its way: so it needs neither a
@@ -56,8 +55,9 @@ impl Way<'_> {
     pub(super) async fn with_a_shell(&self) -> Result<Option<(Master, Warm, String)>, String> {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let failed = |e: io::Error| format!("no ssh here: {e}");
-        let socket = self.folder.join(MADE.fetch_add(1, Ordering::Relaxed).to_string());
-        let log = socket.with_extension("log");
+        let kept = Kept(self.folder.join(MADE.fetch_add(1, Ordering::Relaxed).to_string()));
+        fs::create_dir(&kept.0).map_err(|e| format!("no place for a control socket: {e}"))?;
+        let (socket, log) = (kept.0.join("master"), kept.0.join("log"));
         let mut ssh = Command::new("ssh");
         ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // What a person types at kup's terminal is for kup.
@@ -73,7 +73,6 @@ impl Way<'_> {
             ssh.arg("-F").arg(config);
         }
         ssh.args([self.host, Warm::LINE]);
-        let kept = Kept::Files { socket: socket.clone(), log: log.clone() };
         // Whoever starts a program waits until it runs: that shall not keep the others from starting theirs.
         let started = tokio::task::spawn_blocking(move || ssh.spawn()).await;
         let mut ssh = started.map_err(|e| e.to_string())?.map_err(failed)?;
@@ -104,7 +103,7 @@ impl Way<'_> {
         let held =
             UnixStream::connect(session.control_socket()).map_err(|e| format!("no control socket: {e}"))?;
         let (socket, log) = session.detach();
-        let kept = Kept::Folder(socket.parent().map(Path::to_path_buf).unwrap_or_default());
+        let kept = Kept(socket.parent().map(Path::to_path_buf).unwrap_or_default());
         Ok(Master { session: Arc::new(Session::resume_mux(socket, log)), _held: held, kept, _ssh: None })
     }
 }
@@ -133,15 +132,7 @@ impl Master {
 
 impl Kept {
     fn remove(&self) {
-        match self {
-            Kept::Files { socket, log } => {
-                let _ = fs::remove_file(socket);
-                let _ = fs::remove_file(log);
-            }
-            Kept::Folder(folder) => {
-                let _ = fs::remove_dir_all(folder);
-            }
-        }
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

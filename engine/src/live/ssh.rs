@@ -179,7 +179,10 @@ impl Host {
         // The connect timeout is per hop, and a proxy command has none.
         match tokio::time::timeout(Duration::from_secs(60), reach(&way)).await {
             Ok(reached) => reached.map_err(|e| self.unreachable(advised(&e, &self.name))),
-            Err(_) => Err(self.unreachable("neither a connection nor an answer of its shell within 60 s")),
+            Err(_) => Err(self.unreachable(format!(
+                "neither a connection nor an answer of its shell within 60 s: `ssh -o BatchMode=yes {} true` must work",
+                self.name
+            ))),
         }
     }
 

@@ -23,9 +23,6 @@ use tokio::process;
 use super::quote::{self, Run};
 use super::session::{Broken, MOST, told};
 
-/// Why there is no shell, though a channel is.
-const MUTE: &str = "a shell without its streams";
-
 /// A shell that waits for its next command. Whoever gives up waiting for an answer must drop it.
 pub(super) struct Warm {
     stdin: Box<dyn AsyncWrite + Send + Sync + Unpin>,
@@ -46,31 +43,26 @@ impl Warm {
         let mut shell = session.clone().arc_raw_command(Warm::LINE);
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut shell = shell.spawn().await.map_err(|e| Broken::Lost(told(&e)))?;
-        match (shell.stdin().take(), shell.stdout().take(), shell.stderr().take()) {
-            (Some(stdin), Some(stdout), Some(stderr)) => {
-                Warm::greeted(Box::new(stdin), Box::new(stdout), Box::new(stderr), Some(shell)).await
-            }
-            _ => Err(Broken::Lost(MUTE.to_string())),
-        }
+        let (stdin, stdout, stderr) = (shell.stdin().take(), shell.stdout().take(), shell.stderr().take());
+        Warm::greeted(stdin, stdout, stderr, Some(shell)).await
     }
 
     /// The shell that an ssh has as its own session, also when it is not there yet. Returns the same.
     pub(super) async fn of(ssh: &mut process::Child) -> Result<(Warm, String), Broken> {
-        match (ssh.stdin.take(), ssh.stdout.take(), ssh.stderr.take()) {
-            (Some(stdin), Some(stdout), Some(stderr)) => {
-                Warm::greeted(Box::new(stdin), Box::new(stdout), Box::new(stderr), None).await
-            }
-            _ => Err(Broken::Lost(MUTE.to_string())),
-        }
+        Warm::greeted(ssh.stdin.take(), ssh.stdout.take(), ssh.stderr.take(), None).await
     }
 
     async fn greeted(
-        stdin: Box<dyn AsyncWrite + Send + Sync + Unpin>,
-        stdout: Box<dyn AsyncRead + Send + Sync + Unpin>,
-        stderr: Box<dyn AsyncRead + Send + Sync + Unpin>,
+        stdin: Option<impl AsyncWrite + Send + Sync + Unpin + 'static>,
+        stdout: Option<impl AsyncRead + Send + Sync + Unpin + 'static>,
+        stderr: Option<impl AsyncRead + Send + Sync + Unpin + 'static>,
         channel: Option<Child<Arc<Session>>>,
     ) -> Result<(Warm, String), Broken> {
+        let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+            return Err(Broken::Lost("a shell without its streams".to_string()));
+        };
         let mark = format!("{:016x}{:016x}", drawn(), drawn());
+        let (stdin, stdout, stderr) = (Box::new(stdin), Box::new(stdout), Box::new(stderr));
         let mut warm = Warm { stdin, stdout, stderr, mark, _channel: channel };
         let (said, errors) = warm.ask(&quote::awake(&warm.mark)).await?;
         let said = String::from_utf8_lossy(&said);
